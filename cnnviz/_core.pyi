@@ -1,0 +1,139 @@
+"""The C core: plans of operators, run forward and backward on float32 arrays.
+
+Everything here is internal to the package; `cnnviz.lower` is its only caller above the tests.
+"""
+
+from typing import Any, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+class Constant:
+    """Weights that any number of plans read: a C-contiguous float32 array, borrowed and kept alive.
+
+    Forms that kernels pack from it are cached here, so plans of one model pack once.
+    """
+
+    def __init__(self, array: Array) -> None: ...
+    @property
+    def array(self) -> Array: ...
+    @property
+    def shape(self) -> Tuple[int, ...]: ...
+    @property
+    def packed_nbytes(self) -> int: ...
+    def changed(self) -> None:
+        """Say that `array` was written to: packed forms are made anew before the next pass."""
+
+class Plan:
+    """One network for one input shape: build, `prepare` once, then `forward` and `backward` at will.
+
+    Builder methods return a value id, infer the shape at once, and raise ValueError naming the node.
+    Pairs are rows, columns; `pads` is top, left, bottom, right.
+    """
+
+    def __init__(self) -> None: ...
+    def input(self, shape: Sequence[int], *, name: str) -> int: ...
+    def constant(self, constant: Constant, *, name: str) -> int: ...
+    def conv2d(
+        self,
+        x: int,
+        w: int,
+        b: Optional[int] = None,
+        *,
+        stride: Tuple[int, int] = (1, 1),
+        pads: Tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilation: Tuple[int, int] = (1, 1),
+        groups: int = 1,
+        name: str,
+    ) -> int: ...
+    def linear(self, x: int, w: int, b: Optional[int] = None, *, name: str) -> int:
+        """x: N,I; w: O,I; b: O -> N,O."""
+    def matmul(self, a: int, b: int, *, name: str) -> int:
+        """NumPy's matmul for two or more dimensions, with broadcast batch dimensions."""
+    def batch_norm(
+        self, x: int, scale: int, bias: int, mean: int, var: int, *, epsilon: float, name: str
+    ) -> int: ...
+    def relu(self, x: int, *, name: str) -> int: ...
+    def leaky_relu(self, x: int, *, slope: float, name: str) -> int: ...
+    def prelu(self, x: int, slope: int, *, name: str) -> int:
+        """`slope` broadcasts to x, as in NumPy."""
+    def clip(self, x: int, *, low: float, high: float, name: str) -> int: ...
+    def sigmoid(self, x: int, *, name: str) -> int: ...
+    def tanh(self, x: int, *, name: str) -> int: ...
+    def max_pool(
+        self,
+        x: int,
+        *,
+        kernel: Tuple[int, int],
+        stride: Tuple[int, int],
+        pads: Tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilation: Tuple[int, int] = (1, 1),
+        ceil_mode: bool = False,
+        name: str,
+    ) -> int: ...
+    def average_pool(
+        self,
+        x: int,
+        *,
+        kernel: Tuple[int, int],
+        stride: Tuple[int, int],
+        pads: Tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilation: Tuple[int, int] = (1, 1),
+        ceil_mode: bool = False,
+        count_include_pad: bool = False,
+        name: str,
+    ) -> int: ...
+    def global_average_pool(self, x: int, *, name: str) -> int: ...
+    def global_max_pool(self, x: int, *, name: str) -> int: ...
+    def lrn(self, x: int, *, size: int, alpha: float, beta: float, bias: float, name: str) -> int: ...
+    def concat(self, xs: Sequence[int], *, axis: int, name: str) -> int: ...
+    def add(self, a: int, b: int, *, name: str) -> int: ...
+    def sub(self, a: int, b: int, *, name: str) -> int: ...
+    def mul(self, a: int, b: int, *, name: str) -> int: ...
+    def div(self, a: int, b: int, *, name: str) -> int: ...
+    def softmax(self, x: int, *, axis: int, name: str) -> int: ...
+    def log_softmax(self, x: int, *, axis: int, name: str) -> int: ...
+    def reshape(self, x: int, *, shape: Sequence[int], name: str) -> int: ...
+    def transpose(self, x: int, *, perm: Sequence[int], name: str) -> int: ...
+    def pad(
+        self,
+        x: int,
+        *,
+        before: Sequence[int],
+        after: Sequence[int],
+        mode: str = "constant",
+        value: float = 0.0,
+        name: str,
+    ) -> int: ...
+    def slice(self, x: int, *, start: Sequence[int], shape: Sequence[int], step: Sequence[int], name: str) -> int:
+        """Per axis: `shape[i]` elements from `start[i]` on, `step[i]` (not 0) apart."""
+    def reduce_mean(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
+    def reduce_sum(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
+    def shape(self, value: int) -> Tuple[int, ...]: ...
+    def prepare(
+        self, *, keep: Sequence[int] = (), seeds: Sequence[int] = (), wrt: Sequence[int] = ()
+    ) -> None: ...
+    def forward(self, inputs: Sequence[Array]) -> None:
+        """Run up the plan; `inputs` in the order of the `input` calls, borrowed until the next forward."""
+    def read(self, value: int) -> Array:
+        """A copy of a kept value, of an input or of a constant."""
+    def backward(self, cotangents: Mapping[int, Array], *, relu: str = "plain") -> None:
+        """Run down the plan from the seeds given; seeds left out count as zeros."""
+    def gradient(self, value: int) -> Array:
+        """A copy of the gradient of a value named in `wrt`."""
+    def describe(self) -> Mapping[str, Any]:
+        """{"memory": {purpose: bytes}, "nodes": [{"name", "op", "shape", "backward", "kernel"}]}."""
+
+def init_blas(choice: Optional[str], bundled_dir: Optional[str]) -> None: ...
+def set_num_threads(n: int) -> None: ...
+def get_num_threads() -> int: ...
+def config() -> Mapping[str, Any]:
+    """{"blas", "blas_config", "cpu", "kernels", "threads"}."""
+
+def alloc_calls() -> int:
+    """How often the core has allocated; tests compare it before and after a pass."""
+
+def alloc_fail_at(n: int, persist: bool = False) -> None:
+    """Fault-injection builds only: the n-th allocation from now fails (0: none)."""

@@ -1,0 +1,170 @@
+/*
+ * cnnviz, the C core: a convolutional network forward and backward, on plain float32 arrays.
+ *
+ *     cnv_plan_new -> cnv_plan_input, cnv_plan_constant, cnv_plan_add ... -> cnv_plan_prepare
+ *         -> (cnv_plan_forward -> cnv_plan_backward) as often as wanted -> cnv_plan_free
+ *
+ * Units and layout: every array is float32, C-contiguous, and a picture is N,C,H,W. Sizes are int64_t counts
+ * of elements unless the name ends in _nbytes.
+ *
+ * Ownership: a plan owns its arena and nothing else. Weights stay the caller's: a cnv_constant borrows them
+ * and calls back when the last plan is done with them. What read functions hand out points into the arena and
+ * is valid until the next pass over the same plan.
+ *
+ * Threads: a plan serves one thread at a time, any thread. Different plans may run at the same time, also
+ * when they share constants. Building and preparing the same plan from two threads is the caller's mistake.
+ *
+ * Errors: see runtime/error.h. After a failed builder call the plan is as it was before the call.
+ */
+#ifndef CNNVIZ_H
+#define CNNVIZ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/error.h"
+#include "runtime/threads.h"
+
+#define CNV_MAX_NDIM 8
+#define CNV_MANY 4096 /* the largest number of inputs of one node */
+
+typedef struct cnv_shape {
+    int ndim; /* 0 is a scalar */
+    int64_t dim[CNV_MAX_NDIM];
+} cnv_shape;
+
+/* Elements of a shape; 1 for a scalar. Never overflows: cnv_shape_check has passed. */
+int64_t cnv_shape_size(const cnv_shape *shape);
+
+/* Fails unless 0 <= ndim <= CNV_MAX_NDIM, every extent is >= 1, and the byte size fits in 62 bits. `what`
+ * names the shape in the message. */
+cnv_status cnv_shape_check(const cnv_shape *shape, const char *what, cnv_error *err);
+
+/* ---- weights
+ * -------------------------------------------------------------------------------------------------- */
+
+/* A float32 array that plans read and never write, shared by any number of plans, reference-counted. */
+typedef struct cnv_constant cnv_constant;
+
+/* Borrows data until the last reference is gone, then calls release(owner) (NULL: nothing to call). */
+cnv_status cnv_constant_new(const float *data, const cnv_shape *shape, void (*release)(void *owner),
+                            void *owner, cnv_constant **constant, cnv_error *err);
+cnv_constant *cnv_constant_retain(cnv_constant *constant);
+void cnv_constant_release(cnv_constant *constant); /* accepts NULL */
+
+/* The caller has written new numbers into the borrowed array: forms packed from the old ones are made anew by
+ * the next forward pass that uses them. No pass may be running. */
+void cnv_constant_changed(cnv_constant *constant);
+
+/* ---- building
+ * ------------------------------------------------------------------------------------------------- */
+
+typedef struct cnv_plan cnv_plan;
+typedef int32_t cnv_value_id;
+#define CNV_NONE ((cnv_value_id) - 1)
+
+typedef enum { CNV_PAD_CONSTANT, CNV_PAD_REFLECT, CNV_PAD_EDGE } cnv_pad_mode;
+
+/* The parameters of one node; each operator reads the members that its group names and ignores the rest. */
+typedef struct cnv_params {
+    /* conv2d, max_pool, average_pool: rows then columns; pad is top, left, bottom, right */
+    int64_t kernel[2];
+    int64_t stride[2];
+    int64_t pad[4];
+    int64_t dilation[2];
+    int64_t groups;
+    bool ceil_mode;
+    bool count_include_pad;
+    /* batch_norm, leaky_relu, clip, lrn, pad */
+    float epsilon;
+    float alpha; /* leaky_relu: slope; lrn: alpha; pad: the constant */
+    float beta;  /* lrn */
+    float bias;  /* lrn: k */
+    float low;   /* clip */
+    float high;
+    int64_t size; /* lrn: channels in the window */
+    /* softmax, log_softmax, concat: axis in 0..ndim-1 */
+    int axis;
+    /* reshape: the new shape; transpose: dim is the permutation; reduce_*: dim[i] is 1 where axis i is summed
+     */
+    cnv_shape shape;
+    bool keepdims;
+    /* pad: elements before and after each axis; slice: start in before, step in after */
+    int64_t before[CNV_MAX_NDIM];
+    int64_t after[CNV_MAX_NDIM];
+    cnv_pad_mode mode;
+} cnv_params;
+
+cnv_status cnv_plan_new(cnv_plan **plan, cnv_error *err);
+void cnv_plan_free(cnv_plan *plan); /* accepts NULL */
+
+/* A value that each forward pass is given. The name is copied. */
+cnv_status cnv_plan_input(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value_id *value,
+                          cnv_error *err);
+
+/* A value that is always `constant`; the plan takes a reference of its own. Its gradient can be asked for. */
+cnv_status cnv_plan_constant(cnv_plan *plan, cnv_constant *constant, const char *name, cnv_value_id *value,
+                             cnv_error *err);
+
+/* Appends one operator, by its name in the table. Every mistake in shapes or parameters is found here, and
+ * the message begins with the node's name. inputs may hold CNV_NONE for an optional input. */
+cnv_status cnv_plan_add(cnv_plan *plan, const char *op, const cnv_value_id *inputs, int n_inputs,
+                        const cnv_params *params, const char *name, cnv_value_id *value, cnv_error *err);
+
+/* The shape of a value: borrowed, valid as long as the plan. NULL for an id that the plan does not have. */
+const cnv_shape *cnv_plan_shape(const cnv_plan *plan, cnv_value_id value);
+
+/* ---- preparing and running
+ * -------------------------------------------------------------------------------------- */
+
+/* What passes will be asked for; fixed once, because memory and marks follow from it. */
+typedef struct cnv_request {
+    const cnv_value_id *keep; /* values readable after forward */
+    int n_keep;
+    const cnv_value_id *seeds; /* values at which backward is handed a cotangent */
+    int n_seeds;
+    const cnv_value_id *wrt; /* values whose gradient is readable after backward; none: a forward-only plan */
+    int n_wrt;
+    int threads;
+} cnv_request;
+
+/* Marks, memory, packed weights. Only once per plan; no node can be added afterwards. */
+cnv_status cnv_plan_prepare(cnv_plan *plan, const cnv_request *request, cnv_error *err);
+
+/* How rectifiers (relu, leaky_relu, prelu, clip) pass a gradient g back, z being their input:
+ *   plain       g where z > 0                            the derivative
+ *   guided      g where z > 0 and g > 0                  Springenberg et al. 2014, sec. 3.4
+ *   deconv      g where g > 0, z is not looked at        Zeiler & Fergus 2013, sec. 2.1
+ *   redirected  plain; but a batch element whose whole gradient plain would block gets g except where z <= 0
+ * and g < 0, so that climbing can wake a dead layer (lucid's redirected ReLU) */
+typedef enum { CNV_RELU_PLAIN, CNV_RELU_GUIDED, CNV_RELU_DECONV, CNV_RELU_REDIRECTED } cnv_relu_rule;
+
+/* Runs forward. `inputs[i]` is the data of the i-th cnv_plan_input, borrowed for the call and for the
+ * backward that follows it. `interrupted` as in cnv_run; CNV_INTERRUPTED when it stopped the walk. */
+cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*interrupted)(void *),
+                            void *owner, cnv_error *err);
+
+/* The numbers of a kept value (or an input, or a constant); NULL when the request did not keep it. */
+const float *cnv_plan_read(const cnv_plan *plan, cnv_value_id value);
+
+/* Runs backward from the state that the last forward left. `cotangents[i]` belongs to request.seeds[i]; NULL
+ * stands for zeros. May be called several times after one forward. */
+cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv_relu_rule relu,
+                             bool (*interrupted)(void *), void *owner, cnv_error *err);
+
+/* The gradient of a value in request.wrt after backward; NULL for any other. */
+const float *cnv_plan_gradient(const cnv_plan *plan, cnv_value_id value);
+
+/* Bytes that the prepared plan holds, by purpose; packed weights are counted in the constants that own them.
+ */
+typedef struct cnv_plan_memory {
+    size_t values_nbytes;    /* forward values, after sharing */
+    size_t gradients_nbytes; /* after sharing */
+    size_t saved_nbytes;     /* masks, pooling indices */
+    size_t scratch_nbytes;
+    size_t arena_nbytes; /* what was really allocated: the purposes share it */
+} cnv_plan_memory;
+void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory);
+
+#endif

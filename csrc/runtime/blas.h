@@ -1,0 +1,29 @@
+/*
+ * The one door to BLAS. The library is found at run time (bundled OpenBLAS, a system one, or the GEMM in
+ * kernels/gemm.c) and is called single-threaded: parallelism belongs to runtime/threads.
+ */
+#ifndef CNV_RUNTIME_BLAS_H
+#define CNV_RUNTIME_BLAS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/error.h"
+
+/* Chooses the library once, before any plan exists. `choice` is "bundled", "system", "builtin" or an absolute
+ * path; `bundled_dir` is the folder of the shipped shared objects, NULL when there is none. An explicit
+ * choice that can not be loaded is an error; NULL tries bundled, then system, then builtin. */
+cnv_status cnv_blas_init(const char *choice, const char *bundled_dir, cnv_error *err);
+
+/* "bundled", "system", "builtin" or the path; and the library's own description, "" for builtin. */
+const char *cnv_blas_name(void);
+const char *cnv_blas_config(void);
+
+/* c = alpha * op(a) * op(b) + beta * c, row-major; op(a) is m x k, op(b) is k x n, c is m x n. lda, ldb and
+ * ldc are row strides in elements. beta == 0 never reads c. Any size: what exceeds the library's 32-bit
+ * integers is split. */
+void cnv_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+               const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+
+#endif
