@@ -107,7 +107,9 @@ class Plan:
         value: float = 0.0,
         name: str,
     ) -> int: ...
-    def slice(self, x: int, *, start: Sequence[int], shape: Sequence[int], step: Sequence[int], name: str) -> int:
+    def slice(
+        self, x: int, *, start: Sequence[int], shape: Sequence[int], step: Sequence[int], name: str
+    ) -> int:
         """Per axis: `shape[i]` elements from `start[i]` on, `step[i]` (not 0) apart."""
     def reduce_mean(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
     def reduce_sum(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...

@@ -1,0 +1,166 @@
+"""Compiles csrc/ into cnnviz._core and puts a private OpenBLAS beside it.
+
+Switches, all from the environment:
+
+- ``CNNVIZ_DEBUG=1``: no optimization, debug information.
+- ``CNNVIZ_SANITIZE=address,undefined`` (or ``thread``): that sanitizer.
+- ``CNNVIZ_COVERAGE=1``: gcov counters.
+- ``CNNVIZ_FAULTS=1``: tests can make the n-th allocation fail.
+- ``CNNVIZ_WERROR=1``: warnings are errors.
+- ``CNNVIZ_BUNDLE_OPENBLAS=0``: no bundled OpenBLAS; the system's, or the built-in GEMM, serves at run time.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import List
+
+import numpy
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CSRC = Path("csrc")
+
+FLAGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"]
+
+# Results must not depend on the compiler's taste in fused multiply-adds; kernels that want one say so. The
+# other two drop errno and floating-point traps, which nobody reads, and change no number.
+FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+
+# A file's stem says which instruction set it may use; it is entered only after a look at the CPU.
+INSTRUCTION_SETS = {
+    "_avx2": "-mavx2 -mfma -mf16c",
+    "_avx512": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mavx2 -mfma -mf16c",
+}
+
+
+def switch(name: str, default: str = "") -> str:
+    """Value of CNNVIZ_`name`, with 0 read as off."""
+    value = os.environ.get("CNNVIZ_" + name, default)
+    return "" if value == "0" else value
+
+
+def chosen_flags() -> List[str]:
+    """Compiler flags that every file gets."""
+    flags = FLAGS + ["-g" if switch("DEBUG") or switch("SANITIZE") else "-g0"]
+    if switch("DEBUG"):
+        flags += ["-O0", "-UNDEBUG"]
+    if switch("SANITIZE"):
+        flags += ["-O1", "-fno-omit-frame-pointer", "-fsanitize=" + sanitizers()]
+    if switch("COVERAGE"):
+        flags += ["-O0", "--coverage"]
+    if switch("WERROR"):
+        flags += ["-Werror"]
+    return flags
+
+
+def sanitizers() -> str:
+    """Names after -fsanitize=; CNNVIZ_SANITIZE=1 stands for the usual pair."""
+    return {"1": "address,undefined"}.get(switch("SANITIZE"), switch("SANITIZE"))
+
+
+def linker_flags() -> List[str]:
+    """Flags of the link step."""
+    flags = ["-pthread", "-lm"] + (["-ldl"] if platform.system() == "Linux" else [])
+    if switch("SANITIZE"):
+        flags += ["-fsanitize=" + sanitizers()]
+    return flags + (["--coverage"] if switch("COVERAGE") else [])
+
+
+def sources() -> List[str]:
+    """Every C file, without other CPUs' kernels."""
+    found = sorted(str(path) for path in CSRC.rglob("*.c"))
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return found
+    return [path for path in found if Path(path).parent.name != "x86"]
+
+
+class BuildCore(build_ext):
+    """Compiles each source with its own flags, side by side, and only what has changed."""
+
+    def finalize_options(self) -> None:
+        """Keep the objects of different switches apart."""
+        super().finalize_options()
+        on = [name for name in ("debug", "sanitize", "coverage", "faults") if switch(name.upper())]
+        self.build_temp: str = "-".join([self.build_temp, *on])
+        self.force = True  # always link: a switch may have changed since the module was built
+
+    def run(self) -> None:
+        """Build the module, then lay OpenBLAS beside it."""
+        super().run()
+        package = Path("cnnviz") if self.inplace else Path(self.build_lib, "cnnviz")
+        if switch("BUNDLE_OPENBLAS", "1"):
+            bundle_openblas(package / "_blas")
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile the files in parallel and hand the objects to the linker."""
+        newest_header = max(path.stat().st_mtime for path in [*CSRC.rglob("*.h"), Path(__file__)])
+
+        def compile_one(source: str) -> str:
+            target = Path(self.compiler.object_filenames([source], output_dir=self.build_temp)[0])
+            inputs = max(newest_header, Path(source).stat().st_mtime)
+            if not target.exists() or target.stat().st_mtime <= inputs:
+                flags = [*ext.extra_compile_args, *own_flags(source)]
+                self.compiler.compile(
+                    [source],
+                    output_dir=self.build_temp,
+                    macros=ext.define_macros,
+                    include_dirs=ext.include_dirs,
+                    extra_postargs=flags,
+                )
+            return str(target)
+
+        with ThreadPoolExecutor(self.parallel or os.cpu_count()) as pool:
+            ext.extra_objects = list(pool.map(compile_one, ext.sources))
+        ext.sources = []
+        super().build_extension(ext)
+
+
+def own_flags(source: str) -> List[str]:
+    """Flags of one file: its instruction set."""
+    for suffix, flags in INSTRUCTION_SETS.items():
+        if Path(source).stem.endswith(suffix):
+            return flags.split()
+    return []
+
+
+def bundle_openblas(folder: Path) -> None:
+    """Copy the shared objects and licences of the scipy-openblas32 wheel, where the build has it."""
+    try:
+        import scipy_openblas32
+    except ImportError:
+        return
+    installed = Path(scipy_openblas32.__file__).parent
+    lib = Path(scipy_openblas32.get_lib_dir())
+    libraries = [path for path in lib.iterdir() if ".so" in path.name or ".dylib" in path.name]
+    licences = installed.parent.glob("scipy_openblas32-*.dist-info/licenses/*")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [*libraries, *licences]:
+        target = folder / path.name
+        if not target.exists() or target.stat().st_size != path.stat().st_size:
+            target.unlink(missing_ok=True)  # a running process may have the old file mapped
+            shutil.copy2(path, target)
+
+
+macros = [("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION"), ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
+if switch("FAULTS"):
+    macros.append(("CNV_FAULT_INJECTION", "1"))
+
+setup(
+    license="MIT",
+    ext_modules=[
+        Extension(
+            "cnnviz._core",
+            sources=sources(),
+            include_dirs=[str(CSRC), numpy.get_include()],
+            define_macros=macros,
+            extra_compile_args=chosen_flags(),
+            extra_link_args=linker_flags(),
+        )
+    ],
+    cmdclass={"build_ext": BuildCore},
+)
