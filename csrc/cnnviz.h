@@ -41,8 +41,7 @@ int64_t cnv_shape_size(const cnv_shape *shape);
  * names the shape in the message. */
 cnv_status cnv_shape_check(const cnv_shape *shape, const char *what, cnv_error *err);
 
-/* ---- weights
- * -------------------------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 /* A float32 array that plans read and never write, shared by any number of plans, reference-counted. */
 typedef struct cnv_constant cnv_constant;
@@ -53,12 +52,14 @@ cnv_status cnv_constant_new(const float *data, const cnv_shape *shape, void (*re
 cnv_constant *cnv_constant_retain(cnv_constant *constant);
 void cnv_constant_release(cnv_constant *constant); /* accepts NULL */
 
+/* Bytes of the forms that kernels have packed from it so far. */
+size_t cnv_constant_packed_nbytes(cnv_constant *constant);
+
 /* The caller has written new numbers into the borrowed array: forms packed from the old ones are made anew by
  * the next forward pass that uses them. No pass may be running. */
 void cnv_constant_changed(cnv_constant *constant);
 
-/* ---- building
- * ------------------------------------------------------------------------------------------------- */
+/* ---- building ---- */
 
 typedef struct cnv_plan cnv_plan;
 typedef int32_t cnv_value_id;
@@ -115,8 +116,14 @@ cnv_status cnv_plan_add(cnv_plan *plan, const char *op, const cnv_value_id *inpu
 /* The shape of a value: borrowed, valid as long as the plan. NULL for an id that the plan does not have. */
 const cnv_shape *cnv_plan_shape(const cnv_plan *plan, cnv_value_id value);
 
-/* ---- preparing and running
- * -------------------------------------------------------------------------------------- */
+/* The name of a value, which is its node's; NULL for an id that the plan does not have. Borrowed. */
+const char *cnv_plan_name(const cnv_plan *plan, cnv_value_id value);
+
+/* How many inputs the plan has, and the value that the i-th cnv_plan_input returned. */
+int cnv_plan_n_inputs(const cnv_plan *plan);
+cnv_value_id cnv_plan_input_value(const cnv_plan *plan, int i);
+
+/* ---- preparing and running ---- */
 
 /* What passes will be asked for; fixed once, because memory and marks follow from it. */
 typedef struct cnv_request {
@@ -156,15 +163,29 @@ cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv
 /* The gradient of a value in request.wrt after backward; NULL for any other. */
 const float *cnv_plan_gradient(const cnv_plan *plan, cnv_value_id value);
 
-/* Bytes that the prepared plan holds, by purpose; packed weights are counted in the constants that own them.
- */
+/* ---- looking inside ---- */
+
+/* Bytes that the prepared plan holds. Of each purpose, the most that is alive at one time; packed weights are
+ * counted in the constants that own them. */
 typedef struct cnv_plan_memory {
-    size_t values_nbytes;    /* forward values, after sharing */
-    size_t gradients_nbytes; /* after sharing */
-    size_t saved_nbytes;     /* masks, pooling indices */
+    size_t values_nbytes; /* forward values */
+    size_t gradients_nbytes;
+    size_t saved_nbytes; /* masks, pooling indices */
     size_t scratch_nbytes;
-    size_t arena_nbytes; /* what was really allocated: the purposes share it */
+    size_t arena_nbytes; /* what was allocated: the purposes share it, so it is less than their sum */
 } cnv_plan_memory;
 void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory);
+
+/* What became of one node; before prepare, nothing runs and kernel is "". Strings are borrowed. */
+typedef struct cnv_node_info {
+    const char *name;
+    const char *op;
+    const char *kernel; /* "portable", "view", ...: what prepare chose */
+    cnv_value_id value; /* its output */
+    bool forward;       /* runs in the forward walk */
+    bool backward;      /* runs in the backward walk */
+} cnv_node_info;
+int cnv_plan_n_nodes(const cnv_plan *plan);
+void cnv_plan_node_info(const cnv_plan *plan, int i, cnv_node_info *info);
 
 #endif

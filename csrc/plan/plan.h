@@ -51,14 +51,15 @@ typedef struct cnv_node {
         *x_shape;             /* owned array of shapes borrowed from the plan's values, NULL where absent */
     const cnv_shape *y_shape; /* borrowed */
     bool needs_grad;          /* this node runs in the backward walk */
-    unsigned grad_inputs;     /* bit i: the gradient of input i is wanted */
+    unsigned grad_inputs;     /* bit i: the gradient of input i is wanted; inputs past 30 (concat's) have none */
     cnv_needs needs;
 } cnv_node;
 
 /*
  * One row of the operator table. `infer` checks every parameter and every shape and writes the output's
- * shape: after it, nothing about the node can be wrong. `needs` may be NULL (nothing kept, no scratch). A row
- * without a working backward does not exist.
+ * shape: after it, nothing about the node can be wrong. Its message says only what is wrong ("kernel 5 x 5 is
+ * larger than ..."): the builder puts the node's name and operator in front. `needs` may be NULL (nothing
+ * kept, no scratch). A row without a working backward does not exist; only a view has no kernels at all.
  */
 typedef struct cnv_op {
     const char *name; /* the builder method's name: "conv2d", "relu", ... */
