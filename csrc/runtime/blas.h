@@ -1,6 +1,7 @@
 /*
  * The one door to BLAS. The library is found at run time (bundled OpenBLAS, a system one, or the GEMM in
- * kernels/gemm.c) and is called single-threaded: parallelism belongs to runtime/threads.
+ * runtime/gemm.c) and is called single-threaded: parallelism belongs to runtime/threads. The bundled library
+ * is a private copy; a system library is shared with whoever else loaded it, and is set to one thread too.
  */
 #ifndef CNV_RUNTIME_BLAS_H
 #define CNV_RUNTIME_BLAS_H
@@ -16,7 +17,8 @@
  * choice that can not be loaded is an error; NULL tries bundled, then system, then builtin. */
 cnv_status cnv_blas_init(const char *choice, const char *bundled_dir, cnv_error *err);
 
-/* "bundled", "system", "builtin" or the path; and the library's own description, "" for builtin. */
+/* "bundled", "system", "builtin" (also before cnv_blas_init) or the path; and the library's own description,
+ * "" for builtin. */
 const char *cnv_blas_name(void);
 const char *cnv_blas_config(void);
 
