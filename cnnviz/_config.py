@@ -1,0 +1,77 @@
+"""Process-wide configuration: which BLAS and kernels serve, how many threads compute."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+import numpy as np
+
+from cnnviz import _core
+
+
+def initialise() -> None:
+    """Let the core choose its BLAS: ``CNNVIZ_BLAS`` if set, else bundled, system, builtin.
+
+    Raises
+    ------
+    ValueError
+        If ``CNNVIZ_BLAS`` names a library that can not be loaded.
+    """
+    bundled = Path(__file__).parent / "_blas"
+    _core.init_blas(os.environ.get("CNNVIZ_BLAS"), str(bundled) if bundled.is_dir() else None)
+
+
+def get_num_threads() -> int:
+    """Return how many threads the core computes with.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` was given; before that ``CNNVIZ_NUM_THREADS``, else the number of CPUs that
+        this process may run on.
+    """
+    return _core.get_num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads the core computes with; results do not depend on it.
+
+    Parameters
+    ----------
+    n : int
+        1 to 64.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+    """
+    _core.set_num_threads(n)
+
+
+def configuration() -> Dict[str, Any]:
+    """Return what `show_config` prints, as a dictionary."""
+    from cnnviz import __version__
+
+    core = dict(_core.config())
+    return {
+        "cnnviz": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        **core,
+    }
+
+
+def show_config() -> None:
+    """Print versions, CPU features, kernel tier, BLAS and threads, one per line.
+
+    ``CNNVIZ_KERNELS`` (portable, avx2, avx512), ``CNNVIZ_BLAS`` (bundled, system, builtin or an absolute
+    path) and ``CNNVIZ_NUM_THREADS``, set before the import, override what was chosen.
+    """
+    for key, value in configuration().items():
+        sys.stdout.write(f"{key + ':':<13}{value}\n")
