@@ -1,0 +1,156 @@
+"""The network as plain data: what the reader makes, rewriting improves and lowering turns into a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+from numpy.typing import NDArray
+
+__all__ = ["Graph", "Node", "Tensor", "consumers", "pre_softmax", "producers", "prune"]
+
+_PROBABILITIES = frozenset({"Softmax", "LogSoftmax"})
+_SAME_NUMBERS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast"})
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value that is fed to the network or that it hands out.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of (int or None), or None
+        None stands for a free dimension; a shape of None says that the file declares none.
+    """
+
+    name: str
+    shape: Optional[Tuple[Optional[int], ...]]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator.
+
+    Attributes
+    ----------
+    op : str
+        The ONNX operator, with the meaning that the newest opset gives it.
+    name : str
+        Never empty, unique in its graph.
+    inputs : tuple of str
+        Names of values; "" for an optional input that is absent.
+    outputs : tuple of str
+    attributes : mapping
+        Plain Python values, defaults filled in. Inputs that newer opsets have in place of attributes (the
+        shape of Reshape, the axes of Squeeze) are here too, whenever their numbers are known in advance.
+    """
+
+    op: str
+    name: str
+    inputs: Tuple[str, ...]
+    outputs: Tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def replace(self, **changes: Any) -> Node:
+        """The same node with some members changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of Tensor
+        What is fed (initializers are not inputs here) and what is handed out.
+    nodes : tuple of Node
+        In topological order.
+    constants : mapping of str to ndarray
+        float32 or int64, C-contiguous, read-only.
+    aliases : mapping of str to str
+        Names that rewriting removed, each with the surviving value that carries the same numbers.
+    vanished : mapping of str to str
+        Names whose numbers no longer exist, each with the reason in words.
+    metadata : mapping of str to str
+        The file's metadata_props.
+    """
+
+    inputs: Tuple[Tensor, ...]
+    outputs: Tuple[Tensor, ...]
+    nodes: Tuple[Node, ...]
+    constants: Mapping[str, NDArray[Any]]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    vanished: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def replace(self, **changes: Any) -> Graph:
+        """The same graph with some members changed."""
+        return replace(self, **changes)
+
+
+def producers(graph: Graph) -> Dict[str, Node]:
+    """The node that makes each value."""
+    return {name: node for node in graph.nodes for name in node.outputs if name}
+
+
+def consumers(graph: Graph) -> Dict[str, List[Node]]:
+    """The nodes that read each value, once per time that they read it."""
+    readers: Dict[str, List[Node]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            if name:
+                readers.setdefault(name, []).append(node)
+    return readers
+
+
+def prune(graph: Graph) -> Graph:
+    """The graph without the nodes and constants that no output depends on."""
+    wanted = {tensor.name for tensor in graph.outputs}
+    kept: List[Node] = []
+    for node in reversed(graph.nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    constants = {name: value for name, value in graph.constants.items() if name in wanted}
+    return graph.replace(nodes=tuple(reversed(kept)), constants=constants)
+
+
+def pre_softmax(graph: Graph, output: str) -> str:
+    """The value that holds the scores behind `output`: the input of the Softmax that ends the network.
+
+    A Softmax or LogSoftmax is stepped over, together with what only rearranges its numbers afterwards
+    (Reshape, Flatten, Squeeze). Without one, `output` itself holds the scores.
+
+    Parameters
+    ----------
+    graph : Graph
+    output : str
+        A value of the graph, usually one of its outputs.
+
+    Returns
+    -------
+    str
+        The name of a value of the graph.
+    """
+    made_by = producers(graph)
+    name = output
+    while name in made_by:
+        node = made_by[name]
+        if node.op in _PROBABILITIES:
+            return node.inputs[0]
+        if node.op not in _SAME_NUMBERS:
+            break
+        name = node.inputs[0]
+    return output
+
+
+def unique(name: str, taken: Iterable[str]) -> str:
+    """`name`, or `name` with the first number that makes it differ from every name in `taken`."""
+    taken = taken if isinstance(taken, (set, frozenset, dict)) else set(taken)
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
