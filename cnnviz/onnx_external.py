@@ -1,0 +1,110 @@
+"""External data: tensors that an ONNX file keeps in files beside it.
+
+The rules are those of ONNX's ExternalDataSecurity, without exceptions: a location is a relative path of plain
+names below the model's folder; no component may be a symbolic link; the file is a regular one with one name
+only (a second hard link could lie anywhere); offset and length lie inside it; other keys are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Dict, List, Sequence, Tuple
+
+from .errors import ModelFormatError
+
+__all__ = ["ExternalData"]
+
+_KEYS = frozenset({"location", "offset", "length", "checksum"})
+_NUMBER_DIGITS = 19  # what an int64 can have
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_NON_BLOCK = getattr(os, "O_NONBLOCK", 0)  # opening a FIFO must not wait for a writer
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+class ExternalData:
+    """Reads external tensors below one folder.
+
+    Parameters
+    ----------
+    folder : str
+        Where the model file lies.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def read(self, entries: Sequence[Tuple[str, str]], nbytes: int, what: str) -> bytes:
+        """The `nbytes` bytes that the tensor `what` names by its external_data `entries`."""
+        options = self._options(entries, what)
+        parts = _components(options.get("location", ""), what)
+        offset = _number(options.get("offset", "0"), "offset", what)
+        length = _number(options.get("length", str(nbytes)), "length", what)
+        if length != nbytes:
+            raise ModelFormatError(f"{what}: external length is {length} bytes, but its shape takes {nbytes}")
+        with os.fdopen(self._open(parts, what), "rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if offset + length > size:
+                raise ModelFormatError(
+                    f"{what}: bytes {offset} to {offset + length} lie beyond the end of {'/'.join(parts)!r} "
+                    f"({size} bytes)"
+                )
+            stream.seek(offset)
+            data = stream.read(length)
+        if len(data) != length:
+            raise ModelFormatError(f"{what}: {'/'.join(parts)!r} ended after {len(data)} of {length} bytes")
+        return data
+
+    def _options(self, entries: Sequence[Tuple[str, str]], what: str) -> Dict[str, str]:
+        options: Dict[str, str] = {}
+        for key, value in entries:
+            if key not in _KEYS:
+                raise ModelFormatError(f"{what}: unknown external_data key {key[:40]!r}")
+            if key in options:
+                raise ModelFormatError(f"{what}: external_data key {key!r} is given twice")
+            options[key] = value
+        return options
+
+    def _open(self, parts: List[str], what: str) -> int:
+        path = self._folder
+        for part in parts:
+            path = os.path.join(path, part)
+            self._check(path, part is parts[-1], what)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _NON_BLOCK | _BINARY)
+        except OSError as error:
+            raise ModelFormatError(f"{what}: cannot open external data {path!r}: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # swapped since it was looked at
+            os.close(descriptor)
+            raise ModelFormatError(f"{what}: external data {path!r} is not a regular file")
+        return descriptor
+
+    def _check(self, path: str, last: bool, what: str) -> None:
+        try:
+            info = os.lstat(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ModelFormatError(f"{what}: cannot open external data {path!r}: {reason}") from None
+        if stat.S_ISLNK(info.st_mode):
+            raise ModelFormatError(f"{what}: external data {path!r} is a symbolic link")
+        if last and not stat.S_ISREG(info.st_mode):
+            raise ModelFormatError(f"{what}: external data {path!r} is not a regular file")
+        if last and info.st_nlink > 1:
+            raise ModelFormatError(f"{what}: external data {path!r} has {info.st_nlink} hard links, not one")
+
+
+def _components(location: str, what: str) -> List[str]:
+    """The plain names that a location consists of."""
+    parts = location.split("/")
+    plain = all(part not in ("", ".", "..") for part in parts)
+    if not plain or any(character in location for character in "\\:\0"):
+        raise ModelFormatError(
+            f"{what}: external location {location[:200]!r} is not a relative path below the model's folder"
+        )
+    return parts
+
+
+def _number(digits: str, key: str, what: str) -> int:
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _NUMBER_DIGITS):
+        raise ModelFormatError(f"{what}: external {key} {digits[:40]!r} is not a number of bytes")
+    return int(digits)

@@ -1,0 +1,233 @@
+"""GraphProto -> Graph: names, order, and which operators can be run."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from numpy.typing import NDArray
+
+from .errors import ModelFormatError, UnsupportedModelError
+from .graph import Graph, Node, Tensor, unique
+from .onnx_attribute import decode_attributes, decode_constant
+from .onnx_normalise import RENAMED, normalise, refuse_training
+from .onnx_schema import MAX_LIST, SCHEMAS, bind, complete
+from .onnx_tensor import MAX_NDIM, TensorDecoder, data_type_name, text
+
+__all__ = ["STANDARD_DOMAINS", "GraphReader"]
+
+STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
+
+
+class GraphReader:
+    """Walks one GraphProto, once, in the file's order."""
+
+    def __init__(self, model: Any, opset: int, decoder: TensorDecoder) -> None:
+        self._proto = model.graph
+        self._opset = opset
+        self._functions = {(text(f.domain, "function"), text(f.name, "function")) for f in model.functions}
+        self._decoder = decoder
+        self._constants: Dict[str, NDArray[Any]] = {}
+        self._nodes: List[Node] = []
+        self._node_names: Set[str] = set()
+        self._defined: Set[str] = set()
+        self._reserved: Set[str] = set()  # every name of the file, so that fresh ones are fresh
+        self._data: Set[str] = set()  # values that depend on what is fed
+        self._left_out: Dict[str, str] = {}  # second outputs -> whose they are
+        self._problems: List[UnsupportedModelError] = []
+
+    def read(self) -> Graph:
+        """The graph as the file has it, in the newest opset's words."""
+        self._refuse_operators()
+        for proto in self._proto.initializer:
+            name = self._define(text(proto.name, "initializer name"), "an initializer")
+            self._constants[name] = self._decoder.decode(proto, f"initializer {name!r}")
+        inputs = self._inputs()
+        self._reserve()
+        for index, proto in enumerate(self._proto.node):
+            self._read_node(index, proto)
+        outputs = self._outputs()
+        self._raise_problems()
+        return Graph(inputs, outputs, tuple(self._nodes), self._constants)
+
+    def _refuse_operators(self) -> None:
+        """List every operator that cannot be run before looking at anything in detail."""
+        for index, proto in enumerate(self._proto.node):
+            op, domain = text(proto.op_type, "op_type"), text(proto.domain, "node domain")
+            label = op if domain in STANDARD_DOMAINS else f"{domain}.{op}"
+            if domain not in STANDARD_DOMAINS and (domain, op) in self._functions:
+                self._problem(index, proto, label, f"{label} (a function of the file)")
+            elif domain not in STANDARD_DOMAINS:
+                self._problem(index, proto, label, f"{label} (custom domain)")
+            elif not op:
+                raise ModelFormatError(f"node {index} has no op_type")
+            elif op not in SCHEMAS and op not in RENAMED and op != "Constant":
+                self._problem(index, proto, label, label)
+        self._raise_problems()
+
+    def _problem(self, index: int, proto: Any, op: str, label: str) -> None:
+        name = text(proto.name, "node name") or f"node {index}"
+        self._problems.append(UnsupportedModelError(f"{label}\0{name}", [op]))
+
+    def _raise_problems(self) -> None:
+        """One error for all problems: each kind once, with the first nodes that have it."""
+        if not self._problems:
+            return
+        nodes: Dict[str, List[str]] = {}
+        for problem in self._problems:
+            label, _, name = str(problem).partition("\0")
+            nodes.setdefault(label, []).append(name)
+        lines = [f"  {label}: {_some(names)}" for label, names in sorted(nodes.items())]
+        operators = [op for problem in self._problems for op in problem.operators]
+        message = "the model uses what cnnviz does not support:\n" + "\n".join(lines)
+        raise UnsupportedModelError(message, operators)
+
+    def _define(self, name: str, what: str) -> str:
+        if not name:
+            raise ModelFormatError(f"{what} has no name")
+        if name in self._defined:
+            raise ModelFormatError(f"the value {name!r} is defined twice, the second time by {what}")
+        self._defined.add(name)
+        return name
+
+    def _inputs(self) -> Tuple[Tensor, ...]:
+        inputs: List[Tensor] = []
+        seen: Set[str] = set()
+        for proto in self._proto.input:
+            name = text(proto.name, "input name")
+            if name in seen:
+                raise ModelFormatError(f"the input {name!r} is listed twice")
+            seen.add(name)
+            if name not in self._constants:  # up to IR 3 initializers are listed as inputs too
+                self._define(name, "an input")
+                inputs.append(_tensor(proto, name, "input"))
+                self._data.add(name)
+        if not inputs:
+            raise ModelFormatError("the graph has no input that is not an initializer")
+        return tuple(inputs)
+
+    def _outputs(self) -> Tuple[Tensor, ...]:
+        outputs = []
+        for proto in self._proto.output:
+            name = text(proto.name, "output name")
+            self._require(name, f"output {name!r}", len(self._proto.node))
+            outputs.append(_tensor(proto, name, "output"))
+        if not outputs:
+            raise ModelFormatError("the graph has no output")
+        if len({tensor.name for tensor in outputs}) < len(outputs):
+            raise ModelFormatError("an output is listed twice")
+        return tuple(outputs)
+
+    def _reserve(self) -> None:
+        self._reserved = set(self._defined)
+        for proto in self._proto.node:
+            self._reserved.update(text(name, "output name") for name in proto.output)
+
+    def _fresh(self, hint: str) -> str:
+        name = unique(hint, self._reserved)
+        self._reserved.add(name)
+        return name
+
+    def _read_node(self, index: int, proto: Any) -> None:
+        node = self._node(index, proto)
+        for name in node.inputs:
+            if name:
+                self._require(name, f"node {node.name!r} ({node.op})", index)
+        if node.op == "Constant":
+            name = self._define(node.outputs[0], f"node {node.name!r}")
+            self._constants[name] = decode_constant(proto, self._decoder, f"node {node.name!r} (Constant)")
+            return
+        try:
+            for part in normalise(self._keep_outputs(node), self._opset, self._fresh):
+                self._append(part)
+        except UnsupportedModelError as error:
+            self._problems.append(UnsupportedModelError(f"{error}\0{node.name}", error.operators))
+            for name in node.outputs:  # so that what follows is looked at too
+                self._defined.add(name)
+
+    def _node(self, index: int, proto: Any) -> Node:
+        """The node as the file has it, named, its lists bounded."""
+        op = text(proto.op_type, "op_type")
+        outputs = tuple(text(name, "output name") for name in proto.output)
+        if not any(outputs):
+            raise ModelFormatError(f"node {index} ({op}) has no output")
+        hint = text(proto.name, "node name") or next(filter(None, outputs))
+        name = unique(hint, self._node_names)
+        self._node_names.add(name)
+        if max(len(proto.input), len(outputs)) > MAX_LIST:
+            raise ModelFormatError(f"node {name!r} ({op}) has more than {MAX_LIST} inputs or outputs")
+        inputs = tuple(text(value, "input name") for value in proto.input)
+        if op == "Constant":
+            return Node(op, name, inputs, outputs)
+        attributes = decode_attributes(proto, self._decoder, f"node {name!r} ({op})")
+        return Node(op, name, inputs, outputs, attributes)
+
+    def _require(self, name: str, who: str, index: int) -> None:
+        if name in self._left_out:
+            label, node = self._left_out[name].split("\0")
+            why = f"{label} (an output after its first)"
+            self._problems.append(UnsupportedModelError(f"{why}\0{node}", [label]))
+            return
+        if name in self._defined:
+            return
+        later = any(name in other.output for other in list(self._proto.node)[index:])
+        reason = "which is only made later (a cycle, or out of order)" if later else "which nothing makes"
+        raise ModelFormatError(f"{who} reads {name!r}, {reason}")
+
+    def _keep_outputs(self, node: Node) -> Node:
+        """Drop the outputs that only training reads; remember them in case that something reads them."""
+        if SCHEMAS[RENAMED.get(node.op, node.op)].many_outputs:
+            return node
+        for name in filter(None, node.outputs[1:]):
+            self._define(name, f"node {node.name!r}")
+            self._left_out[name] = f"{node.op}\0{node.name}"
+        if not node.outputs[0]:
+            raise ModelFormatError(f"node {node.name!r} ({node.op}) leaves its first output out")
+        return node.replace(outputs=node.outputs[:1])
+
+    def _append(self, node: Node) -> None:
+        """Bind, complete and check one node in the newest opset's words."""
+        node = complete(bind(node, self._constants))
+        refuse_training(node)
+        schema = SCHEMAS[node.op]
+        data = [name for name in node.inputs if name in self._data]
+        if data and schema.known_only:
+            raise UnsupportedModelError(f"{node.op} (on numbers that depend on the picture)", [node.op])
+        for position, operand in schema.operands.items():
+            if position < len(node.inputs) and node.inputs[position] in self._data:
+                raise UnsupportedModelError(f"{node.op} ({operand} depends on the picture)", [node.op])
+        for name in filter(None, node.outputs):
+            self._define(name, f"node {node.name!r}")
+            if data and node.op not in ("Shape", "Size"):
+                self._data.add(name)
+        self._nodes.append(node)
+
+
+def _tensor(proto: Any, name: str, what: str) -> Tensor:
+    """A ValueInfoProto; dimensions of 0 and -1 are what old exporters wrote for free ones."""
+    if not proto.HasField("type"):
+        return Tensor(name, None)
+    if not proto.type.HasField("tensor_type"):
+        raise UnsupportedModelError(f"{what} {name!r} is not a tensor")
+    try:
+        data_type_name(proto.type.tensor_type.elem_type)
+    except (ModelFormatError, UnsupportedModelError) as error:
+        raise type(error)(f"{what} {name!r}: {error}") from None
+    if not proto.type.tensor_type.HasField("shape"):
+        return Tensor(name, None)
+    dims: List[Optional[int]] = []
+    for dim in proto.type.tensor_type.shape.dim:
+        known = dim.HasField("dim_value") and dim.dim_value not in (0, -1)
+        if known and dim.dim_value < 0:
+            raise ModelFormatError(f"{what} {name!r} has a dimension of {dim.dim_value}")
+        dims.append(int(dim.dim_value) if known else None)
+    if len(dims) > MAX_NDIM:
+        raise UnsupportedModelError(
+            f"{what} {name!r} has {len(dims)} dimensions, at most {MAX_NDIM} are supported"
+        )
+    return Tensor(name, tuple(dims))
+
+
+def _some(names: List[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

@@ -1,0 +1,145 @@
+"""An ONNX file -> Graph.
+
+The `onnx` package only parses the protobuf message; everything that can be wrong in it is checked here and in
+the modules that this one calls, with the node and the numbers in the message. Work and memory stay
+proportional to the size of the file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any, List, Optional, Set, Tuple, Union
+
+from .errors import ModelFormatError, UnsupportedModelError
+from .graph import Graph, prune
+from .onnx_external import ExternalData
+from .onnx_graph import STANDARD_DOMAINS, GraphReader
+from .onnx_schema import NEWEST_OPSET, OLDEST_OPSET
+from .onnx_tensor import TensorDecoder, text
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["read"]
+
+Source = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto"]
+
+MAX_FILE_NBYTES = (2 << 30) - 1  # a protobuf message ends there
+_IR_VERSIONS = (3, 14)
+_MAGIC = {
+    b"version https://git-lfs": "a Git LFS pointer: fetch the real file with `git lfs pull`",
+    b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or a .keras file?): export the network to ONNX",
+    b"\x89HDF": "an HDF5 file (Keras weights?): export the network to ONNX",
+    b"\x80\x02": "a Python pickle: export the network to ONNX",
+    b"<": "an HTML or XML page: was the download redirected?",
+}
+
+
+def read(source: Source) -> Graph:
+    """Read an ONNX model.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, bytes or onnx.ModelProto
+        A path, the bytes of a file, or a parsed message, which is left as it is.
+
+    Returns
+    -------
+    Graph
+        With the meaning of the newest opset, constants in float32 and int64.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ModelFormatError
+        The file is broken or contradicts itself.
+    UnsupportedModelError
+        The model is valid, but uses what cnnviz does not have; `operators` lists all such operators.
+    """
+    model, folder = _parse(source)
+    opset = _check_versions(model)
+    if not model.HasField("graph"):
+        raise ModelFormatError("the model has no graph")
+    external = None if folder is None else ExternalData(folder)
+    graph = GraphReader(model, opset, TensorDecoder(external)).read()
+    metadata = {text(p.key, "metadata key"): text(p.value, "metadata value") for p in model.metadata_props}
+    return prune(graph.replace(metadata=metadata))
+
+
+def _parse(source: Source) -> Tuple[Any, Optional[str]]:
+    """The message, and the folder that external data may lie in."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _from_bytes(bytes(source)), None
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        return _from_bytes(_file_bytes(path)), os.path.dirname(os.path.abspath(path))
+    import onnx
+
+    if isinstance(source, onnx.ModelProto):
+        return source, None
+    raise TypeError(f"source must be a path, bytes or an onnx.ModelProto, not {type(source).__name__}")
+
+
+def _file_bytes(path: str) -> bytes:
+    info = os.stat(path)
+    if not stat.S_ISREG(info.st_mode):
+        raise ModelFormatError(f"{path!r} is not a regular file")
+    if info.st_size > MAX_FILE_NBYTES:
+        raise ModelFormatError(
+            f"{path!r} has {info.st_size} bytes; an ONNX file has at most {MAX_FILE_NBYTES}"
+        )
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def _from_bytes(data: bytes) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if not data:
+        raise ModelFormatError("the file is empty")
+    for magic, what in _MAGIC.items():
+        if data.startswith(magic):
+            raise ModelFormatError(f"not an ONNX file but {what}")
+    try:
+        return onnx.ModelProto.FromString(data)
+    except (DecodeError, ValueError, RecursionError) as error:
+        raise ModelFormatError(f"not an ONNX file, or a truncated one: {error}") from None
+
+
+def _check_versions(model: Any) -> int:
+    oldest, newest = _IR_VERSIONS
+    if model.ir_version < 1:
+        raise ModelFormatError(f"ir_version is {model.ir_version}: not an ONNX model, or a truncated one")
+    if not oldest <= model.ir_version <= newest:
+        raise UnsupportedModelError(
+            f"IR version {model.ir_version} is not supported, only {oldest} to {newest}"
+        )
+    opset = _opset(model)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise UnsupportedModelError(
+            f"opset {opset} is not supported, only {OLDEST_OPSET} to {NEWEST_OPSET}; "
+            "convert the file with onnx.version_converter or export it again"
+        )
+    if len(model.graph.sparse_initializer):
+        raise UnsupportedModelError("sparse initializers are not supported")
+    return opset
+
+
+def _opset(model: Any) -> int:
+    versions: List[int] = []
+    seen: Set[str] = set()
+    for entry in model.opset_import:
+        domain = text(entry.domain, "opset domain")
+        if domain in seen or (domain in STANDARD_DOMAINS and versions):
+            raise ModelFormatError(f"opset_import names the domain {domain!r} twice")
+        seen.add(domain)
+        if domain in STANDARD_DOMAINS:
+            versions.append(entry.version)
+    if not versions:
+        raise ModelFormatError("no opset of the standard domain: not an ONNX model, or a truncated one")
+    if versions[0] < 1:
+        raise ModelFormatError(f"opset {versions[0]} does not exist")
+    return versions[0]

@@ -1,0 +1,258 @@
+"""What cnnviz knows of each ONNX operator: its inputs, attributes and defaults in the newest opset.
+
+Newer opsets keep turning attributes into inputs (the shape of Reshape, the limits of Clip). Here they are
+*operands*: inputs that lowering needs as plain numbers. `bind` moves them into the attributes as soon as
+their numbers are known, so everything behind the reader sees one form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, NamedTuple, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelFormatError
+from .graph import Node
+
+__all__ = ["MAX_LIST", "NEWEST_OPSET", "OLDEST_OPSET", "SCHEMAS", "Schema", "bind", "complete"]
+
+OLDEST_OPSET = 7
+NEWEST_OPSET = 28
+MAX_LIST = 4096  # CNV_MANY of csrc/cnnviz.h: nothing a node lists can be longer
+
+
+class Attribute(NamedTuple):
+    """Kind is int, float, str, ints, floats or tensor; a default of None says that absence has a meaning."""
+
+    kind: str
+    default: Any = None
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One operator.
+
+    Attributes
+    ----------
+    inputs : (int, int)
+        The least and the largest number of inputs.
+    attributes : mapping
+        Of the newest opset, and those of older ones that became operands.
+    operands : mapping of int to str
+        Position of an input -> the attribute that holds its numbers once they are known.
+    known_only : bool
+        The operator computes with sizes and constants; there is no kernel that runs it on a picture.
+    many_outputs : bool
+        False: outputs after the first are left out, and reading one is an error.
+    """
+
+    inputs: Tuple[int, int]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    operands: Mapping[int, str] = field(default_factory=dict)
+    known_only: bool = False
+    many_outputs: bool = False
+
+
+def _int(default: int) -> Attribute:
+    return Attribute("int", default)
+
+
+def _float(default: float) -> Attribute:
+    return Attribute("float", default)
+
+
+_NEEDED_INT = Attribute("int", required=True)
+_NEEDED_INTS = Attribute("ints", required=True)
+_INTS = Attribute("ints", ())
+_MAYBE_INT = Attribute("int")
+_MAYBE_INTS = Attribute("ints")
+_MAYBE_FLOATS = Attribute("floats")
+
+_WINDOW = {
+    "auto_pad": Attribute("str", "NOTSET"),
+    "dilations": _INTS,
+    "kernel_shape": _INTS,
+    "pads": _INTS,
+    "strides": _INTS,
+}
+_POOL = {**_WINDOW, "kernel_shape": _NEEDED_INTS, "ceil_mode": _int(0)}
+_AXES = Schema((1, 2), {"axes": _MAYBE_INTS}, {1: "axes"})
+_REDUCE_ATTRIBUTES = {"axes": _MAYBE_INTS, "keepdims": _int(1), "noop_with_empty_axes": _int(0)}
+_REDUCE = Schema((1, 2), _REDUCE_ATTRIBUTES, {1: "axes"})
+_UNARY = Schema((1, 1))
+_BINARY = Schema((2, 2))
+_MANY = Schema((1, MAX_LIST))
+_KNOWN_UNARY = Schema((1, 1), known_only=True)
+_KNOWN_BINARY = Schema((2, 2), known_only=True)
+
+SCHEMAS: Dict[str, Schema] = {
+    # convolution and matrix products
+    "Conv": Schema((2, 3), {**_WINDOW, "group": _int(1)}),
+    "Gemm": Schema((2, 3), {"alpha": _float(1.0), "beta": _float(1.0), "transA": _int(0), "transB": _int(0)}),
+    "MatMul": _BINARY,
+    # normalisation
+    "BatchNormalization": Schema((5, 5), {"epsilon": _float(1e-5)}),
+    "LRN": Schema(
+        (1, 1), {"alpha": _float(1e-4), "beta": _float(0.75), "bias": _float(1.0), "size": _NEEDED_INT}
+    ),
+    # activations
+    "Relu": _UNARY,
+    "LeakyRelu": Schema((1, 1), {"alpha": _float(0.01)}),
+    "PRelu": _BINARY,
+    "Clip": Schema((1, 3), {"min": _float(-np.inf), "max": _float(np.inf)}, {1: "min", 2: "max"}),
+    "Sigmoid": _UNARY,
+    "HardSigmoid": Schema((1, 1), {"alpha": _float(0.2), "beta": _float(0.5)}),
+    "HardSwish": _UNARY,
+    "Swish": Schema((1, 1), {"alpha": _float(1.0)}),
+    "Tanh": _UNARY,
+    "Softmax": Schema((1, 1), {"axis": _int(-1)}),
+    "LogSoftmax": Schema((1, 1), {"axis": _int(-1)}),
+    # pooling
+    "MaxPool": Schema((1, 1), _POOL),
+    "AveragePool": Schema((1, 1), {**_POOL, "count_include_pad": _int(0)}),
+    "GlobalAveragePool": _UNARY,
+    "GlobalMaxPool": _UNARY,
+    # arithmetic
+    "Add": _BINARY,
+    "Sub": _BINARY,
+    "Mul": _BINARY,
+    "Div": _BINARY,
+    "Neg": _UNARY,
+    "Sum": _MANY,
+    "Mean": _MANY,
+    "Min": _MANY,
+    "Max": _MANY,
+    "ReduceMean": _REDUCE,
+    "ReduceSum": _REDUCE,
+    # shape
+    "Concat": Schema((1, MAX_LIST), {"axis": _NEEDED_INT}),
+    "DepthToSpace": Schema((1, 1), {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
+    "SpaceToDepth": Schema((1, 1), {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
+    "Expand": Schema((2, 2), {"shape": _NEEDED_INTS}, {1: "shape"}),
+    "Flatten": Schema((1, 1), {"axis": _int(1)}),
+    "Gather": Schema((2, 2), {"axis": _int(0)}),
+    "Pad": Schema(
+        (1, 4),
+        {
+            "pads": _NEEDED_INTS,
+            "value": _float(0.0),
+            "axes": _MAYBE_INTS,
+            "mode": Attribute("str", "constant"),
+        },
+        {1: "pads", 2: "value", 3: "axes"},
+    ),
+    "Reshape": Schema((2, 2), {"shape": _NEEDED_INTS, "allowzero": _int(0)}, {1: "shape"}),
+    "Resize": Schema(
+        (1, 4),
+        {
+            "scales": _MAYBE_FLOATS,
+            "sizes": _MAYBE_INTS,
+            "axes": _MAYBE_INTS,
+            "antialias": _int(0),
+            "coordinate_transformation_mode": Attribute("str", "half_pixel"),
+            "cubic_coeff_a": _float(-0.75),
+            "exclude_outside": _int(0),
+            "extrapolation_value": _float(0.0),
+            "keep_aspect_ratio_policy": Attribute("str", "stretch"),
+            "mode": Attribute("str", "nearest"),
+            "nearest_mode": Attribute("str", "round_prefer_floor"),
+            "roi": _MAYBE_FLOATS,
+        },
+        {1: "roi", 2: "scales", 3: "sizes"},
+    ),
+    "Slice": Schema(
+        (1, 5),
+        {"starts": _NEEDED_INTS, "ends": _NEEDED_INTS, "axes": _MAYBE_INTS, "steps": _MAYBE_INTS},
+        {1: "starts", 2: "ends", 3: "axes", 4: "steps"},
+    ),
+    "Split": Schema(
+        (1, 2),
+        {"axis": _int(0), "split": _MAYBE_INTS, "num_outputs": _MAYBE_INT},
+        {1: "split"},
+        many_outputs=True,
+    ),
+    "Squeeze": _AXES,
+    "Transpose": Schema((1, 1), {"perm": _MAYBE_INTS}),
+    "Unsqueeze": _AXES,
+    # no computation at inference
+    "Cast": Schema((1, 1), {"to": _NEEDED_INT, "saturate": _int(1), "round_mode": Attribute("str", "up")}),
+    "Dropout": Schema(
+        (1, 3), {"ratio": _float(0.5), "training_mode": _int(0)}, {1: "ratio", 2: "training_mode"}
+    ),
+    "Identity": _UNARY,
+    # sizes and constants
+    "Abs": _KNOWN_UNARY,
+    "And": _KNOWN_BINARY,
+    "Ceil": _KNOWN_UNARY,
+    "ConstantOfShape": Schema((1, 1), {"value": Attribute("tensor")}, known_only=True),
+    "Equal": _KNOWN_BINARY,
+    "Floor": _KNOWN_UNARY,
+    "Greater": _KNOWN_BINARY,
+    "Less": _KNOWN_BINARY,
+    "Mod": Schema((2, 2), {"fmod": _int(0)}, known_only=True),
+    "Not": _KNOWN_UNARY,
+    "Or": _KNOWN_BINARY,
+    "Pow": _KNOWN_BINARY,
+    "Range": Schema((3, 3), {"stash_type": _int(1)}, known_only=True),
+    "ReduceProd": Schema((1, 2), _REDUCE_ATTRIBUTES, {1: "axes"}, known_only=True),
+    "Shape": Schema((1, 1), {"start": _int(0), "end": _MAYBE_INT}),
+    "Size": _UNARY,
+    "Sqrt": _KNOWN_UNARY,
+    "Tile": Schema((2, 2), {"repeats": _NEEDED_INTS}, {1: "repeats"}, known_only=True),
+    "Where": Schema((3, 3), known_only=True),
+}
+
+
+def bind(node: Node, known: Mapping[str, NDArray[Any]]) -> Node:
+    """Move the operands of a node whose numbers are known from its inputs into its attributes."""
+    schema = SCHEMAS[node.op]
+    inputs = list(node.inputs)
+    attributes = dict(node.attributes)
+    for index, name in schema.operands.items():
+        if index >= len(inputs) or inputs[index] not in known:
+            continue
+        what = f"node {node.name!r} ({node.op}): {name}"
+        if attributes.get(name) is not None:
+            raise ModelFormatError(f"{what} is both an attribute and an input")
+        attributes[name] = _plain(known[inputs[index]], schema.attributes[name].kind, what)
+        inputs[index] = ""
+    while inputs and not inputs[-1]:
+        inputs.pop()
+    return node.replace(inputs=tuple(inputs), attributes=attributes)
+
+
+def _plain(value: NDArray[Any], kind: str, what: str) -> Any:
+    """A constant as the plain number or the tuple of numbers that an attribute holds."""
+    if value.size > MAX_LIST or value.ndim > 1:
+        raise ModelFormatError(f"{what} has shape {value.shape}, expected a short list of numbers")
+    if kind in ("ints", "int") and value.dtype.kind == "f":
+        raise ModelFormatError(f"{what} is float, expected integers")
+    if kind in ("ints", "floats"):
+        return tuple(value.ravel().tolist())
+    if value.size != 1:
+        raise ModelFormatError(f"{what} has {value.size} elements, expected one")
+    return value.item()
+
+
+def complete(node: Node) -> Node:
+    """The node with its defaults filled in; raises when something it needs is absent."""
+    schema = SCHEMAS[node.op]
+    least, most = schema.inputs
+    attributes = dict(node.attributes)
+    pending = {name for i, name in schema.operands.items() if i < len(node.inputs) and node.inputs[i]}
+    for name, attribute in schema.attributes.items():
+        if name in attributes or name in pending:
+            continue
+        if attribute.required:
+            raise ModelFormatError(f"node {node.name!r} ({node.op}): {name} is missing")
+        attributes[name] = attribute.default
+    needed = [i for i in range(least) if i not in schema.operands]
+    missing = [i for i in needed if i >= len(node.inputs) or not node.inputs[i]]
+    if missing or len(node.inputs) > most:
+        given = sum(1 for name in node.inputs if name)
+        expected = str(least) if least == most else f"{least} to {most}"
+        raise ModelFormatError(f"node {node.name!r} ({node.op}): has {given} inputs, expected {expected}")
+    return node.replace(attributes=attributes)
