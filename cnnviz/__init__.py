@@ -1,5 +1,92 @@
-"""cnnviz shows what a convolutional network sees."""
+"""cnnviz shows what a convolutional network sees.
+
+>>> import cnnviz
+>>> model = cnnviz.load("squeezenet1.1.onnx")
+>>> model.predict("kitten.png")
+>>> cnnviz.saliency(model, "kitten.png").plot()
+
+Everything is imported when it is first used, so that ``import cnnviz`` costs little more than NumPy.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any, List
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cnnviz._config import get_num_threads, set_num_threads, show_config
+    from cnnviz.convert import from_keras, from_torch
+    from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
+    from cnnviz.labels import Labels
+    from cnnviz.methods.grad_cam import grad_cam
+    from cnnviz.methods.saliency import saliency
+    from cnnviz.model import Gradient, Model, Prediction
+    from cnnviz.preprocessing import Preprocessing
+    from cnnviz.results import Attribution, Synthesis, load_result
+    from cnnviz.zoo import load
+
+# Where each public name lives.
+_HOMES = {
+    "Attribution": "cnnviz.results",
+    "CnnvizError": "cnnviz.errors",
+    "Gradient": "cnnviz.model",
+    "Labels": "cnnviz.labels",
+    "Model": "cnnviz.model",
+    "ModelFormatError": "cnnviz.errors",
+    "Prediction": "cnnviz.model",
+    "Preprocessing": "cnnviz.preprocessing",
+    "Synthesis": "cnnviz.results",
+    "UnsupportedModelError": "cnnviz.errors",
+    "from_keras": "cnnviz.convert",
+    "from_torch": "cnnviz.convert",
+    "get_num_threads": "cnnviz._config",
+    "grad_cam": "cnnviz.methods.grad_cam",
+    "load": "cnnviz.zoo",
+    "load_result": "cnnviz.results",
+    "saliency": "cnnviz.methods.saliency",
+    "set_num_threads": "cnnviz._config",
+    "show_config": "cnnviz._config",
+}
+_MODULES = frozenset(["objectives", "plot"])
+
+__all__ = [
+    "Attribution",
+    "CnnvizError",
+    "Gradient",
+    "Labels",
+    "Model",
+    "ModelFormatError",
+    "Prediction",
+    "Preprocessing",
+    "Synthesis",
+    "UnsupportedModelError",
+    "__version__",
+    "from_keras",
+    "from_torch",
+    "get_num_threads",
+    "grad_cam",
+    "load",
+    "load_result",
+    "objectives",
+    "plot",
+    "saliency",
+    "set_num_threads",
+    "show_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value = importlib.import_module(f"cnnviz.{name}")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'cnnviz' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,96 @@
+"""What the attribution techniques share: images and targets in, one `Attribution` for each pair out."""
+
+from __future__ import annotations
+
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.image import ImagesLike, read_images
+from cnnviz.model import Model
+from cnnviz.objectives import Logit, Objective
+from cnnviz.results import ALL_ZERO, Attribution
+
+Array = NDArray[np.float32]
+
+#: What a score is of: the predicted class, a class by index or label, or an objective.
+Target = Union[None, int, str, Objective]
+#: One target for every image, or a list: one for each image, or several for one image.
+Targets = Union[Target, Sequence[Union[int, str]]]
+
+
+class Question(NamedTuple):
+    """Images and targets, matched: row by row, what is asked of the network."""
+
+    x: Array
+    pictures: Array
+    objective: Objective
+    targets: Tuple[Optional[int], ...]
+    labels: Tuple[str, ...]
+    many: bool
+
+    def answer(
+        self,
+        method: str,
+        values: Array,
+        maps: Array,
+        scores: NDArray[np.float64],
+        *,
+        layer: Optional[str] = None,
+    ) -> Any:
+        """Wrap each row in an `Attribution`: one of them, or a list when many were asked for."""
+        rows: List[Attribution] = [
+            Attribution(
+                values=values[i],
+                map=maps[i],
+                image=self.pictures[i],
+                method=method,
+                target=self.targets[i],
+                label=self.labels[i],
+                score=float(scores[i]),
+                layer=layer,
+                flags=() if maps[i].any() else (ALL_ZERO,),
+            )
+            for i in range(len(maps))
+        ]
+        return rows if self.many else rows[0]
+
+
+def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
+    """Read the images, find the targets, and match one with the other.
+
+    A list of targets belongs to a batch image by image; for a single image it asks several questions.
+
+    Raises
+    ------
+    ValueError
+        When a batch and a list of targets differ in length, or a target does not exist.
+    """
+    pictures, many = read_images(image)
+    fitted = np.stack([model.preprocessing.fit(picture) for picture in pictures])
+    if isinstance(target, (list, tuple, np.ndarray)):
+        classes = [model.class_index(one) for one in target]
+        fitted, many = _matched(fitted, len(classes), many), True
+        x = model.preprocessing.normalise(fitted)
+        return _about_classes(model, x, fitted, classes, many)
+    x = model.preprocessing.normalise(fitted)
+    if isinstance(target, Objective):
+        return Question(x, fitted, target, (None,) * len(x), (repr(target),) * len(x), many)
+    classes = model.predicted(x) if target is None else [model.class_index(target)] * len(x)
+    return _about_classes(model, x, fitted, classes, many)
+
+
+def _about_classes(model: Model, x: Array, pictures: Array, classes: List[int], many: bool) -> Question:
+    labels = tuple(model.labels[index] for index in classes)
+    return Question(x, pictures, Logit(classes), tuple(classes), labels, many)
+
+
+def _matched(pictures: Array, targets: int, batched: bool) -> Array:
+    if targets == 0:
+        raise ValueError("target is an empty list")
+    if not batched:
+        return np.repeat(pictures, targets, axis=0)
+    if len(pictures) != targets:
+        raise ValueError(f"target lists {targets} classes for {len(pictures)} images")
+    return pictures

@@ -1,0 +1,103 @@
+"""Grad-CAM: Selvaraju et al. 2017, *Grad-CAM: Visual Explanations from Deep Networks*."""
+
+from __future__ import annotations
+
+from typing import Any, FrozenSet, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.image import ImagesLike
+from cnnviz.methods.common import Targets, ask
+from cnnviz.model import Model
+
+Array = NDArray[np.float32]
+
+
+def grad_cam(model: Model, image: ImagesLike, target: Targets = None, layer: Optional[str] = None) -> Any:
+    """Show which places of a layer speak for a class.
+
+    With A the activations of the layer, ``alpha_k`` the mean over all places of dS_c/dA_k (equation 1), the
+    map is ``ReLU(sum over k of alpha_k A_k)`` (equation 2), enlarged to the input bilinearly. S_c is the
+    score before the softmax. The ReLU comes before the enlargement; the enlargement takes pixels as areas
+    (half-pixel centres, "align_corners=False"), as OpenCV and pytorch-grad-cam do; Captum enlarges to the
+    nearest and leaves the ReLU out unless asked. The map is not normalised.
+
+    Parameters
+    ----------
+    model : Model
+    image : path, PIL image, array H,W,3, or a batch of them
+    target : None, int, str, list or Objective
+        None explains the predicted class. A list gives one class per image, or asks several of one image.
+    layer : str, optional
+        A layer with maps. The default is `last_spatial_layer`. Before or after its ReLU are different layers
+        with different maps.
+
+    Returns
+    -------
+    Attribution, or a list of them for a batch or a list of targets
+        ``values`` is the weighted sum before the ReLU, H,W of the layer, signed. Where nothing in it is
+        positive, ``map`` is zero and ``flags`` says so.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        For an image, a target or a layer that does not exist, or a layer that has no maps.
+    """
+    name = last_spatial_layer(model) if layer is None else layer
+    shape = model.layers.get(model.layer(name), ())
+    if len(shape) != 4:
+        raise ValueError(f"layer {name!r} has shape {shape}: Grad-CAM needs the maps of a layer N,C,H,W")
+    question = ask(model, image, target)
+    found = model.gradient(question.x, question.objective, wrt=name)
+    values = weighted_sum(found.activations[name], found.gradients[name])
+    maps = upsample(np.maximum(values, 0), question.x.shape[2:])
+    return question.answer("grad_cam", values, maps, found.value, layer=name)
+
+
+def weighted_sum(activation: Array, gradient: Array) -> Array:
+    """Return Grad-CAM before its ReLU, N,H,W, from a layer and its gradient, both N,C,H,W."""
+    alpha = gradient.mean(axis=(2, 3), dtype=np.float64)
+    return np.einsum("nc,nchw->nhw", alpha, activation).astype(np.float32)
+
+
+def last_spatial_layer(model: Model) -> str:
+    """Return the last layer before the scores that still has more than one place.
+
+    Raises
+    ------
+    ValueError
+        When the network has none.
+    """
+    before = _ancestors(model)
+    for name, shape in reversed(list(model.layers.items())):
+        if name in before and len(shape) == 4 and shape[2] * shape[3] > 1:
+            return name
+    raise ValueError(f"{model.name} has no layer with maps before {model.logits_name!r}")
+
+
+def upsample(maps: Array, size: Tuple[int, ...]) -> Array:
+    """Enlarge maps N,h,w bilinearly to N,H,W; the centre of cell i of n comes to (i + 1/2) * N/n - 1/2."""
+    rows = _interpolation(maps.shape[1], size[0])
+    columns = _interpolation(maps.shape[2], size[1])
+    return np.ascontiguousarray(rows @ maps @ columns.T, dtype=np.float32)
+
+
+def _interpolation(cells: int, pixels: int) -> NDArray[np.float64]:
+    """The matrix, pixels by cells, that interpolates linearly between the centres of cells."""
+    position = ((np.arange(pixels) + 0.5) * cells / pixels - 0.5).clip(0, cells - 1)
+    below = np.minimum(position.astype(int), max(cells - 2, 0))
+    matrix = np.zeros((pixels, cells))
+    matrix[np.arange(pixels), below] = 1 - (position - below)
+    if cells > 1:
+        matrix[np.arange(pixels), below + 1] += position - below
+    return matrix
+
+
+def _ancestors(model: Model) -> FrozenSet[str]:
+    """Every value that the scores depend on."""
+    wanted = {model.logits_name}
+    for node in reversed(model.graph.nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+    return frozenset(wanted - {model.logits_name})

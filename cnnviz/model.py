@@ -1,0 +1,458 @@
+"""The waist of the package: a network, run forward and backward, that knows how it wants its pictures."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.graph import Graph, pre_softmax
+from cnnviz.image import ImagesLike, read_images
+from cnnviz.labels import LabelsLike, as_labels
+from cnnviz.objectives import INPUT, LOGITS, Objective, ObjectiveLike, as_objective
+from cnnviz.plan_pool import PlanPool, Request
+from cnnviz.preprocessing import PreprocessingLike, as_preprocessing
+from cnnviz.rewrite import simplify
+
+Array = NDArray[np.float32]
+RELU_RULES = ("plain", "guided", "deconv", "redirected")
+
+# Batches whose plan would take more than this are run in pieces; idle plans are kept up to as much.
+_BUDGET_NBYTES = 2**30
+# The customary size where neither the file nor the preprocessing says one.
+_USUAL_SIZE = 224
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class of an answer: `probability` is softmax over all classes, `score` the number before it."""
+
+    index: int
+    label: str
+    probability: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What `Model.gradient` returns.
+
+    Attributes
+    ----------
+    value : ndarray of float64, shape (N,)
+        The objective of each batch element.
+    gradients : dict of str to ndarray of float32
+        By the names in `wrt`: d(value of the element)/d(that array), N first.
+    activations : dict of str to ndarray of float32
+        The layers that the objective read and those in `wrt`, except the input.
+    """
+
+    value: NDArray[np.float64]
+    gradients: Dict[str, Array]
+    activations: Dict[str, Array]
+
+
+class LayerList(Mapping[str, Tuple[int, ...]]):
+    """The layers of a network, first to last: name -> shape for one image of the usual size."""
+
+    def __init__(self, shapes: Mapping[str, Tuple[int, ...]]) -> None:
+        self._shapes = dict(shapes)
+
+    def __getitem__(self, name: str) -> Tuple[int, ...]:
+        return self._shapes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __repr__(self) -> str:
+        lines = [f"{name}  {'x'.join(map(str, shape))}" for name, shape in self.items()]
+        return "\n".join(lines)
+
+
+class Model:
+    """A convolutional network with its preprocessing and its labels; made by `cnnviz.load`.
+
+    Nothing that is called on a model changes it. Several threads may use one at the same time; results do not
+    depend on the batch size or on the number of threads, bit for bit. Models can be pickled.
+
+    Layers are addressed by the names of the values in the ONNX file, or by the name of a node. Two names work
+    on every network: ``"input"``, the preprocessed image, and ``"logits"``, the score before a final softmax.
+
+    Parameters
+    ----------
+    graph : Graph
+        As the reader made it.
+    preprocessing : str or Preprocessing, optional
+    labels : str, path or sequence of str, optional
+    name : str
+
+    Attributes
+    ----------
+    preprocessing : Preprocessing
+    labels : Labels
+        Empty for a network that does not classify.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        preprocessing: PreprocessingLike = None,
+        labels: LabelsLike = None,
+        name: str = "network",
+    ) -> None:
+        self.name = name
+        self.graph = simplify(graph)
+        self.input_name, channels, size = _image_input(self.graph, name)
+        self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
+        self.preprocessing = as_preprocessing(preprocessing, channels, size)
+        self._pool = PlanPool(self.graph, _BUDGET_NBYTES)
+        self._reference = self._pool.lower((1, channels, *(self.preprocessing.size or size)))
+        self.layers = self._list_layers()
+        self.classes = self._count_classes()
+        self.labels = as_labels(labels, self.classes)
+
+    def __repr__(self) -> str:
+        return f"<cnnviz.Model {self.name!r}: {len(self.layers)} layers, {self.classes} classes>"
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _rebuilt, (self.graph, self.preprocessing, self.labels, self.name)
+
+    def preprocess(self, image: ImagesLike) -> Array:
+        """Return what the network is fed for a picture or a list of them: N,C,H,W float32."""
+        pictures, _ = read_images(image)
+        return self.preprocessing.normalise(
+            np.stack([self.preprocessing.fit(picture) for picture in pictures])
+        )
+
+    def predict(self, image: ImagesLike, top: int = 5) -> Any:
+        """Classify a picture.
+
+        Parameters
+        ----------
+        image : path, PIL image, array, or a list of them
+        top : int
+            How many classes to return, best first.
+
+        Returns
+        -------
+        list of Prediction, or a list of such lists for a batch
+
+        Raises
+        ------
+        ValueError
+            When the network does not classify, or `top` is not positive.
+        """
+        if top < 1:
+            raise ValueError(f"top must be at least 1, not {top}")
+        self._need_classes()
+        pictures, batched = read_images(image)
+        x = self.preprocessing.normalise(np.stack([self.preprocessing.fit(picture) for picture in pictures]))
+        answers = [self._ranked(scores, top) for scores in self.forward(x, [LOGITS])[LOGITS]]
+        return answers if batched else answers[0]
+
+    def activations(self, image: ImagesLike, layers: Union[str, Sequence[str]]) -> Dict[str, Array]:
+        """Return the named layers for a picture or a list of them, each N,C,H,W (or N,K)."""
+        return self.forward(self.preprocess(image), [layers] if isinstance(layers, str) else layers)
+
+    def forward(self, x: Array, layers: Optional[Sequence[str]] = None) -> Any:
+        """Run the network on what `preprocess` returns.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (N, C, H, W)
+            Any N. Another H and W than the network's own where its layers allow it.
+        layers : sequence of str, optional
+
+        Returns
+        -------
+        ndarray, or dict of str to ndarray
+            The file's first output; with `layers`, those layers by name.
+
+        Raises
+        ------
+        TypeError
+            When x is not an array of floats.
+        ValueError
+            When x has a wrong shape or holds NaN, or a layer does not exist.
+        """
+        x = self._checked(x)
+        if isinstance(layers, str):
+            raise TypeError(f"layers must be a list of names: pass [{layers!r}]")
+        output = self.graph.outputs[0].name
+        values = {name: self._resolved(name) for name in (layers if layers is not None else [output])}
+        request = Request(x.shape, keep=tuple(dict.fromkeys(values.values())))
+        pieces = [self._forward(piece, request) for piece, _, _ in self._pieces(x, request)]
+        found = {name: _joined([piece[value] for piece in pieces]) for name, value in values.items()}
+        return found if layers is not None else found[output]
+
+    def gradient(
+        self,
+        x: Array,
+        objective: ObjectiveLike,
+        *,
+        wrt: Union[str, Sequence[str]] = INPUT,
+        relu: str = "plain",
+    ) -> Gradient:
+        """Differentiate an objective.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (N, C, H, W)
+            As `preprocess` returns it.
+        objective : int, str, sequence of them, mapping of str to array, or Objective
+            A class by index or label (its pre-softmax score), one class for each image, a cotangent array for
+            each layer (a vector-Jacobian product), or an objective of `cnnviz.objectives`.
+        wrt : str or sequence of str
+            ``"input"``, or layers.
+        relu : {"plain", "guided", "deconv", "redirected"}
+            How rectifiers pass the gradient back: the derivative; that of Springenberg et al. 2014, section
+            3.4; that of Zeiler & Fergus 2013, section 2.1; or the derivative, except for images whose whole
+            gradient it would block.
+
+        Returns
+        -------
+        Gradient
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `forward`; and for a class, a label or a rule that does not exist.
+        """
+        if relu not in RELU_RULES:
+            raise ValueError(f"relu must be one of {', '.join(RELU_RULES)}, not {relu!r}")
+        x = self._checked(x)
+        goal = self.objective(objective)
+        names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+        if not names:
+            raise ValueError("wrt is empty: name 'input' or a layer")
+        values = {name: self._resolved(name) for name in dict.fromkeys((*goal.layers, *names))}
+        request = _gradient_request(x.shape, goal.layers, names, values, self.input_name)
+        pieces = [
+            self._gradient(piece, goal.take(start, stop), names, values, request, relu)
+            for piece, start, stop in self._pieces(x, request)
+        ]
+        return pieces[0] if len(pieces) == 1 else _joined_gradients(pieces)
+
+    def objective(self, target: ObjectiveLike) -> Objective:
+        """Turn a class, a label, a list of them, or cotangents by layer into an objective."""
+        if isinstance(target, (Objective, Mapping)):
+            return as_objective(target)
+        if isinstance(target, (list, tuple)):
+            return as_objective([self.class_index(one) for one in target])
+        if isinstance(target, np.ndarray) and target.ndim:
+            return as_objective(target.tolist())
+        return as_objective(self.class_index(target))  # type: ignore[arg-type]
+
+    def class_index(self, target: Union[int, str]) -> int:
+        """Return the index of a class given by index or by label.
+
+        Raises
+        ------
+        TypeError
+            When `target` is neither.
+        ValueError
+            When there is no such class, or the label fits several; the message lists candidates.
+        """
+        self._need_classes()
+        if isinstance(target, str):
+            return self.labels.find(target)
+        if isinstance(target, (bool, np.bool_)) or not isinstance(target, (int, np.integer)):
+            raise TypeError(f"target must be a class index or a label, not {target!r}")
+        if not 0 <= target < self.classes:
+            raise ValueError(f"target {target} is not a class index: the network has {self.classes} classes")
+        return int(target)
+
+    def predicted(self, x: Array) -> List[int]:
+        """Return the class with the highest score for each image of a preprocessed batch."""
+        self._need_classes()
+        scores = self.forward(x, [LOGITS])[LOGITS]
+        return [int(best) for best in scores.reshape(len(scores), -1).argmax(axis=1)]
+
+    def layer(self, name: str) -> str:
+        """Return the value that a layer's name stands for: itself, unless it was an alias or a node's name.
+
+        Raises
+        ------
+        ValueError
+            When there is no such layer; the message lists close matches.
+        """
+        return self._resolved(name)
+
+    def summary(self) -> str:
+        """Describe the network in a table: one line for each layer, with its operator, shape and weights."""
+        height, width = self.preprocessing.size or (0, 0)
+        head = [
+            f"{self.name}: input {self.preprocessing.channels}x{height}x{width}, {self.classes} classes",
+            f"preprocessing {self.preprocessing.describe()}",
+        ]
+        rows = [("layer", "operator", "shape", "weights")]
+        for node in self.graph.nodes:
+            weights = sum(self.graph.constants[i].size for i in node.inputs if i in self.graph.constants)
+            rows += [
+                (name, node.op, "x".join(map(str, self.layers[name])), f"{weights:,}" if weights else "")
+                for name in node.outputs
+                if name in self.layers
+            ]
+        total = sum(array.size for array in self.graph.constants.values())
+        return "\n".join([*head, *_table(rows), f"{total:,} weights"])
+
+    def _checked(self, x: Array) -> Array:
+        """Return `x` as the C-contiguous float32 N,C,H,W that plans read, or say what is wrong with it."""
+        array = np.asarray(x)
+        if array.dtype.kind != "f":
+            raise TypeError(
+                f"x has dtype {array.dtype}: it must be float32; model.preprocess makes it from pictures"
+            )
+        channels = self.preprocessing.channels
+        if array.ndim != 4 or array.shape[1] != channels or array.size == 0:
+            raise ValueError(f"x has shape {array.shape}: it must be N,{channels},H,W, none of them 0")
+        array = np.ascontiguousarray(array, dtype=np.float32)
+        bad = array.size - int(np.isfinite(array).sum())
+        if bad:
+            raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
+        return array
+
+    def _pieces(self, x: Array, request: Request) -> Iterator[Tuple[Array, int, int]]:
+        """Cut a batch so that a plan stays within the memory budget; results do not depend on the cut."""
+        step = len(x)
+        if step > 1:
+            one = self._pool.nbytes(request._replace(shape=(1, *request.shape[1:])))
+            step = max(1, min(step, _BUDGET_NBYTES // max(one, 1)))
+        for start in range(0, len(x), step):
+            stop = min(start + step, len(x))
+            yield x[start:stop], start, stop
+
+    def _forward(self, x: Array, request: Request) -> Dict[str, Array]:
+        with self._pool.lend(request._replace(shape=x.shape)) as lowered:
+            lowered.plan.forward([x])
+            return {name: lowered.plan.read(lowered.values[name]) for name in request.keep}
+
+    def _gradient(
+        self,
+        x: Array,
+        goal: Objective,
+        names: Tuple[str, ...],
+        values: Mapping[str, str],
+        request: Request,
+        relu: str,
+    ) -> Gradient:
+        with self._pool.lend(request._replace(shape=x.shape)) as lowered:
+            plan, ids = lowered.plan, lowered.values
+            plan.forward([x])
+            kept = {value: plan.read(ids[value]) for value in request.keep}
+            read = {name: kept.get(value, x) for name, value in values.items() if name in goal.layers}
+            value, cotangents = goal.evaluate(read)
+            plan.backward(_seeds(cotangents, values, ids), relu=relu)
+            gradients = {name: plan.gradient(ids[values[name]]) for name in names}
+        activations = {name: kept[value] for name, value in values.items() if value in kept}
+        return Gradient(value, gradients, activations)
+
+    def _resolved(self, name: str) -> str:
+        special = {INPUT: self.input_name, LOGITS: self.logits_name}
+        if not isinstance(name, str):
+            raise TypeError(f"a layer is given by its name, not by {name!r}")
+        value = special.get(name, name)
+        value = self.graph.aliases.get(value, value)
+        if value in self._reference.values:
+            return value
+        made = [node.outputs[0] for node in self.graph.nodes if node.name == name]
+        if len(made) == 1 and made[0] in self._reference.values:
+            return made[0]
+        if name in self.graph.vanished:
+            raise ValueError(f"layer {name!r} of the file no longer exists: {self.graph.vanished[name]}")
+        known = [*self.layers, *self.graph.aliases, *(node.name for node in self.graph.nodes), *special]
+        close = list(dict.fromkeys(difflib.get_close_matches(name, known, n=5)))
+        hint = f"did you mean {', '.join(map(repr, close))}?" if close else "print(model.layers) lists them"
+        raise ValueError(f"layer {name!r} is not in {self.name}: {hint}")
+
+    def _list_layers(self) -> LayerList:
+        plan, ids = self._reference.plan, self._reference.values
+        names = [name for node in self.graph.nodes for name in node.outputs if name in ids]
+        return LayerList({name: tuple(plan.shape(ids[name])) for name in names})
+
+    def _count_classes(self) -> int:
+        """How many scores there are for an image; 0 for a network that ends in feature maps."""
+        shape = self.layers.get(self.logits_name, ())
+        return shape[1] if len(shape) >= 2 and all(extent == 1 for extent in shape[2:]) else 0
+
+    def _need_classes(self) -> None:
+        if not self.classes:
+            shape = "x".join(map(str, self.layers.get(self.logits_name, ())))
+            raise ValueError(f"{self.name} does not classify: it ends in {self.logits_name!r}, {shape}")
+
+    def _ranked(self, scores: Array, top: int) -> List[Prediction]:
+        logits = scores.reshape(-1).astype(np.float64)
+        shares = np.exp(logits - logits.max())
+        shares /= shares.sum()
+        best = np.argsort(-logits, kind="stable")[:top]
+        return [Prediction(int(i), self.labels[i], float(shares[i]), float(logits[i])) for i in best]
+
+
+def _image_input(graph: Graph, name: str) -> Tuple[str, int, Tuple[int, int]]:
+    """Return the input's name, its channels, and its height and width as far as the file says them."""
+    if len(graph.inputs) != 1:
+        names = ", ".join(tensor.name for tensor in graph.inputs)
+        raise ValueError(
+            f"{name} has {len(graph.inputs)} inputs ({names}): cnnviz explains networks of one image"
+        )
+    tensor = graph.inputs[0]
+    shape = tensor.shape if tensor.shape is not None else (None, 3, None, None)
+    if len(shape) != 4:
+        raise ValueError(f"{name}: input {tensor.name!r} has shape {shape}, an image batch is N,C,H,W")
+    channels = shape[1] or 3
+    if channels not in (1, 3):
+        raise ValueError(f"{name}: input {tensor.name!r} has {channels} channels, pictures have 1 or 3")
+    return tensor.name, channels, (shape[2] or _USUAL_SIZE, shape[3] or _USUAL_SIZE)
+
+
+def _gradient_request(
+    shape: Tuple[int, ...],
+    seeds: Tuple[str, ...],
+    wrt: Tuple[str, ...],
+    values: Mapping[str, str],
+    input_name: str,
+) -> Request:
+    seeded = tuple(dict.fromkeys(values[name] for name in seeds))
+    asked = tuple(dict.fromkeys(values[name] for name in wrt))
+    keep = tuple(value for value in dict.fromkeys((*seeded, *asked)) if value != input_name)
+    return Request(shape, keep, seeded, asked)
+
+
+def _seeds(
+    cotangents: Mapping[str, Array], values: Mapping[str, str], ids: Mapping[str, int]
+) -> Dict[int, Array]:
+    """Cotangents by value id; names of one value (a layer and "logits", say) add up."""
+    seeds: Dict[int, Array] = {}
+    for name, cotangent in cotangents.items():
+        value = ids[values[name]]
+        seed = np.ascontiguousarray(cotangent, dtype=np.float32)
+        seeds[value] = seeds[value] + seed if value in seeds else seed
+    return seeds
+
+
+def _joined(arrays: List[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _joined_gradients(pieces: List[Gradient]) -> Gradient:
+    return Gradient(
+        np.concatenate([piece.value for piece in pieces]),
+        {name: _joined([piece.gradients[name] for piece in pieces]) for name in pieces[0].gradients},
+        {name: _joined([piece.activations[name] for piece in pieces]) for name in pieces[0].activations},
+    )
+
+
+def _table(rows: List[Tuple[str, ...]]) -> List[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _rebuilt(graph: Graph, preprocessing: PreprocessingLike, labels: LabelsLike, name: str) -> Model:
+    return Model(graph, preprocessing=preprocessing, labels=labels, name=name)

@@ -1,0 +1,92 @@
+"""Plans at hand: a network specialised to the shape and the request of a call, made once and lent out."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, NamedTuple, Tuple
+
+from cnnviz import _core
+from cnnviz.graph import Graph
+from cnnviz.lower import Lowered, Weights, lower
+
+
+class Request(NamedTuple):
+    """What a plan is prepared for: the shape of its input, and values by name."""
+
+    shape: Tuple[int, ...]
+    keep: Tuple[str, ...]
+    seeds: Tuple[str, ...] = ()
+    wrt: Tuple[str, ...] = ()
+
+
+class PlanPool:
+    """Lends plans of one network to any number of threads, each plan to one at a time.
+
+    Idle plans are kept up to `budget_nbytes` in all, the longest unused dropped first, and at least the last
+    one whatever its size: a loop over one shape must find its plan again.
+    """
+
+    def __init__(self, graph: Graph, budget_nbytes: int) -> None:
+        self._graph = graph
+        self._weights = Weights(graph)
+        self._budget_nbytes = budget_nbytes
+        self._idle: OrderedDict[Tuple[Request, int], List[Lowered]] = OrderedDict()
+        self._nbytes: Dict[Request, int] = {}
+        self._lock = threading.Lock()
+
+    def lower(self, shape: Tuple[int, ...]) -> Lowered:
+        """Build a plan without preparing it: enough to know names and shapes."""
+        return lower(self._graph, {self._graph.inputs[0].name: shape}, self._weights)
+
+    @contextmanager
+    def lend(self, request: Request) -> Iterator[Lowered]:
+        """Lend a plan for `request`; one whose pass failed or was interrupted is not taken back."""
+        key = (request, _core.get_num_threads())
+        lowered = self._take(key) or self._prepared(request)
+        yield lowered
+        self._give_back(key, lowered)
+
+    def nbytes(self, request: Request) -> int:
+        """Return the size of the arena that a plan for `request` takes."""
+        with self._lock:
+            known = self._nbytes.get(request)
+        if known is not None:
+            return known
+        with self.lend(request):
+            pass
+        return self._nbytes[request]
+
+    def _take(self, key: Tuple[Request, int]) -> Lowered | None:
+        with self._lock:
+            waiting = self._idle.get(key)
+            if not waiting:
+                return None
+            lowered = waiting.pop()
+            if not waiting:
+                del self._idle[key]
+            return lowered
+
+    def _prepared(self, request: Request) -> Lowered:
+        lowered = self.lower(request.shape)
+        ids = lowered.values
+        lowered.plan.prepare(
+            keep=[ids[name] for name in request.keep],
+            seeds=[ids[name] for name in request.seeds],
+            wrt=[ids[name] for name in request.wrt],
+        )
+        memory = lowered.plan.describe()["memory"]
+        with self._lock:
+            self._nbytes[request] = int(memory["arena"])
+        return lowered
+
+    def _give_back(self, key: Tuple[Request, int], lowered: Lowered) -> None:
+        with self._lock:
+            self._idle.setdefault(key, []).append(lowered)
+            self._idle.move_to_end(key)
+            while len(self._idle) > 1 and self._idle_nbytes() > self._budget_nbytes:
+                self._idle.popitem(last=False)
+
+    def _idle_nbytes(self) -> int:
+        return sum(self._nbytes[request] * len(plans) for (request, _), plans in self._idle.items())
