@@ -23,6 +23,7 @@ import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+ROOT = Path(__file__).resolve().parent
 CSRC = Path("csrc")
 
 FLAGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"]
@@ -73,7 +74,7 @@ def linker_flags() -> List[str]:
 
 def sources() -> List[str]:
     """Every C file, without other CPUs' kernels."""
-    found = sorted(str(path) for path in CSRC.rglob("*.c"))
+    found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / CSRC).rglob("*.c"))
     if platform.machine().lower() in ("x86_64", "amd64"):
         return found
     return [path for path in found if Path(path).parent.name != "x86"]
@@ -146,21 +147,23 @@ def bundle_openblas(folder: Path) -> None:
             shutil.copy2(path, target)
 
 
-macros = [("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION"), ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
-if switch("FAULTS"):
-    macros.append(("CNV_FAULT_INJECTION", "1"))
+def core_module() -> Extension:
+    """Describe the one extension module."""
+    macros = [
+        ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION"),
+        ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+    ]
+    if switch("FAULTS"):
+        macros.append(("CNV_FAULT_INJECTION", "1"))
+    return Extension(
+        "cnnviz._core",
+        sources=sources(),
+        include_dirs=[str(CSRC), numpy.get_include()],
+        define_macros=macros,
+        extra_compile_args=chosen_flags(),
+        extra_link_args=linker_flags(),
+    )
 
-setup(
-    license="MIT",
-    ext_modules=[
-        Extension(
-            "cnnviz._core",
-            sources=sources(),
-            include_dirs=[str(CSRC), numpy.get_include()],
-            define_macros=macros,
-            extra_compile_args=chosen_flags(),
-            extra_link_args=linker_flags(),
-        )
-    ],
-    cmdclass={"build_ext": BuildCore},
-)
+
+if __name__ == "__main__":
+    setup(license="MIT", ext_modules=[core_module()], cmdclass={"build_ext": BuildCore})
