@@ -1,0 +1,44 @@
+"""`import cnnviz` costs NumPy and next to nothing."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+LIMIT_MS = 30.0
+RUNS = 9
+
+# What is imported where it is used: none of it may come along with the package.
+LAZY = ["matplotlib", "scipy", "onnx", "PIL", "pooch", "tqdm", "torch", "pytest"]
+
+# CPU time, so that a busy machine does not fail the test; the clock starts when NumPy is there.
+MEASURE = """
+import sys, time
+import numpy
+start = time.process_time()
+import cnnviz
+print(1e3 * (time.process_time() - start))
+print(" ".join(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def import_in_fresh_process(folder: Path) -> tuple:
+    finished = subprocess.run(
+        [sys.executable, "-c", MEASURE], cwd=folder, stdout=subprocess.PIPE, check=True, text=True
+    )
+    cost, modules = finished.stdout.splitlines()
+    return float(cost), set(modules.split())
+
+
+def test_import_costs_numpy_and_at_most_30_ms(tmp_path: Path) -> None:
+    import_in_fresh_process(tmp_path)  # bytecode and page cache
+    costs = [import_in_fresh_process(tmp_path)[0] for _ in range(RUNS)]
+    median = statistics.median(costs)
+    assert median <= LIMIT_MS, f"median {median:.1f} ms of {[round(cost, 1) for cost in costs]}"
+
+
+def test_import_leaves_heavy_packages_alone(tmp_path: Path) -> None:
+    loaded = import_in_fresh_process(tmp_path)[1]
+    assert loaded.isdisjoint(LAZY), sorted(loaded.intersection(LAZY))
