@@ -1,0 +1,91 @@
+/*
+ * Two-dimensional convolution (cross-correlation, as every framework means it), forward and backward.
+ *
+ *     y[n,o,i,j] = b[o] + sum over c,r,s of w[o,c,r,s] * x[n, first(o) + c, i*stride - pad + r*dilation, ...]
+ *
+ * x: N, groups*IC, IH, IW   w: groups*OC, IC, KH, KW   b: groups*OC   y: N, groups*OC, OH, OW
+ *
+ * Work is cut by the layer's shape alone, so results do not depend on N or on the number of threads. Every
+ * backward kernel adds to what its output holds. `scratch` is one slice per worker, scratch_stride bytes
+ * apart, of at least the size that the *_scratch function of the same name returns.
+ */
+#ifndef CNV_KERNELS_CONV_H
+#define CNV_KERNELS_CONV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/window.h"
+#include "runtime/threads.h"
+
+typedef struct cnv_conv2d {
+    int64_t n;
+    int64_t groups;
+    int64_t ic; /* per group */
+    int64_t ih;
+    int64_t iw;
+    int64_t oc; /* per group */
+    int64_t oh;
+    int64_t ow;
+    int64_t kh;
+    int64_t kw;
+    int64_t stride[2]; /* rows, columns, here and below */
+    int64_t pad[2];    /* before the first row and column; what comes after follows from oh and ow */
+    int64_t dilation[2];
+} cnv_conv2d;
+
+size_t cnv_conv2d_forward_scratch(const cnv_conv2d *c);
+size_t cnv_conv2d_backward_data_scratch(const cnv_conv2d *c);
+size_t cnv_conv2d_backward_weight_scratch(const cnv_conv2d *c);
+
+/* b may be NULL. */
+void cnv_conv2d_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
+                        void *scratch, size_t scratch_stride, cnv_run *run);
+void cnv_conv2d_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c, void *scratch,
+                              size_t scratch_stride, cnv_run *run);
+/* Sums over images in order. */
+void cnv_conv2d_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,
+                                void *scratch, size_t scratch_stride, cnv_run *run);
+void cnv_conv2d_backward_bias(float *db, const float *dy, const cnv_conv2d *c, cnv_run *run);
+
+/* ---- the two ways in which the functions above are computed */
+
+/* One input channel per group: nothing for a GEMM to do, the direct loop touches each number once. */
+static inline bool cnv_conv2d_is_depthwise(const cnv_conv2d *c)
+{
+    return c->ic == 1 && c->groups > 1;
+}
+
+/* 1x1, stride 1, no padding: the columns that im2col would make are the input itself. */
+static inline bool cnv_conv2d_is_pointwise(const cnv_conv2d *c)
+{
+    return c->kh == 1 && c->kw == 1 && c->stride[0] == 1 && c->stride[1] == 1 && c->pad[0] == 0 &&
+           c->pad[1] == 0 && c->oh == c->ih && c->ow == c->iw;
+}
+
+void cnv_conv_depthwise_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
+                                cnv_run *run);
+void cnv_conv_depthwise_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c,
+                                      cnv_run *run);
+void cnv_conv_depthwise_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,
+                                        cnv_run *run);
+
+size_t cnv_conv_gemm_forward_scratch(const cnv_conv2d *c);
+size_t cnv_conv_gemm_backward_scratch(const cnv_conv2d *c);
+void cnv_conv_gemm_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
+                           void *scratch, size_t scratch_stride, cnv_run *run);
+void cnv_conv_gemm_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c,
+                                 void *scratch, size_t scratch_stride, cnv_run *run);
+void cnv_conv_gemm_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,
+                                   void *scratch, size_t scratch_stride, cnv_run *run);
+
+/* columns[(k*KH + r)*KW + s][p] = the input that output pixel `pixels.begin + p` sees through tap r,s of
+ * channel k, zero in the padding; rows are pixels.end - pixels.begin long.  x: channels, IH, IW */
+void cnv_im2col(float *columns, const float *x, int64_t channels, cnv_span pixels,
+                const cnv_conv2d *c);
+/* The adjoint: adds every column entry to the input it came from. */
+void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixels,
+                const cnv_conv2d *c);
+
+#endif

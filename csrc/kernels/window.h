@@ -1,0 +1,37 @@
+/*
+ * Arithmetic of sliding windows along one axis: output o looks at input o * stride - pad + tap * dilation.
+ */
+#ifndef CNV_KERNELS_WINDOW_H
+#define CNV_KERNELS_WINDOW_H
+
+#include <stdint.h>
+
+/* Half-open range of outputs or taps. */
+typedef struct {
+    int64_t begin;
+    int64_t end;
+} cnv_span;
+
+/* The outputs, of n_out, for which the tap at `offset` (tap * dilation - pad) lies inside 0..extent-1. */
+static inline cnv_span cnv_outputs_inside(int64_t extent, int64_t n_out, int64_t stride, int64_t offset)
+{
+    cnv_span span = {0, 0};
+    if (offset < 0) span.begin = (-offset + stride - 1) / stride;
+    if (offset < extent) span.end = (extent - 1 - offset) / stride + 1;
+    if (span.end > n_out) span.end = n_out;
+    if (span.begin > span.end) span.begin = span.end;
+    return span;
+}
+
+/* The taps, of n_taps, that lie inside 0..extent-1 when the first one lies at `start`. */
+static inline cnv_span cnv_taps_inside(int64_t extent, int64_t n_taps, int64_t dilation, int64_t start)
+{
+    cnv_span span = {0, n_taps};
+    if (start < 0) span.begin = (-start + dilation - 1) / dilation;
+    if (start + (n_taps - 1) * dilation >= extent)
+        span.end = start < extent ? (extent - 1 - start) / dilation + 1 : 0;
+    if (span.begin > span.end) span.begin = span.end;
+    return span;
+}
+
+#endif
