@@ -1,0 +1,32 @@
+/*
+ * Moving numbers without changing them, and the adjoints, which add.
+ */
+#ifndef CNV_KERNELS_SHAPE_H
+#define CNV_KERNELS_SHAPE_H
+
+#include <stdint.h>
+
+#include "cnnviz.h"
+#include "runtime/threads.h"
+
+/* y[r * y_stride + i] = x[r * x_stride + i] for r < rows, i < n: what concat does with each input. */
+void cnv_copy_rows(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows, int64_t n,
+                   cnv_run *run);
+/* As cnv_copy_rows, but adds. */
+void cnv_add_rows(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows, int64_t n,
+                  cnv_run *run);
+
+/* A view of an array under other axes: element i0,i1,... lies at offset + i0*stride[0] + i1*stride[1] + ...
+ * No two elements share a place. Transposition and slicing with steps (negative ones too) are such views. */
+typedef struct cnv_strided {
+    int ndim;
+    int64_t dim[CNV_MAX_NDIM];
+    int64_t stride[CNV_MAX_NDIM];
+    int64_t offset;
+} cnv_strided;
+
+/* y: the view's axes, contiguous */
+void cnv_strided_gather(float *y, const float *x, const cnv_strided *view, cnv_run *run);
+void cnv_strided_scatter_add(float *dx, const float *dy, const cnv_strided *view, cnv_run *run);
+
+#endif
