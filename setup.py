@@ -93,9 +93,11 @@ class BuildCore(build_ext):
     def run(self) -> None:
         """Build the module, then lay OpenBLAS beside it."""
         super().run()
-        package = Path("cnnviz") if self.inplace else Path(self.build_lib, "cnnviz")
+        folder = Path("cnnviz" if self.inplace else Path(self.build_lib, "cnnviz"), "_blas")
         if switch("BUNDLE_OPENBLAS", "1"):
-            bundle_openblas(package / "_blas")
+            bundle_openblas(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)  # an earlier build may have left one
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the files in parallel and hand the objects to the linker."""
