@@ -1,0 +1,308 @@
+/*
+ * One word, the gate, holds everything about the current job that workers race for:
+ *
+ *     bits 32..63  number of the job
+ *     bits 16..31  its threads while it is open, 0 once it is closed
+ *     bits  0..15  workers inside it
+ *
+ * A worker enters by adding 1 to an open gate in one compare-and-swap, so it can never enter a job that is
+ * over: the number has changed. The caller opens the gate, claims items like everybody, closes the gate, and
+ * waits for the workers inside, who are busy with items that they claimed before. A worker that the system
+ * gave no time to simply never entered.
+ *
+ * Waiting is spinning first, as the next job usually comes within microseconds, then sleeping on a condition.
+ * A sleeper announces itself before it looks at the gate for the last time, and the caller changes the gate
+ * before it looks for sleepers, both in sequentially consistent order: one of the two always sees the other.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
+#include "runtime/threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Waking a sleeper costs 10 to 20 us; spinning about twice as long loses at most a small factor to having
+ * known the future. */
+#define SPIN_NS 50000
+#define SPIN_ROUND 64 /* looks between two readings of the clock */
+
+#define JOB_SHIFT 32
+#define THREADS_SHIFT 16
+#define FIELD_MASK 0xffffu
+
+typedef struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    atomic_bool asleep;
+} sleeper;
+
+static struct {
+    atomic_flag taken; /* a caller is using the pool */
+    atomic_uint_fast64_t gate;
+    int workers;  /* started so far; only who has taken the pool reads or writes it */
+    int cpus;     /* that the process could run on when it started its first job */
+    bool crowded; /* this job has more threads than CPUs: waiting must not burn what others could use */
+    sleeper sleepers[CNV_MAX_THREADS]; /* [0] is the caller, [i] is worker i */
+
+    /* The job: written before the gate opens, read by who has entered. */
+    cnv_task *task;
+    void *context;
+    int64_t n_items;
+    cnv_run *run;
+    atomic_int_fast64_t next_item;
+} pool = {.taken = ATOMIC_FLAG_INIT};
+
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+static atomic_int chosen_threads; /* 0: not chosen yet */
+
+static int gate_threads(uint64_t gate)
+{
+    return (int)(gate >> THREADS_SHIFT & FIELD_MASK);
+}
+
+static int gate_inside(uint64_t gate)
+{
+    return (int)(gate & FIELD_MASK);
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+typedef struct {
+    int index;     /* of the waiting thread */
+    uint64_t been; /* the job that it has left, and need not enter again */
+} waiter;
+
+/* What a waiter waits for, asked of the gate. */
+typedef bool gate_test(uint64_t gate, const waiter *self);
+
+static bool may_enter(uint64_t gate, const waiter *self)
+{
+    return self->index < gate_threads(gate) && gate >> JOB_SHIFT != self->been;
+}
+
+static bool nobody_inside(uint64_t gate, const waiter *self)
+{
+    (void)self;
+    return gate_inside(gate) == 0;
+}
+
+static bool spin_until(gate_test *test, const waiter *self)
+{
+    int64_t deadline = now_ns() + SPIN_NS;
+    do {
+        for (int i = 0; i < SPIN_ROUND; i++) {
+            if (test(atomic_load_explicit(&pool.gate, memory_order_acquire), self)) return true;
+            relax();
+        }
+    } while (now_ns() < deadline);
+    return false;
+}
+
+static void sleep_until(gate_test *test, const waiter *self)
+{
+    sleeper *bed = &pool.sleepers[self->index];
+    pthread_mutex_lock(&bed->mutex);
+    atomic_store(&bed->asleep, true);
+    while (!test(atomic_load(&pool.gate), self)) pthread_cond_wait(&bed->wake, &bed->mutex);
+    atomic_store(&bed->asleep, false);
+    pthread_mutex_unlock(&bed->mutex);
+}
+
+static void wait_until(gate_test *test, const waiter *self, bool spin)
+{
+    if (test(atomic_load(&pool.gate), self)) return;
+    if (spin && spin_until(test, self)) return;
+    sleep_until(test, self);
+}
+
+/* The gate has changed: the thread, if it sleeps, must look again. */
+static void wake(int index)
+{
+    sleeper *other = &pool.sleepers[index];
+    if (!atomic_load(&other->asleep)) return;
+    pthread_mutex_lock(&other->mutex);
+    pthread_cond_signal(&other->wake);
+    pthread_mutex_unlock(&other->mutex);
+}
+
+static bool enter(waiter *self)
+{
+    uint64_t gate = atomic_load(&pool.gate);
+    while (may_enter(gate, self)) {
+        if (!atomic_compare_exchange_weak(&pool.gate, &gate, gate + 1)) continue;
+        self->been = gate >> JOB_SHIFT;
+        return true;
+    }
+    return false;
+}
+
+static void leave(void)
+{
+    uint64_t gate = atomic_fetch_sub(&pool.gate, 1) - 1;
+    if (gate_inside(gate) == 0 && gate_threads(gate) == 0) wake(0);
+}
+
+static void compute_items(int index, bool polls)
+{
+    for (;;) {
+        bool stop = polls ? cnv_run_cancelled(pool.run) : atomic_load(&pool.run->cancelled);
+        if (stop) return;
+        int64_t item = atomic_fetch_add(&pool.next_item, 1);
+        if (item >= pool.n_items) return;
+        pool.task(pool.context, item, index);
+    }
+}
+
+static void *work(void *argument)
+{
+    waiter self = {.index = (int)(intptr_t)argument, .been = 0}; /* jobs are numbered from 1 on */
+    bool spin = true;
+    for (;;) {
+        wait_until(may_enter, &self, spin);
+        if (!enter(&self)) continue;
+        compute_items(self.index, false);
+        spin = !pool.crowded;
+        leave();
+    }
+    return NULL;
+}
+
+static int available_cpus(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+/* In a forked child only the forking thread lives on: the pool is as new. */
+static void reset_pool(void)
+{
+    atomic_flag_clear(&pool.taken);
+    atomic_store(&pool.gate, 0);
+    pool.workers = 0;
+    for (int i = 0; i < CNV_MAX_THREADS; i++) {
+        pthread_mutex_init(&pool.sleepers[i].mutex, NULL);
+        pthread_cond_init(&pool.sleepers[i].wake, NULL);
+        atomic_store(&pool.sleepers[i].asleep, false);
+    }
+}
+
+static void init_pool(void)
+{
+    pool.cpus = available_cpus();
+    reset_pool();
+    pthread_atfork(NULL, NULL, reset_pool);
+}
+
+/* Workers never see a signal: those belong to the program's own threads. They are detached, as nothing that
+ * they hold outlives a job, and end with the process. */
+static bool start_worker(int index)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&thread, NULL, work, (void *)(intptr_t)index) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started) pthread_detach(thread);
+    return started;
+}
+
+/* Where the system refuses a thread, fewer serve. */
+static void start_workers(int threads)
+{
+    while (pool.workers < threads - 1 && start_worker(pool.workers + 1)) pool.workers++;
+}
+
+static void open_gate(int threads)
+{
+    uint64_t job = (atomic_load(&pool.gate) >> JOB_SHIFT) + 1;
+    atomic_store(&pool.gate, job << JOB_SHIFT | (uint64_t)threads << THREADS_SHIFT);
+    for (int i = 1; i < threads; i++) wake(i);
+}
+
+static void close_gate(void)
+{
+    atomic_fetch_and(&pool.gate, ~((uint64_t)FIELD_MASK << THREADS_SHIFT));
+    wait_until(nobody_inside, &(waiter){.index = 0, .been = 0}, !pool.crowded);
+}
+
+static void compute_alone(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
+{
+    for (int64_t item = 0; item < n_items && !cnv_run_cancelled(run); item++) task(context, item, 0);
+}
+
+void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
+{
+    int threads = n_items < run->threads ? (int)n_items : run->threads;
+    pthread_once(&pool_once, init_pool);
+    if (threads <= 1 || atomic_flag_test_and_set(&pool.taken)) {
+        compute_alone(run, n_items, task, context);
+        return;
+    }
+    start_workers(threads);
+    pool.crowded = threads > pool.cpus;
+    pool.task = task;
+    pool.context = context;
+    pool.n_items = n_items;
+    pool.run = run;
+    atomic_store(&pool.next_item, 0);
+    open_gate(threads);
+    compute_items(0, true);
+    close_gate();
+    atomic_flag_clear(&pool.taken);
+}
+
+bool cnv_run_cancelled(cnv_run *run)
+{
+    if (atomic_load(&run->cancelled)) return true;
+    if (!run->interrupted || !run->interrupted(run->owner)) return false;
+    atomic_store(&run->cancelled, true);
+    return true;
+}
+
+/* CNNVIZ_NUM_THREADS when it is a whole number from 1 on, else what the process may run on. */
+static int default_threads(void)
+{
+    const char *text = getenv("CNNVIZ_NUM_THREADS");
+    char *end = NULL;
+    long n = text ? strtol(text, &end, 10) : 0;
+    if (!text || *end != '\0' || n < 1) n = available_cpus();
+    return n < CNV_MAX_THREADS ? (int)n : CNV_MAX_THREADS;
+}
+
+int cnv_num_threads(void)
+{
+    int n = atomic_load(&chosen_threads);
+    return n > 0 ? n : default_threads();
+}
+
+cnv_status cnv_set_num_threads(int n, cnv_error *err)
+{
+    if (n < 1 || n > CNV_MAX_THREADS)
+        return cnv_fail(err, CNV_INVALID, "the number of threads is %d, not in 1..%d", n, CNV_MAX_THREADS);
+    atomic_store(&chosen_threads, n);
+    return CNV_OK;
+}
