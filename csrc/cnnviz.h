@@ -155,6 +155,10 @@ cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*i
 /* The numbers of a kept value (or an input, or a constant); NULL when the request did not keep it. */
 const float *cnv_plan_read(const cnv_plan *plan, cnv_value_id value);
 
+/* The place of a value in request.seeds; -1 when it is none. And how many there are. */
+int cnv_plan_seed_index(const cnv_plan *plan, cnv_value_id value);
+int cnv_plan_n_seeds(const cnv_plan *plan);
+
 /* Runs backward from the state that the last forward left. `cotangents[i]` belongs to request.seeds[i]; NULL
  * stands for zeros. May be called several times after one forward. */
 cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv_relu_rule relu,

@@ -44,15 +44,18 @@ typedef struct cnv_node {
     const struct cnv_op *op;
     char *name;           /* owned; the ONNX node's or the layer's name, for messages */
     cnv_value_id *inputs; /* owned; CNV_NONE where an optional input is absent */
-    int n_inputs;
+    int n_inputs;         /* op->max_inputs, absent ones included; what was given where CNV_MANY are possible */
     cnv_value_id output;
     cnv_params params;
     const cnv_shape *const
         *x_shape;             /* owned array of shapes borrowed from the plan's values, NULL where absent */
     const cnv_shape *y_shape; /* borrowed */
-    bool needs_grad;          /* this node runs in the backward walk */
-    unsigned grad_inputs;     /* bit i: the gradient of input i is wanted; inputs past 30 (concat's) have none */
+    /* Decided by prepare. */
+    bool runs_forward;    /* this node runs in the forward walk */
+    bool needs_grad;      /* this node runs in the backward walk */
+    unsigned grad_inputs; /* bit i: the gradient of input i is wanted; inputs past 30 (concat's) have none */
     cnv_needs needs;
+    const char *kernel; /* what runs for it: "portable", "view", ...; "" when nothing does */
 } cnv_node;
 
 /*

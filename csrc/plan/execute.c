@@ -1,0 +1,147 @@
+/* The two walks: forward up the steps, backward down. Everything has been decided by prepare. */
+#include <string.h>
+
+#include "plan/constant.h"
+#include "plan/state.h"
+
+static cnv_run start_run(const cnv_plan *plan, bool (*interrupted)(void *), void *owner)
+{
+    return (cnv_run){
+        .threads = plan->threads, .interrupted = interrupted, .owner = owner, .cancelled = false};
+}
+
+/* The arrays that this pass reads: those that begin at an input are new each time. */
+static void bind_inputs(cnv_plan *plan, const float *const *inputs)
+{
+    for (cnv_value_id v = 0; v < plan->n_values; v++) {
+        const cnv_value *held = plan->values[plan->values[v]->storage];
+        if (held->origin == CNV_FROM_INPUT) plan->values[v]->data = inputs[held->producer];
+        if (held->origin == CNV_FROM_CONSTANT) cnv_constant_refresh(held->constant);
+    }
+    for (int s = 0; s < plan->n_steps; s++) {
+        cnv_step *step = &plan->steps[s];
+        const cnv_node *node = step->node;
+        for (int i = 0; i < node->n_inputs; i++) {
+            const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
+            step->x[i] = x ? x->data : NULL;
+            bool constant = x && x->origin == CNV_FROM_CONSTANT;
+            step->x[node->n_inputs + i] = constant || cnv_node_backward_reads(node, i) ? step->x[i] : NULL;
+        }
+    }
+}
+
+cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*interrupted)(void *),
+                            void *owner, cnv_error *err)
+{
+    cnv_run run = start_run(plan, interrupted, owner);
+    if (plan->stage == CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "forward needs a prepared plan");
+    plan->stage = CNV_PREPARED;
+    bind_inputs(plan, inputs);
+    for (int s = 0; s < plan->n_steps; s++) {
+        const cnv_step *step = &plan->steps[s];
+        if (cnv_run_cancelled(&run)) break;
+        if (step->forward) step->forward(step->node, &step->forward_io, &run);
+    }
+    if (cnv_run_cancelled(&run)) return cnv_fail(err, CNV_INTERRUPTED, "forward was interrupted");
+    plan->stage = CNV_FORWARD_DONE;
+    return CNV_OK;
+}
+
+/* Long enough that claiming it costs nothing, short enough that a large buffer keeps every thread busy. */
+#define CHUNK ((int64_t)1 << 16)
+
+typedef struct {
+    float *to;
+    const float *from; /* NULL: zeros */
+    int64_t size;
+    bool add;
+} fill_context;
+
+static void fill_chunk(void *context, int64_t item, int worker)
+{
+    const fill_context *fill = context;
+    int64_t start = item * CHUNK;
+    int64_t n = fill->size - start < CHUNK ? fill->size - start : CHUNK;
+    float *to = fill->to + start;
+    (void)worker;
+    if (!fill->from) {
+        memset(to, 0, (size_t)n * sizeof *to);
+    } else if (!fill->add) {
+        memcpy(to, fill->from + start, (size_t)n * sizeof *to);
+    } else {
+        for (int64_t i = 0; i < n; i++) to[i] += fill->from[start + i];
+    }
+}
+
+static void fill(fill_context context, cnv_run *run)
+{
+    cnv_parallel(run, (context.size + CHUNK - 1) / CHUNK, fill_chunk, &context);
+}
+
+static void run_fills(const cnv_plan *plan, int first, int n, const float *const *cotangents, cnv_run *run)
+{
+    for (int f = first; f < first + n; f++) {
+        const cnv_fill *what = &plan->fills[f];
+        const cnv_value *value = plan->values[what->value];
+        const float *from = what->seed >= 0 ? cotangents[what->seed] : NULL;
+        if (!what->first && !from) continue;
+        fill((fill_context){value->gradient, from, cnv_shape_size(&value->shape), !what->first}, run);
+    }
+}
+
+static void step_back(const cnv_step *step, cnv_relu_rule relu, cnv_run *run)
+{
+    cnv_io io = step->backward_io;
+    io.relu = relu;
+    if (step->backward) {
+        step->backward(step->node, &io, run);
+    } else if (io.dx[0] != io.dy) { /* a view whose gradient the user reads by itself */
+        fill((fill_context){io.dx[0], io.dy, cnv_shape_size(step->node->y_shape), true}, run);
+    }
+}
+
+static cnv_status check_backward(const cnv_plan *plan, cnv_error *err)
+{
+    if (plan->stage == CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "backward needs a prepared plan");
+    if (plan->stage == CNV_PREPARED) return cnv_fail(err, CNV_INVALID, "backward needs a finished forward");
+    if (plan->n_wrt == 0)
+        return cnv_fail(err, CNV_INVALID, "the plan was prepared without wrt, it has no backward");
+    return CNV_OK;
+}
+
+cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv_relu_rule relu,
+                             bool (*interrupted)(void *), void *owner, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    cnv_run run = start_run(plan, interrupted, owner);
+    CNV_TRY(check_backward(plan, err));
+    plan->stage = CNV_FORWARD_DONE;
+    for (int s = plan->n_steps - 1; s >= 0; s--) {
+        const cnv_step *step = &plan->steps[s];
+        if (!step->node->needs_grad) continue;
+        if (cnv_run_cancelled(&run)) break;
+        run_fills(plan, step->first_fill, step->n_fills, cotangents, &run);
+        step_back(step, relu, &run);
+    }
+    run_fills(plan, plan->n_fills - plan->n_final, plan->n_final, cotangents, &run);
+    if (cnv_run_cancelled(&run)) {
+        status = cnv_fail(err, CNV_INTERRUPTED, "backward was interrupted");
+        goto done;
+    }
+    plan->stage = CNV_BACKWARD_DONE;
+done:
+    return status;
+}
+
+const float *cnv_plan_read(const cnv_plan *plan, cnv_value_id value)
+{
+    const cnv_value *found = cnv_plan_value(plan, value);
+    if (!found || plan->stage < CNV_FORWARD_DONE) return NULL;
+    return found->keep || found->origin != CNV_FROM_NODE ? found->data : NULL;
+}
+
+const float *cnv_plan_gradient(const cnv_plan *plan, cnv_value_id value)
+{
+    const cnv_value *found = cnv_plan_value(plan, value);
+    return found && found->wrt && plan->stage == CNV_BACKWARD_DONE ? found->gradient : NULL;
+}

@@ -1,0 +1,108 @@
+/*
+ * Which values share a gradient buffer, and what the backward walk does to each buffer besides calling
+ * kernels: zeroing it before the first contribution, and adding the cotangents of the seeds.
+ *
+ * The gradient of a view is the gradient of what it views: contributions to either go into one buffer, and
+ * nothing has to be copied. Only when a user wants to read the view's own share must the two be kept apart.
+ */
+#include "plan/state.h"
+#include "runtime/alloc.h"
+
+/* How many contributions readers make to the gradient of a value. */
+static int count_contributions(const cnv_plan *plan, cnv_value_id value)
+{
+    int contributions = 0;
+    for (int s = 0; s < plan->n_steps; s++) {
+        const cnv_node *node = plan->steps[s].node;
+        for (int i = 0; i < node->n_inputs; i++)
+            contributions += node->needs_grad && node->inputs[i] == value;
+    }
+    return contributions;
+}
+
+static bool shares_gradient(const cnv_plan *plan, const cnv_node *node)
+{
+    const cnv_value *x = plan->values[node->inputs[0]];
+    const cnv_value *y = plan->values[node->output];
+    if (!node->op->view) return false;
+    return !y->wrt || (x->seed < 0 && count_contributions(plan, node->inputs[0]) == 1);
+}
+
+static void find_roots(cnv_plan *plan)
+{
+    for (int v = 0; v < plan->n_values; v++) {
+        cnv_value *value = plan->values[v];
+        bool has_gradient = value->wrt || (value->wants_gradient && value->reaches_seed);
+        value->gradient_root = has_gradient ? v : CNV_NONE;
+        value->gradient_born = -1;
+        value->gradient_dies = 2 * plan->n_steps;
+    }
+    for (int s = 0; s < plan->n_steps; s++) {
+        const cnv_node *node = plan->steps[s].node;
+        if (node->needs_grad && shares_gradient(plan, node))
+            plan->values[node->output]->gradient_root = plan->values[node->inputs[0]]->gradient_root;
+    }
+}
+
+static void add_fill(cnv_plan *plan, cnv_value_id value, int seed, int time)
+{
+    cnv_value *root = plan->values[plan->values[value]->gradient_root];
+    bool first = root->gradient_born < 0;
+    if (!first && seed < 0) return; /* zeros add nothing */
+    if (first) root->gradient_born = time;
+    plan->fills[plan->n_fills++] = (cnv_fill){.value = value, .seed = seed, .first = first};
+}
+
+static void fill_before_step(cnv_plan *plan, int s)
+{
+    cnv_step *step = &plan->steps[s];
+    const cnv_node *node = step->node;
+    int time = 2 * plan->n_steps - 1 - s;
+    step->first_fill = plan->n_fills;
+    if (plan->values[node->output]->seed >= 0)
+        add_fill(plan, node->output, plan->values[node->output]->seed, time);
+    for (int i = 0; i < node->n_inputs; i++) {
+        const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
+        if (x && x->gradient_root != CNV_NONE) add_fill(plan, node->inputs[i], -1, time);
+    }
+    step->n_fills = plan->n_fills - step->first_fill;
+}
+
+/* The last visit to a step whose output shares the buffer is the last that reads it, unless the user does. */
+static void find_ends(cnv_plan *plan)
+{
+    for (int s = plan->n_steps - 1; s >= 0; s--) {
+        const cnv_node *node = plan->steps[s].node;
+        if (!node->needs_grad) continue;
+        plan->values[plan->values[node->output]->gradient_root]->gradient_dies = 2 * plan->n_steps - 1 - s;
+    }
+    for (cnv_value_id v = 0; v < plan->n_values; v++)
+        if (plan->values[v]->wrt)
+            plan->values[plan->values[v]->gradient_root]->gradient_dies = 2 * plan->n_steps;
+}
+
+/* Values in wrt that no visited node produces: their seeds have not been added, or nothing has reached them.
+ */
+static void fill_at_the_end(cnv_plan *plan)
+{
+    int before = plan->n_fills;
+    for (cnv_value_id v = 0; v < plan->n_values; v++) {
+        const cnv_value *value = plan->values[v];
+        bool visited = value->origin == CNV_FROM_NODE && plan->nodes[value->producer]->needs_grad;
+        if (value->wrt && !visited) add_fill(plan, v, value->seed, 2 * plan->n_steps);
+    }
+    plan->n_final = plan->n_fills - before;
+}
+
+cnv_status cnv_plan_lay_gradients(cnv_plan *plan, cnv_error *err)
+{
+    size_t most = (size_t)plan->n_values + (size_t)plan->n_seeds; /* one first fill each, and the seeds */
+    plan->fills = cnv_alloc(most, sizeof *plan->fills);
+    if (!plan->fills) return cnv_fail(err, CNV_NO_MEMORY, "out of memory for %zu gradients", most);
+    find_roots(plan);
+    for (int s = plan->n_steps - 1; s >= 0; s--)
+        if (plan->steps[s].node->needs_grad) fill_before_step(plan, s);
+    fill_at_the_end(plan);
+    find_ends(plan);
+    return CNV_OK;
+}

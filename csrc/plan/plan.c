@@ -1,0 +1,301 @@
+/* The builder: values and nodes are appended one by one, and every mistake is found before anything changes.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "plan/constant.h"
+#include "plan/state.h"
+#include "runtime/alloc.h"
+
+int64_t cnv_shape_size(const cnv_shape *shape)
+{
+    int64_t size = 1;
+    for (int i = 0; i < shape->ndim; i++) size *= shape->dim[i];
+    return size;
+}
+
+cnv_status cnv_shape_check(const cnv_shape *shape, const char *what, cnv_error *err)
+{
+    int64_t nbytes = sizeof(float);
+    if (shape->ndim < 0 || shape->ndim > CNV_MAX_NDIM)
+        return cnv_fail(err, CNV_INVALID, "%s has %d dimensions, more than %d", what, shape->ndim,
+                        CNV_MAX_NDIM);
+    for (int i = 0; i < shape->ndim; i++) {
+        if (shape->dim[i] < 1)
+            return cnv_fail(err, CNV_INVALID, "%s has extent %lld in dimension %d, at least 1 is needed",
+                            what, (long long)shape->dim[i], i);
+        if (__builtin_mul_overflow(nbytes, shape->dim[i], &nbytes) || nbytes > INT64_MAX / 2)
+            return cnv_fail(err, CNV_INVALID, "%s is too large to be addressed", what);
+    }
+    return CNV_OK;
+}
+
+size_t cnv_value_nbytes(const cnv_value *value)
+{
+    return (size_t)cnv_shape_size(&value->shape) * sizeof(float);
+}
+
+cnv_value *cnv_plan_value(const cnv_plan *plan, cnv_value_id value)
+{
+    return value >= 0 && value < plan->n_values ? plan->values[value] : NULL;
+}
+
+cnv_status cnv_plan_new(cnv_plan **plan, cnv_error *err)
+{
+    *plan = cnv_alloc(1, sizeof **plan);
+    return *plan ? CNV_OK : cnv_fail(err, CNV_NO_MEMORY, "out of memory for a plan");
+}
+
+static void free_value(cnv_value *value)
+{
+    if (!value) return;
+    cnv_free(value->name);
+    cnv_constant_release(value->constant);
+    cnv_free(value);
+}
+
+static void free_node(cnv_node *node)
+{
+    if (!node) return;
+    cnv_free(node->name);
+    cnv_free(node->inputs);
+    cnv_free((void *)node->x_shape);
+    cnv_free(node);
+}
+
+void cnv_plan_free(cnv_plan *plan)
+{
+    if (!plan) return;
+    cnv_plan_unprepare(plan);
+    for (int i = 0; i < plan->n_nodes; i++) free_node(plan->nodes[i]);
+    for (int i = 0; i < plan->n_values; i++) free_value(plan->values[i]);
+    cnv_free(plan->nodes);
+    cnv_free(plan->values);
+    cnv_free(plan);
+}
+
+static cnv_status check_building(const cnv_plan *plan, const char *name, cnv_error *err)
+{
+    if (plan->stage == CNV_BUILDING) return CNV_OK;
+    return cnv_fail(err, CNV_INVALID, "%s: the plan is prepared, nothing can be added to it", name);
+}
+
+/* Room for one more pointer in a list that doubles. */
+static cnv_status reserve(void ***list, int n, int *room, cnv_error *err)
+{
+    if (n < *room) return CNV_OK;
+    if (n > INT_MAX / 2) return cnv_fail(err, CNV_INVALID, "the plan has too many nodes");
+    int wanted = n > 0 ? 2 * n : 16;
+    void **larger = cnv_alloc((size_t)wanted, sizeof *larger);
+    if (!larger) return cnv_fail(err, CNV_NO_MEMORY, "out of memory for a plan of %d nodes", wanted);
+    if (n > 0) memcpy(larger, *list, (size_t)n * sizeof *larger);
+    cnv_free(*list);
+    *list = larger;
+    *room = wanted;
+    return CNV_OK;
+}
+
+static cnv_status copy_name(const char *name, char **copy, cnv_error *err)
+{
+    size_t nbytes = strlen(name) + 1;
+    *copy = cnv_alloc(nbytes, 1);
+    if (!*copy) return cnv_fail(err, CNV_NO_MEMORY, "out of memory for a name");
+    memcpy(*copy, name, nbytes);
+    return CNV_OK;
+}
+
+/* A value that is not in the plan yet, with room for it there. */
+static cnv_status new_value(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value **value,
+                            cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    cnv_value *made = NULL;
+    CNV_TRY(cnv_shape_check(shape, name, err));
+    CNV_TRY(reserve((void ***)&plan->values, plan->n_values, &plan->room_values, err));
+    made = cnv_alloc(1, sizeof *made);
+    if (!made) {
+        status = cnv_fail(err, CNV_NO_MEMORY, "out of memory for a value");
+        goto done;
+    }
+    CNV_TRY(copy_name(name, &made->name, err));
+    made->shape = *shape;
+    *value = made;
+    made = NULL;
+done:
+    free_value(made);
+    return status;
+}
+
+static cnv_value_id append_value(cnv_plan *plan, cnv_value *value, cnv_origin origin, int producer)
+{
+    value->origin = origin;
+    value->producer = producer;
+    plan->values[plan->n_values] = value;
+    return plan->n_values++;
+}
+
+cnv_status cnv_plan_input(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value_id *value,
+                          cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    cnv_value *made;
+    CNV_TRY(check_building(plan, name, err));
+    CNV_TRY(new_value(plan, shape, name, &made, err));
+    *value = append_value(plan, made, CNV_FROM_INPUT, plan->n_inputs++);
+done:
+    return status;
+}
+
+cnv_status cnv_plan_constant(cnv_plan *plan, cnv_constant *constant, const char *name, cnv_value_id *value,
+                             cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    cnv_value *made;
+    CNV_TRY(check_building(plan, name, err));
+    CNV_TRY(new_value(plan, cnv_constant_shape(constant), name, &made, err));
+    made->constant = cnv_constant_retain(constant);
+    *value = append_value(plan, made, CNV_FROM_CONSTANT, -1);
+done:
+    return status;
+}
+
+/* The number of inputs and each id; absent ones only after the mandatory ones. */
+static cnv_status check_inputs(const cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs,
+                               int n_inputs, cnv_error *err)
+{
+    if (n_inputs < op->min_inputs || n_inputs > op->max_inputs)
+        return cnv_fail(err, CNV_INVALID, "%d inputs given, %d to %d are possible", n_inputs, op->min_inputs,
+                        op->max_inputs);
+    for (int i = 0; i < n_inputs; i++) {
+        if (inputs[i] == CNV_NONE && i >= op->min_inputs) continue;
+        if (!cnv_plan_value(plan, inputs[i]))
+            return cnv_fail(err, CNV_INVALID, "input %d is value %d, but the plan has %d values", i,
+                            (int)inputs[i], plan->n_values);
+    }
+    return CNV_OK;
+}
+
+/* A node with everything but its output. */
+static cnv_status new_node(cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs, int n_inputs,
+                           const cnv_params *params, const char *name, cnv_node **node, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    int width = op->max_inputs == CNV_MANY ? n_inputs : op->max_inputs;
+    size_t n = (size_t)width;
+    cnv_node *made = cnv_alloc(1, sizeof *made);
+    cnv_value_id *ids = cnv_alloc(n, sizeof *ids);
+    const cnv_shape **shapes = cnv_alloc(n, sizeof *shapes);
+    if (!made || !ids || !shapes) {
+        status = cnv_fail(err, CNV_NO_MEMORY, "out of memory for a node");
+        goto done;
+    }
+    CNV_TRY(copy_name(name, &made->name, err));
+    for (int i = 0; i < width; i++) {
+        ids[i] = i < n_inputs ? inputs[i] : CNV_NONE;
+        shapes[i] = cnv_plan_shape(plan, ids[i]);
+    }
+    *made = (cnv_node){.op = op,
+                       .name = made->name,
+                       .inputs = ids,
+                       .n_inputs = width,
+                       .output = CNV_NONE,
+                       .params = *params,
+                       .x_shape = shapes,
+                       .kernel = ""};
+    *node = made;
+    made = NULL;
+    ids = NULL;
+    shapes = NULL;
+done:
+    cnv_free(made);
+    cnv_free(ids);
+    cnv_free((void *)shapes);
+    return status;
+}
+
+/* Puts the node's name and operator in front of a row's message. */
+static void prefix_message(cnv_error *err, const char *name, const char *op)
+{
+    cnv_error plain;
+    if (!err) return;
+    plain = *err;
+    cnv_fail(err, CNV_INVALID, "%.400s (%s): %.500s", name, op, plain.message);
+}
+
+static cnv_status infer(const cnv_node *node, cnv_shape *shape, cnv_error *err)
+{
+    cnv_status status = node->op->infer(node, shape, err);
+    return status == CNV_OK ? cnv_shape_check(shape, "the output", err) : status;
+}
+
+cnv_status cnv_plan_add(cnv_plan *plan, const char *op_name, const cnv_value_id *inputs, int n_inputs,
+                        const cnv_params *params, const char *name, cnv_value_id *value, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    cnv_node *node = NULL;
+    cnv_value *output = NULL;
+    cnv_shape shape = {0};
+    const cnv_op *op = cnv_op_find(op_name);
+    CNV_TRY(check_building(plan, name, err));
+    if (!op) {
+        status = cnv_fail(err, CNV_INVALID, "%s: there is no operator %s", name, op_name);
+        goto done;
+    }
+    status = check_inputs(plan, op, inputs, n_inputs, err);
+    if (status == CNV_OK) status = new_node(plan, op, inputs, n_inputs, params, name, &node, err);
+    if (status == CNV_OK) status = infer(node, &shape, err);
+    if (status == CNV_OK) status = reserve((void ***)&plan->nodes, plan->n_nodes, &plan->room_nodes, err);
+    if (status == CNV_OK) status = new_value(plan, &shape, name, &output, err);
+    if (status != CNV_OK) {
+        prefix_message(err, name, op_name);
+        goto done;
+    }
+    node->y_shape = &output->shape;
+    node->output = *value = append_value(plan, output, CNV_FROM_NODE, plan->n_nodes);
+    plan->nodes[plan->n_nodes++] = node;
+    node = NULL;
+done:
+    free_node(node);
+    return status;
+}
+
+const cnv_shape *cnv_plan_shape(const cnv_plan *plan, cnv_value_id value)
+{
+    const cnv_value *found = cnv_plan_value(plan, value);
+    return found ? &found->shape : NULL;
+}
+
+const char *cnv_plan_name(const cnv_plan *plan, cnv_value_id value)
+{
+    const cnv_value *found = cnv_plan_value(plan, value);
+    return found ? found->name : NULL;
+}
+
+int cnv_plan_n_inputs(const cnv_plan *plan)
+{
+    return plan->n_inputs;
+}
+
+cnv_value_id cnv_plan_input_value(const cnv_plan *plan, int i)
+{
+    for (cnv_value_id v = 0; v < plan->n_values; v++)
+        if (plan->values[v]->origin == CNV_FROM_INPUT && plan->values[v]->producer == i) return v;
+    return CNV_NONE;
+}
+
+int cnv_plan_n_nodes(const cnv_plan *plan)
+{
+    return plan->n_nodes;
+}
+
+void cnv_plan_node_info(const cnv_plan *plan, int i, cnv_node_info *info)
+{
+    const cnv_node *node = plan->nodes[i];
+    *info = (cnv_node_info){.name = node->name,
+                            .op = node->op->name,
+                            .kernel = node->kernel,
+                            .value = node->output,
+                            .forward = node->runs_forward,
+                            .backward = node->needs_grad};
+}

@@ -1,0 +1,95 @@
+/* Takes the request apart, and has each part of prepare decide its share. */
+#include "plan/state.h"
+#include "runtime/alloc.h"
+
+void cnv_plan_unprepare(cnv_plan *plan)
+{
+    for (int s = 0; s < plan->n_steps; s++) {
+        cnv_free((void *)plan->steps[s].x);
+        cnv_free((void *)plan->steps[s].dx);
+    }
+    cnv_free(plan->steps);
+    cnv_free(plan->fills);
+    cnv_free(plan->arena);
+    plan->steps = NULL;
+    plan->fills = NULL;
+    plan->arena = NULL;
+    plan->n_steps = plan->n_fills = plan->n_final = 0;
+    plan->memory = (cnv_plan_memory){0};
+    plan->stage = CNV_BUILDING;
+}
+
+static cnv_status check_ids(const cnv_plan *plan, const char *what, const cnv_value_id *ids, int n,
+                            cnv_error *err)
+{
+    for (int i = 0; i < n; i++)
+        if (!cnv_plan_value(plan, ids[i]))
+            return cnv_fail(err, CNV_INVALID, "%s names value %d, but the plan has %d values", what,
+                            (int)ids[i], plan->n_values);
+    return CNV_OK;
+}
+
+static cnv_status check_request(const cnv_plan *plan, const cnv_request *request, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    CNV_TRY(check_ids(plan, "keep", request->keep, request->n_keep, err));
+    CNV_TRY(check_ids(plan, "seeds", request->seeds, request->n_seeds, err));
+    CNV_TRY(check_ids(plan, "wrt", request->wrt, request->n_wrt, err));
+    if (request->threads < 1 || request->threads > CNV_MAX_THREADS)
+        status = cnv_fail(err, CNV_INVALID, "threads is %d, not in 1..%d", request->threads, CNV_MAX_THREADS);
+    else if (request->n_wrt > 0 && request->n_seeds == 0)
+        status = cnv_fail(err, CNV_INVALID, "wrt asks for gradients, but seeds is empty: gradients of what?");
+done:
+    return status;
+}
+
+static cnv_status note_request(cnv_plan *plan, const cnv_request *request, cnv_error *err)
+{
+    for (int v = 0; v < plan->n_values; v++) {
+        plan->values[v]->keep = plan->values[v]->wrt = false;
+        plan->values[v]->seed = -1;
+    }
+    for (int i = 0; i < request->n_keep; i++) plan->values[request->keep[i]]->keep = true;
+    for (int i = 0; i < request->n_wrt; i++) plan->values[request->wrt[i]]->wrt = true;
+    for (int i = 0; i < request->n_seeds; i++) {
+        cnv_value *value = plan->values[request->seeds[i]];
+        if (value->seed >= 0) return cnv_fail(err, CNV_INVALID, "seeds names %s twice", value->name);
+        value->seed = i;
+    }
+    plan->threads = request->threads;
+    plan->n_seeds = request->n_seeds;
+    plan->n_wrt = request->n_wrt;
+    return CNV_OK;
+}
+
+cnv_status cnv_plan_prepare(cnv_plan *plan, const cnv_request *request, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    if (plan->stage != CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "the plan is already prepared");
+    CNV_TRY(check_request(plan, request, err));
+    CNV_TRY(note_request(plan, request, err));
+    cnv_plan_mark(plan);
+    CNV_TRY(cnv_plan_make_steps(plan, err));
+    CNV_TRY(cnv_plan_lay_gradients(plan, err));
+    CNV_TRY(cnv_plan_lay_memory(plan, err));
+    plan->stage = CNV_PREPARED;
+done:
+    if (status != CNV_OK) cnv_plan_unprepare(plan);
+    return status;
+}
+
+void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory)
+{
+    *memory = plan->memory;
+}
+
+int cnv_plan_n_seeds(const cnv_plan *plan)
+{
+    return plan->n_seeds;
+}
+
+int cnv_plan_seed_index(const cnv_plan *plan, cnv_value_id value)
+{
+    const cnv_value *found = cnv_plan_value(plan, value);
+    return found && plan->stage != CNV_BUILDING ? found->seed : -1;
+}

@@ -1,0 +1,116 @@
+/*
+ * The inside of a cnv_plan: what prepare decides and the walks follow. Private to plan/.
+ *
+ * Nodes are what the user built. Steps are what runs: today one per node that a pass needs, in the same
+ * order. A pass that fuses nodes, changes a value's layout or picks a faster kernel makes other steps from
+ * the same nodes (steps.c); neither memory.c nor execute.c has to know.
+ *
+ * Time, for the memory planner: the forward walk visits step s at time s, the backward walk visits it at
+ * 2 * n_steps - 1 - s, and at 2 * n_steps both are over and the user reads.
+ */
+#ifndef CNV_PLAN_STATE_H
+#define CNV_PLAN_STATE_H
+
+#include "plan/plan.h"
+
+typedef enum { CNV_FROM_INPUT, CNV_FROM_CONSTANT, CNV_FROM_NODE } cnv_origin;
+
+typedef struct cnv_value {
+    char *name; /* owned */
+    cnv_shape shape;
+    cnv_origin origin;
+    int producer;           /* the node, or the position among the inputs */
+    cnv_constant *constant; /* a reference; NULL unless origin says so */
+
+    /* From the request. */
+    bool keep;
+    bool wrt;
+    int seed; /* its place in request.seeds; -1: not a seed */
+
+    /* marks.c */
+    bool needed;         /* somebody reads its numbers */
+    bool wants_gradient; /* a value in wrt lies at or above it */
+    bool reaches_seed;   /* a seed lies at or below it */
+
+    /* gradients.c */
+    cnv_value_id gradient_root; /* the value whose gradient buffer it shares; itself; CNV_NONE without one */
+    int gradient_born;          /* of a root: when the first contribution arrives; -1 as long as none has */
+    int gradient_dies;          /* of a root: when it is read for the last time */
+
+    /* memory.c */
+    cnv_value_id storage; /* the value whose forward buffer it shares; itself when it has its own */
+    int last_read;        /* of a storage: the last step that reads it, or that writes it */
+    bool pinned;          /* of a storage: it must survive until the backward walk is over */
+    int buffer;           /* of a storage */
+    int gradient_buffer;  /* of a gradient root */
+    const float *data;    /* where its numbers are during a pass; NULL when nobody computes them */
+    float *gradient;      /* NULL without one */
+} cnv_value;
+
+/* What the backward walk does to a gradient buffer besides calling kernels. */
+typedef struct cnv_fill {
+    cnv_value_id value;
+    int seed;   /* the cotangent that goes in; -1: zeros */
+    bool first; /* nothing is in the buffer yet: overwrite it, do not add */
+} cnv_fill;
+
+#define CNV_NO_BUFFER (-1)
+
+typedef struct cnv_step {
+    const cnv_node *node;
+    void (*forward)(const cnv_node *node, const cnv_io *io, cnv_run *run);  /* NULL: nothing to run */
+    void (*backward)(const cnv_node *node, const cnv_io *io, cnv_run *run); /* NULL: nothing to run */
+    const float **x;    /* owned: n_inputs arrays for forward, then n_inputs for backward */
+    float **dx;         /* owned: n_inputs */
+    cnv_io forward_io;  /* without what belongs to backward */
+    cnv_io backward_io; /* without what backward has not said it reads */
+    int first_fill;     /* fills[first_fill ...] come before this step's backward */
+    int n_fills;
+    int saved_buffer; /* memory.c: CNV_NO_BUFFER where nothing is asked for */
+    int forward_scratch;
+    int backward_scratch;
+} cnv_step;
+
+typedef enum { CNV_BUILDING, CNV_PREPARED, CNV_FORWARD_DONE, CNV_BACKWARD_DONE } cnv_stage;
+
+struct cnv_plan {
+    cnv_value **values; /* pointers, so that shapes stay where they are when the list grows */
+    int n_values;
+    int room_values;
+    cnv_node **nodes;
+    int n_nodes;
+    int room_nodes;
+    int n_inputs;
+
+    cnv_stage stage;
+    int threads;
+    int n_seeds;
+    int n_wrt;
+    cnv_step *steps;
+    int n_steps;
+    cnv_fill *fills; /* in the order of the backward walk; the last n_final come after its last step */
+    int n_fills;
+    int n_final;
+    char *arena;
+    cnv_plan_memory memory;
+};
+
+/* Bytes of a value's numbers. */
+size_t cnv_value_nbytes(const cnv_value *value);
+
+/* NULL for CNV_NONE and for ids that the plan does not have. */
+cnv_value *cnv_plan_value(const cnv_plan *plan, cnv_value_id value);
+
+/* Whether backward of the node reads the numbers of its input i. */
+bool cnv_node_backward_reads(const cnv_node *node, int i);
+
+/* The parts of prepare, in this order; each reads what the ones before it decided. */
+void cnv_plan_mark(cnv_plan *plan);                                /* who runs, who needs what */
+cnv_status cnv_plan_make_steps(cnv_plan *plan, cnv_error *err);    /* nodes -> steps */
+cnv_status cnv_plan_lay_gradients(cnv_plan *plan, cnv_error *err); /* who shares, zeroes and seeds which */
+cnv_status cnv_plan_lay_memory(cnv_plan *plan, cnv_error *err);    /* who shares which buffer, and where */
+
+/* Back to CNV_BUILDING: frees what prepare has made. */
+void cnv_plan_unprepare(cnv_plan *plan);
+
+#endif
