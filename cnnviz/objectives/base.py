@@ -1,0 +1,238 @@
+"""The objective and its algebra: sums, differences, multiples and products of objectives are objectives."""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, List, Mapping, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Activations = Mapping[str, Array]
+Evaluation = Tuple["NDArray[np.float64]", Dict[str, Array]]
+
+#: What `Model.gradient` takes: a class, one class per image, cotangents by layer, or an objective.
+ObjectiveLike = Union[int, str, Sequence[Union[int, str]], Mapping[str, Array], "Objective"]
+
+LOGITS = "logits"
+INPUT = "input"
+IMAGE = "image"
+
+
+class Objective:
+    """A differentiable score of a batch; subclasses say which `layers` they read and write `evaluate`.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        The values that `evaluate` reads.
+    name : str
+        What histories and error messages call it.
+    """
+
+    layers: Tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{type(self).__name__}({', '.join(self.layers)})"
+
+    def evaluate(self, activations: Activations) -> Evaluation:
+        """Return the value of each batch element and the cotangent of each layer.
+
+        Parameters
+        ----------
+        activations : mapping of str to ndarray of float32
+            The numbers of every layer in `layers`; the first axis is the batch.
+
+        Returns
+        -------
+        value : ndarray of float64, shape (N,)
+        cotangents : dict of str to ndarray of float32
+            d(sum of value)/d(layer), shaped like the layer.
+        """
+        raise NotImplementedError
+
+    def take(self, start: int, stop: int) -> Objective:
+        """Return the objective of the images `start` to `stop` of its batch, for work in chunks.
+
+        An objective that treats every image alike, as most do, is its own slice.
+        """
+        return self
+
+    def __add__(self, other: Union[Objective, float]) -> Objective:
+        return _sum(self, 1.0, other)
+
+    def __radd__(self, other: float) -> Objective:
+        return _sum(self, 1.0, other)
+
+    def __sub__(self, other: Union[Objective, float]) -> Objective:
+        return _sum(self, -1.0, other)
+
+    def __rsub__(self, other: float) -> Objective:
+        return -self + other
+
+    def __neg__(self) -> Objective:
+        return self * -1.0
+
+    def __mul__(self, other: Union[Objective, float]) -> Objective:
+        if isinstance(other, Objective):
+            return Product(self, other)
+        return Sum([(_number(other), self)])
+
+    def __rmul__(self, other: float) -> Objective:
+        return self * other
+
+    def __truediv__(self, other: float) -> Objective:
+        return self * (1.0 / _number(other))
+
+
+class Sum(Objective):
+    """Weighted terms plus a constant; what ``+``, ``-`` and multiples build.
+
+    Parameters
+    ----------
+    terms : sequence of (float, Objective)
+        Nested sums are flattened, so `terms` lists what a history can show one by one.
+    constant : float
+    """
+
+    def __init__(self, terms: Sequence[Tuple[float, Objective]], constant: float = 0.0) -> None:
+        flat: List[Tuple[float, Objective]] = []
+        self.constant = constant
+        for weight, term in terms:
+            if isinstance(term, Sum):
+                flat.extend((weight * inner, leaf) for inner, leaf in term.terms)
+                self.constant += weight * term.constant
+            else:
+                flat.append((weight, term))
+        self.terms: Tuple[Tuple[float, Objective], ...] = tuple(flat)
+        self.layers = tuple(dict.fromkeys(layer for _, term in flat for layer in term.layers))
+
+    def __repr__(self) -> str:
+        parts = [f"{weight:g} * {term!r}" for weight, term in self.terms]
+        return " + ".join(parts + ([f"{self.constant:g}"] if self.constant else []))
+
+    @property
+    def name(self) -> str:
+        return " + ".join(term.name for _, term in self.terms)
+
+    def take(self, start: int, stop: int) -> Sum:
+        return Sum([(weight, term.take(start, stop)) for weight, term in self.terms], self.constant)
+
+    def evaluate(self, activations: Activations) -> Evaluation:
+        parts = [(weight, term.evaluate(activations)) for weight, term in self.terms]
+        return self.combine(parts)
+
+    def combine(self, parts: Sequence[Tuple[float, Evaluation]]) -> Evaluation:
+        """Add up evaluated terms, for a loop that also wants them one by one."""
+        value = np.full(len(parts[0][1][0]), self.constant)
+        total: Dict[str, Array] = {}
+        for weight, (term_value, cotangents) in parts:
+            value += weight * term_value
+            for layer, cotangent in cotangents.items():
+                scaled = cotangent if weight == 1.0 else np.float32(weight) * cotangent
+                total[layer] = total[layer] + scaled if layer in total else scaled
+        return value, total
+
+
+class Product(Objective):
+    """Two objectives multiplied, image by image; its gradient follows the product rule."""
+
+    def __init__(self, left: Objective, right: Objective) -> None:
+        self.left = left
+        self.right = right
+        self.layers = tuple(dict.fromkeys(left.layers + right.layers))
+
+    def __repr__(self) -> str:
+        return f"({self.left!r}) * ({self.right!r})"
+
+    @property
+    def name(self) -> str:
+        return f"({self.left.name}) * ({self.right.name})"
+
+    def take(self, start: int, stop: int) -> Product:
+        return Product(self.left.take(start, stop), self.right.take(start, stop))
+
+    def evaluate(self, activations: Activations) -> Evaluation:
+        left, dleft = self.left.evaluate(activations)
+        right, dright = self.right.evaluate(activations)
+        total: Dict[str, Array] = {}
+        for factor, cotangents in ((right, dleft), (left, dright)):
+            for layer, cotangent in cotangents.items():
+                scaled = cotangent * per_image(factor, cotangent)
+                total[layer] = total[layer] + scaled if layer in total else scaled
+        return left * right, total
+
+
+class Cotangents(Objective):
+    """A plain vector-Jacobian product, for a loss that is computed elsewhere.
+
+    The value is the inner product of each layer with its cotangent, summed over the layers.
+
+    Parameters
+    ----------
+    cotangents : mapping of str to array
+        One array for each layer, shaped like the layer; a first axis of 1 serves every image of the batch.
+    """
+
+    def __init__(self, cotangents: Mapping[str, Array]) -> None:
+        if not cotangents:
+            raise ValueError("objective is an empty mapping: name at least one layer and its cotangent")
+        self.layers = tuple(cotangents)
+        self._cotangents = {layer: _as_cotangent(layer, array) for layer, array in cotangents.items()}
+
+    def take(self, start: int, stop: int) -> Cotangents:
+        return Cotangents(
+            {layer: d if len(d) == 1 else d[start:stop] for layer, d in self._cotangents.items()}
+        )
+
+    def evaluate(self, activations: Activations) -> Evaluation:
+        value = np.zeros(len(activations[self.layers[0]]))
+        cotangents: Dict[str, Array] = {}
+        for layer, given in self._cotangents.items():
+            activation = activations[layer]
+            if given.shape[1:] != activation.shape[1:] or len(given) not in (1, len(activation)):
+                raise ValueError(
+                    f"objective[{layer!r}] has shape {given.shape}, the layer {activation.shape}"
+                )
+            cotangents[layer] = np.broadcast_to(given, activation.shape)
+            value += sum_per_image(given * activation)
+        return value, cotangents
+
+
+def sum_per_image(array: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Sum all but the first axis in float64: a loss over a million float32 squares must not lose digits."""
+    return np.asarray(array.reshape(len(array), -1).sum(axis=1, dtype=np.float64))
+
+
+def per_image(values: NDArray[np.float64], like: Array) -> Array:
+    """Shape one number per image so that it broadcasts over `like`."""
+    return values.astype(np.float32).reshape((-1,) + (1,) * (like.ndim - 1))
+
+
+def _sum(left: Objective, sign: float, right: Union[Objective, float]) -> Sum:
+    if isinstance(right, Objective):
+        return Sum([(1.0, left), (sign, right)])
+    return Sum([(1.0, left)], sign * _number(right))
+
+
+def _number(value: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"an objective combines with numbers and objectives, not {value!r:.80}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"an objective cannot be combined with {number}")
+    return number
+
+
+def _as_cotangent(layer: str, array: Array) -> Array:
+    given = np.asarray(array)
+    if given.dtype.kind != "f" or given.ndim == 0:
+        raise TypeError(
+            f"objective[{layer!r}] must be a float array shaped like the layer, not {array!r:.80}"
+        )
+    if not np.isfinite(given).all():
+        raise ValueError(f"objective[{layer!r}] holds NaN or infinity")
+    return np.ascontiguousarray(given, dtype=np.float32)

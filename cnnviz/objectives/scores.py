@@ -1,0 +1,120 @@
+"""Objectives on the scores of classes: `Logit`, `Probability`, `CrossEntropy`, `Margin`."""
+
+from __future__ import annotations
+
+from typing import Mapping, Sequence, Tuple, TypeVar, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.objectives.base import LOGITS, Activations, Array, Cotangents, Evaluation, Objective
+
+Rows = NDArray[np.float64]
+Self = TypeVar("Self", bound="ClassScore")
+
+
+class ClassScore(Objective):
+    """A function of the logits and of one class per image; subclasses write `score` on float64 rows.
+
+    Parameters
+    ----------
+    target : int or sequence of int
+        A class index for the whole batch, or one for each image.
+    """
+
+    layers = (LOGITS,)
+
+    def __init__(self, target: Union[int, Sequence[int]]) -> None:
+        indices = np.asarray(target)
+        if indices.dtype.kind not in "iu" or indices.ndim > 1 or indices.size == 0:
+            raise TypeError(f"target must be a class index or a flat list of class indices, not {target!r}")
+        self.target: NDArray[np.int64] = indices.astype(np.int64)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.target.tolist()})"
+
+    @property
+    def name(self) -> str:
+        return repr(self)
+
+    def take(self: Self, start: int, stop: int) -> Self:
+        return self if self.target.ndim == 0 else type(self)(self.target[start:stop].tolist())
+
+    def evaluate(self, activations: Activations) -> Evaluation:
+        logits = activations[LOGITS]
+        rows = logits.reshape(len(logits), -1).astype(np.float64)
+        columns = self._columns(*rows.shape)
+        value, drows = self.score(rows, columns)
+        return value, {LOGITS: drows.astype(np.float32).reshape(logits.shape)}
+
+    def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
+        """Return the value of each row and its gradient; `columns` holds the class of each row."""
+        raise NotImplementedError
+
+    def _columns(self, batch: int, classes: int) -> NDArray[np.int64]:
+        if self.target.ndim == 1 and len(self.target) != batch:
+            raise ValueError(f"target lists {len(self.target)} classes for a batch of {batch} images")
+        wrong = self.target[(self.target < 0) | (self.target >= classes)]
+        if wrong.size:
+            raise ValueError(
+                f"target {wrong.flat[0]} is not a class index: the network has {classes} classes"
+            )
+        return np.broadcast_to(self.target, (batch,))
+
+
+class Logit(ClassScore):
+    """The pre-softmax score of a class: the S_c of Simonyan et al. 2013."""
+
+    def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
+        picked = _one_hot(rows, columns)
+        return np.asarray(rows[picked]), picked.astype(np.float64)
+
+
+class Probability(ClassScore):
+    """The softmax probability of a class; its gradient vanishes where the network is sure."""
+
+    def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
+        picked = _one_hot(rows, columns)
+        p = softmax(rows)
+        value = p[picked]
+        return value, value[:, None] * (picked - p)
+
+
+class CrossEntropy(ClassScore):
+    """Minus the logarithm of the softmax probability of a class, in nats."""
+
+    def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
+        picked = _one_hot(rows, columns)
+        shifted = rows - rows.max(axis=1, keepdims=True)
+        value = np.log(np.exp(shifted).sum(axis=1)) - shifted[picked]
+        return value, softmax(rows) - picked
+
+
+class Margin(ClassScore):
+    """How far a class is ahead of the best other one, in units of the score; negative when behind."""
+
+    def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
+        if rows.shape[1] < 2:
+            raise ValueError("a margin needs a network with at least two classes")
+        picked = _one_hot(rows, columns)
+        rival = _one_hot(rows, np.where(picked, -np.inf, rows).argmax(axis=1))
+        return rows[picked] - rows[rival], picked.astype(np.float64) - rival
+
+
+def as_objective(target: Union[int, Sequence[int], Mapping[str, Array], Objective]) -> Objective:
+    """Turn a class index, a list of them or cotangents by layer into an objective."""
+    if isinstance(target, Objective):
+        return target
+    if isinstance(target, Mapping):
+        return Cotangents(target)
+    return Logit(target)
+
+
+def softmax(rows: Rows) -> Rows:
+    """Probabilities of each row; shifted by its maximum so that no score overflows."""
+    e = np.exp(rows - rows.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def _one_hot(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(columns[:, None] == np.arange(rows.shape[1]))

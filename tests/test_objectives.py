@@ -1,0 +1,153 @@
+"""Objectives: known values, gradients by finite differences, algebra, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Dict, Tuple
+
+import numpy as np
+import pytest
+
+from cnnviz import objectives as obj
+from cnnviz.objectives import IMAGE, INPUT, LOGITS, Objective
+
+Shapes = Dict[str, Tuple[int, ...]]
+MAPS: Shapes = {"conv": (2, 3, 4, 5)}
+SCORES: Shapes = {LOGITS: (2, 6)}
+RNG = np.random.default_rng(7)
+TARGET = RNG.normal(size=(2, 3, 4, 5)).astype(np.float32)
+GRAM = obj.gram_matrix(TARGET[:1])[0]
+VECTOR = np.array([1.0, -2.0, 0.5], np.float32)
+
+ROWS = [
+    (obj.Logit(4), SCORES),
+    (obj.Logit([4, 1]), {LOGITS: (2, 6, 1, 1)}),
+    (obj.Probability([0, 5]), SCORES),
+    (obj.CrossEntropy(2), SCORES),
+    (obj.Margin([3, 3]), SCORES),
+    (obj.Channel("conv", 2), MAPS),
+    (obj.Channel("dense", 2), {"dense": (2, 4)}),
+    (obj.Neuron("conv", 1), MAPS),
+    (obj.Neuron("conv", 1, 3, 0), MAPS),
+    (obj.Direction("conv", VECTOR), MAPS),
+    (obj.Direction("conv", VECTOR, power=2), MAPS),
+    (obj.Layer("conv"), MAPS),
+    (obj.Content("conv", TARGET), MAPS),
+    (obj.Content("conv", TARGET[:1], reduction="sum"), MAPS),
+    (obj.TotalVariation(), {IMAGE: (2, 3, 4, 5)}),
+    (obj.TotalVariation(1, layer=INPUT, reduction="sum"), {INPUT: (2, 3, 4, 5)}),
+    (obj.L1(), {INPUT: (2, 3, 4, 5)}),
+    (obj.L2(reduction="mean"), {INPUT: (2, 3, 4, 5)}),
+    (2.0 * obj.Logit(1) - obj.Probability(1) + 3.0, SCORES),
+    (obj.Channel("conv", 0) * obj.Logit(1), {**MAPS, **SCORES}),
+    (-(obj.Logit(1) - obj.L2("conv")) / 4, {**MAPS, **SCORES}),
+    (1.0 - obj.Probability(2), SCORES),
+] + [
+    (obj.Gram("conv", GRAM, normalization=normalization, reduction=reduction), MAPS)
+    for normalization in ("elements", "positions", "none")
+    for reduction in ("mean", "sum", "gatys")
+]
+
+
+def draw(shapes: Shapes, seed: int = 3) -> Dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(("objective", "shapes"), ROWS, ids=lambda x: repr(x)[:60])
+def test_gradients_agree_with_finite_differences(objective: Objective, shapes: Shapes) -> None:
+    here, way, h = draw(shapes), draw(shapes, seed=4), 1e-5
+    value, cotangents = objective.evaluate(here)
+    ahead, _ = objective.evaluate({name: x + h * way[name] for name, x in here.items()})
+    behind, _ = objective.evaluate({name: x - h * way[name] for name, x in here.items()})
+    slope = [sum(float((cotangents[name][i] * way[name][i]).sum()) for name in cotangents) for i in range(2)]
+    assert value.dtype == np.float64
+    assert set(cotangents) == set(objective.layers)
+    np.testing.assert_allclose(slope, (ahead - behind) / (2 * h), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("objective", "shapes"), ROWS, ids=lambda x: repr(x)[:60])
+def test_a_batch_is_its_images_one_by_one(objective: Objective, shapes: Shapes) -> None:
+    activations = {name: x.astype(np.float32) for name, x in draw(shapes).items()}
+    value, cotangents = objective.evaluate(activations)
+    for i in range(2):
+        one = {name: x[i : i + 1] for name, x in activations.items()}
+        value_one, cotangents_one = objective.take(i, i + 1).evaluate(one)
+        assert value_one == value[i]
+        for name, d in cotangents_one.items():
+            np.testing.assert_array_equal(d[0], cotangents[name][i], err_msg=name)
+
+
+def test_known_values() -> None:
+    logits = np.log(np.array([[1.0, 2.0, 5.0]], np.float32))
+    rows = [
+        (obj.Logit(2), np.log(5)),
+        (obj.Probability(1), 0.25),
+        (obj.CrossEntropy(0), np.log(8)),
+        (obj.Margin(2), np.log(2.5)),
+        (obj.Margin(1), np.log(0.4)),
+    ]
+    for objective, expected in rows:
+        np.testing.assert_allclose(objective.evaluate({LOGITS: logits})[0], [expected], rtol=1e-6)
+    x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)  # channels [[0,1],[2,3]] and [[4,5],[6,7]]
+    maps = [
+        (obj.Channel("x", 1), 5.5),
+        (obj.Neuron("x", 0), 3.0),
+        (obj.Layer("x"), 17.5),
+        (obj.L1("x"), 28.0),
+        (obj.L2("x"), 140.0),
+        (obj.TotalVariation(1, layer="x", reduction="sum"), 4 * 1 + 4 * 2),
+        (obj.TotalVariation(2, layer="x", reduction="sum"), 4 * 1 + 4 * 4),
+        (obj.Direction("x", np.array([0.0, 2.0])), 11.0),
+        (obj.Content("x", np.zeros_like(x)), 17.5),
+    ]
+    for objective, expected in maps:
+        np.testing.assert_allclose(objective.evaluate({"x": x})[0], [expected], err_msg=repr(objective))
+
+
+def test_gram_matrix_and_its_published_normalisations() -> None:
+    f = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32).reshape(1, 2, 1, 2)
+    raw = np.array([[5.0, 11.0], [11.0, 25.0]])
+    for normalization, divisor in (("none", 1), ("positions", 2), ("elements", 4)):
+        np.testing.assert_allclose(obj.gram_matrix(f, normalization)[0], raw / divisor)
+    # Gatys et al. 2016, eq. 4: the sum of squares over 4 * C^2 * M^2
+    loss = obj.Gram("f", np.zeros((2, 2)), normalization="none", reduction="gatys")
+    np.testing.assert_allclose(loss.evaluate({"f": f})[0], [(raw**2).sum() / (4 * 4 * 4)])
+
+
+def test_gram_of_a_large_layer_keeps_float64_precision() -> None:
+    x = np.full((1, 1, 200, 200), 1.001, np.float32)
+    np.testing.assert_allclose(obj.gram_matrix(x, "none")[0, 0, 0], 40000 * float(x.flat[0]) ** 2, rtol=1e-13)
+
+
+def test_sums_flatten_and_name_their_terms() -> None:
+    total = 2 * (obj.Logit(1) - 3 * obj.L2()) + 1
+    assert [weight for weight, _ in total.terms] == [2.0, -6.0]
+    assert [term.name for _, term in total.terms] == ["Logit(1)", "L2(input)"]
+    assert total.constant == 1.0
+    assert total.layers == (LOGITS, INPUT)
+
+
+REFUSED = [
+    (lambda: obj.Logit("cat"), TypeError, "class index"),
+    (lambda: obj.Logit(9).evaluate(draw(SCORES)), ValueError, "has 6 classes"),
+    (lambda: obj.Logit([1, 2, 3]).evaluate(draw(SCORES)), ValueError, "lists 3 classes for a batch of 2"),
+    (lambda: obj.Logit(1) + "x", TypeError, "combines with numbers"),
+    (lambda: obj.Logit(1) * float("nan"), ValueError, "nan"),
+    (lambda: obj.Channel("conv", 3).evaluate(draw(MAPS)), ValueError, "channel 3 is not in layer 'conv'"),
+    (lambda: obj.Neuron("conv", 0, 9, 0).evaluate(draw(MAPS)), ValueError, "row 9"),
+    (lambda: obj.Neuron("logits", 0).evaluate(draw(SCORES)), ValueError, "needs N,C,H,W"),
+    (lambda: obj.Direction("conv", np.zeros(3)), ValueError, "not all-zero"),
+    (lambda: obj.Direction("conv", np.ones(4)).evaluate(draw(MAPS)), ValueError, "4 numbers"),
+    (lambda: obj.Content("conv", np.ones((1, 2, 2, 2))).evaluate(draw(MAPS)), ValueError, "content target"),
+    (lambda: obj.Content("conv", TARGET, reduction="max"), ValueError, "'mean' or 'sum'"),
+    (lambda: obj.Gram("conv", np.eye(5)).evaluate(draw(MAPS)), ValueError, "Gram target 5"),
+    (lambda: obj.Gram("conv", np.eye(3), normalization="x"), ValueError, "normalization"),
+    (lambda: obj.TotalVariation(3), ValueError, "power is 3"),
+    (lambda: obj.Cotangents({}), ValueError, "empty"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "match"), REFUSED, ids=[row[2] for row in REFUSED])
+def test_bad_arguments_are_named(call, error, match) -> None:
+    with pytest.raises(error, match=match):
+        call()
