@@ -1,0 +1,328 @@
+"""What a picture must survive while it is climbing: random linear maps with exact adjoints.
+
+A transform is drawn anew for every step from the run's own generator; what is drawn is a linear map A (plus a
+constant, for padding with a colour), and the gradient goes back through its adjoint, <A x, y> = <x, A' y>.
+The same map serves every picture of a batch, so that a batch repeats what each picture would have done alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[Any]  # N,C,H,W of any float type
+Size = Tuple[int, int]
+
+
+class LinearMap:
+    """One draw of a transform: the identity, for subclasses to replace."""
+
+    def forward(self, x: Images) -> Images:
+        """Map images; the spatial size may change."""
+        return x
+
+    def adjoint(self, dy: Images) -> Images:
+        """Carry the gradient of the output back to the input."""
+        return dy
+
+
+class Transform:
+    """A family of linear maps, one of which `draw` picks."""
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        """Pick a map for images of `size` (rows, columns)."""
+        raise NotImplementedError
+
+    def size_after(self, size: Size) -> Size:
+        """The size that images of `size` have afterwards."""
+        return size
+
+
+@dataclass(frozen=True)
+class Compose(Transform):
+    """Transforms one after the other."""
+
+    steps: Tuple[Transform, ...]
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        maps = []
+        for step in self.steps:
+            maps.append(step.draw(rng, size))
+            size = step.size_after(size)
+        return _Chain(maps)
+
+    def size_after(self, size: Size) -> Size:
+        for step in self.steps:
+            size = step.size_after(size)
+        return size
+
+
+@dataclass(frozen=True)
+class Jitter(Transform):
+    """Roll by up to `pixels` in both directions; what leaves on one side comes back on the other.
+
+    ``one_sided=True`` draws offsets from 0 to `pixels` instead, as cs231n does.
+    """
+
+    pixels: int
+    one_sided: bool = False
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        low = 0 if self.one_sided else -self.pixels
+        rows, columns = rng.integers(low, self.pixels, size=2, endpoint=True)
+        return _Roll(int(rows), int(columns))
+
+
+@dataclass(frozen=True)
+class Flip(Transform):
+    """Mirror left and right with the given probability."""
+
+    probability: float = 0.5
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        return _Mirror() if rng.random() < self.probability else LinearMap()
+
+
+@dataclass(frozen=True)
+class Pad(Transform):
+    """Add a frame of `pixels`: of a constant `value` (lucid: mid-grey), or of reflected content.
+
+    The only transform with a constant part; its adjoint is that of the linear part, a crop.
+    """
+
+    pixels: int
+    value: float = 0.5
+    mode: str = "constant"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("constant", "reflect"):
+            raise ValueError(f"mode is {self.mode!r}, but padding can be 'constant' or 'reflect'")
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        if self.mode == "constant":
+            return _Frame(self.pixels, self.value)
+        if self.pixels >= min(size):
+            raise ValueError(f"pad of {self.pixels} px cannot reflect images of {size[0]} x {size[1]} px")
+        return _Separable(_reflection(size[0], self.pixels), _reflection(size[1], self.pixels))
+
+    def size_after(self, size: Size) -> Size:
+        return size[0] + 2 * self.pixels, size[1] + 2 * self.pixels
+
+
+@dataclass(frozen=True)
+class Crop(Transform):
+    """Keep the central `height` x `width` pixels."""
+
+    height: int
+    width: int
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        if self.height > size[0] or self.width > size[1]:
+            raise ValueError(f"cannot crop {self.height} x {self.width} px out of {size[0]} x {size[1]} px")
+        top, left = (size[0] - self.height) // 2, (size[1] - self.width) // 2
+        return _Window(top, left, size, (self.height, self.width))
+
+    def size_after(self, size: Size) -> Size:
+        return self.height, self.width
+
+
+@dataclass(frozen=True)
+class Blur(Transform):
+    """Gaussian blur with a standard deviation drawn between `low` and `high` pixels.
+
+    Cut off at four standard deviations and mirrored at the border, like ``scipy.ndimage.gaussian_filter``.
+    """
+
+    low: float
+    high: float
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        return gaussian(size, float(rng.uniform(self.low, self.high)))
+
+
+@dataclass(frozen=True)
+class Scale(Transform):
+    """Zoom about the centre by one of `factors`, bilinearly; outside the picture its edge goes on."""
+
+    factors: Sequence[float]
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        factor = float(self.factors[int(rng.integers(len(self.factors)))])
+        return _Separable(_zoom(size[0], factor), _zoom(size[1], factor))
+
+
+@dataclass(frozen=True)
+class Rotate(Transform):
+    """Turn about the centre by one of `degrees`, bilinearly; outside the picture its edge goes on."""
+
+    degrees: Sequence[float]
+
+    def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
+        angle = float(self.degrees[int(rng.integers(len(self.degrees)))])
+        return _Sparse(rotation(size, angle), size) if angle else LinearMap()
+
+
+def gaussian(size: Size, sigma: float) -> LinearMap:
+    """A blur with a standard deviation of `sigma` pixels."""
+    if sigma <= 0:
+        return LinearMap()
+    return _Separable(_gaussian_matrix(size[0], sigma), _gaussian_matrix(size[1], sigma))
+
+
+@dataclass(frozen=True)
+class _Chain(LinearMap):
+    maps: Sequence[LinearMap]
+
+    def forward(self, x: Images) -> Images:
+        for one in self.maps:
+            x = one.forward(x)
+        return x
+
+    def adjoint(self, dy: Images) -> Images:
+        for one in reversed(self.maps):
+            dy = one.adjoint(dy)
+        return dy
+
+
+@dataclass(frozen=True)
+class _Roll(LinearMap):
+    rows: int
+    columns: int
+
+    def forward(self, x: Images) -> Images:
+        return np.roll(x, (self.rows, self.columns), axis=(2, 3))
+
+    def adjoint(self, dy: Images) -> Images:
+        return np.roll(dy, (-self.rows, -self.columns), axis=(2, 3))
+
+
+class _Mirror(LinearMap):
+    def forward(self, x: Images) -> Images:
+        return x[..., ::-1]
+
+    def adjoint(self, dy: Images) -> Images:
+        return dy[..., ::-1]
+
+
+@dataclass(frozen=True)
+class _Frame(LinearMap):
+    pixels: int
+    value: float
+
+    def forward(self, x: Images) -> Images:
+        frame = (self.pixels, self.pixels)
+        return np.pad(x, ((0, 0), (0, 0), frame, frame), constant_values=self.value)
+
+    def adjoint(self, dy: Images) -> Images:
+        p = self.pixels
+        return dy[:, :, p : dy.shape[2] - p, p : dy.shape[3] - p]
+
+
+@dataclass(frozen=True)
+class _Window(LinearMap):
+    top: int
+    left: int
+    size: Size
+    window: Size
+
+    def forward(self, x: Images) -> Images:
+        return x[:, :, self.top : self.top + self.window[0], self.left : self.left + self.window[1]]
+
+    def adjoint(self, dy: Images) -> Images:
+        dx = np.zeros(dy.shape[:2] + self.size, dy.dtype)
+        dx[:, :, self.top : self.top + self.window[0], self.left : self.left + self.window[1]] = dy
+        return dx
+
+
+@dataclass(frozen=True)
+class _Separable(LinearMap):
+    """rows: H',H and columns: W',W, from both sides; dense, because a picture is small and BLAS is fast."""
+
+    rows: NDArray[np.float64]
+    columns: NDArray[np.float64]
+
+    def forward(self, x: Images) -> Images:
+        return self.rows.astype(x.dtype) @ x @ self.columns.T.astype(x.dtype)
+
+    def adjoint(self, dy: Images) -> Images:
+        return self.rows.T.astype(dy.dtype) @ dy @ self.columns.astype(dy.dtype)
+
+
+@dataclass(frozen=True)
+class _Sparse(LinearMap):
+    """A matrix over flattened pixels (scipy.sparse, H*W square)."""
+
+    matrix: Any
+    size: Size
+
+    def forward(self, x: Images) -> Images:
+        return self._apply(self.matrix, x)
+
+    def adjoint(self, dy: Images) -> Images:
+        return self._apply(self.matrix.T, dy)
+
+    def _apply(self, matrix: Any, x: Images) -> Images:
+        planes = x.reshape(-1, self.size[0] * self.size[1])
+        return np.ascontiguousarray((matrix @ planes.T).T, dtype=x.dtype).reshape(x.shape)
+
+
+@lru_cache(maxsize=64)
+def rotation(size: Size, degrees: float) -> Any:
+    """The sparse matrix that turns a flattened picture counter-clockwise about its centre."""
+    from scipy import sparse
+
+    height, width = size
+    turn = np.deg2rad(degrees)
+    y, x = np.mgrid[:height, :width] - np.array([height - 1, width - 1]).reshape(2, 1, 1) / 2
+    row = np.clip(np.cos(turn) * y + np.sin(turn) * x + (height - 1) / 2, 0, height - 1).ravel()
+    column = np.clip(np.cos(turn) * x - np.sin(turn) * y + (width - 1) / 2, 0, width - 1).ravel()
+    top, left = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
+    down, right = row - top, column - left
+    matrix = sparse.csr_matrix((height * width, height * width))
+    for dr, dc in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        weight = (down if dr else 1 - down) * (right if dc else 1 - right)
+        source = np.minimum(top + dr, height - 1) * width + np.minimum(left + dc, width - 1)
+        matrix = matrix + sparse.csr_matrix((weight, (np.arange(height * width), source)), shape=matrix.shape)
+    return matrix
+
+
+@lru_cache(maxsize=64)
+def _zoom(n: int, factor: float) -> NDArray[np.float64]:
+    """Rows of bilinear weights that read n samples at positions `factor` times closer together."""
+    centre = (n - 1) / 2
+    position = np.clip((np.arange(n) - centre) / factor + centre, 0, n - 1)
+    return _interpolation(position, n)
+
+
+def _interpolation(position: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    matrix = np.zeros((len(position), n))
+    low = np.minimum(np.floor(position).astype(np.int64), n - 1)
+    rows = np.arange(len(position))
+    np.add.at(matrix, (rows, low), 1 - (position - low))
+    np.add.at(matrix, (rows, np.minimum(low + 1, n - 1)), position - low)
+    return matrix
+
+
+@lru_cache(maxsize=64)
+def _reflection(n: int, pixels: int) -> NDArray[np.float64]:
+    source = np.abs(np.arange(-pixels, n + pixels))
+    source = np.where(source >= n, 2 * (n - 1) - source, source)
+    return np.asarray(np.eye(n)[source])
+
+
+@lru_cache(maxsize=64)
+def _gaussian_matrix(n: int, sigma: float) -> NDArray[np.float64]:
+    radius = int(4 * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+    matrix = np.zeros((n, n))
+    for offset, weight in zip(offsets, weights):
+        source = (np.arange(n) + offset) % (2 * n)
+        source = np.where(source >= n, 2 * n - 1 - source, source)  # half-sample mirror, however far out
+        np.add.at(matrix, (np.arange(n), source), weight)
+    return matrix
