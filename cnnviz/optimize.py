@@ -1,0 +1,297 @@
+"""The one loop that climbs: evaluate, move, again.
+
+`climb` is the loop, a generator that knows nothing of progress bars, stopping or Ctrl-C: those belong to
+`cnnviz.run`, which drives it. All that the next step depends on is in a `State`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.errors import CnnvizError
+from cnnviz.objectives import IMAGE, INPUT, Objective, Sum
+from cnnviz.objectives.base import Activations, Array, Evaluation
+from cnnviz.parametrize import Feed, Parametrization
+from cnnviz.steps import Memory, Point, StepRule, Vector
+from cnnviz.transforms import LinearMap, Transform
+
+if TYPE_CHECKING:
+    from cnnviz.model import Gradient, Model
+
+Numbers = NDArray[np.float64]  # one per picture
+
+
+class NonFiniteError(CnnvizError, ArithmeticError):
+    """A run met NaN or infinity; `result` is the `Synthesis` until then, which ends in a finite picture."""
+
+    result: Any = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What to climb and how: all that stays the same from step to step.
+
+    Attributes
+    ----------
+    maximize : bool
+        Up, or down.
+    transform : Transform, optional
+        Drawn anew at every step; what comes out is what the network is fed.
+    revive : bool
+        While the whole gradient of a picture is blocked, take the redirected one instead.
+    after : callable (z, steps done, gradient) -> z, optional
+        Projections and blurs between steps.
+    measure : callable (activations) -> {name: (N,)}, optional
+        Facts for the history that are not climbed; it may read the layers that the objective reads.
+    done : callable (Step) -> (N,) bool, optional
+        Which pictures are finished: they stay as they are, and when all are, the run has converged.
+    rank_by : str, optional
+        The measure that decides which picture is best, rather than the value.
+    """
+
+    model: Model
+    objective: Objective
+    parametrization: Parametrization
+    rule: StepRule
+    maximize: bool = True
+    transform: Optional[Transform] = None
+    relu: str = "plain"
+    revive: bool = False
+    after: Optional[Callable[[Vector, int, Vector], Vector]] = None
+    measure: Optional[Callable[[Activations], Mapping[str, Numbers]]] = None
+    done: Optional[Callable[[Step], NDArray[np.bool_]]] = None
+    rank_by: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        if self.rule.repeatable_only and self.transform is not None:
+            raise ValueError(
+                f"{type(self.rule).__name__} evaluates several points in one step and cannot climb under "
+                "random transforms: use Adam, or no transforms"
+            )
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands between two steps."""
+
+    variable: Vector
+    rng: Mapping[str, Any]  # of a NumPy bit generator, before the draws of the next evaluation
+    memory: Memory = field(default_factory=dict)
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation, as the loop reports it.
+
+    Attributes
+    ----------
+    steps : int
+        Steps made before it.
+    value : ndarray of float64, shape (N,)
+        The objective.
+    terms, measures : dict of str to ndarray of float64
+        Its terms with their weights, and what else was measured.
+    planes : ndarray, shape (N, C, H, W)
+    """
+
+    steps: int
+    value: Numbers
+    terms: Mapping[str, Numbers]
+    measures: Mapping[str, Numbers]
+    planes: Vector
+    state: State
+    stalled: bool = False
+
+    @property
+    def image(self) -> Array:
+        """The pictures as they stand: N,H,W,3 from 0 to 1; without N when there is but one."""
+        return squeezed(Feed.to_pictures(self.planes))
+
+
+def climb(problem: Problem, state: State) -> Iterator[Step]:
+    """Yield an evaluation, move, and again without end; a step that could not be made is yielded as stalled.
+
+    Raises
+    ------
+    NonFiniteError
+    """
+    sign = 1.0 if problem.maximize else -1.0
+    rng = generator(state.rng)
+
+    def repeated(z: Vector) -> Point:
+        evaluated = evaluate(problem, z, rng)
+        return Point(sign * evaluated.value, sign * evaluated.gradient)
+
+    while True:
+        here = evaluate(problem, state.variable, rng)
+        step = Step(state.steps, here.value, here.terms, here.measures, here.planes, state)
+        here.check(problem.model, state.steps)
+        yield step
+        point = Point(sign * here.value, sign * here.gradient)
+        bounds = problem.parametrization.bounds
+        z, memory, stalled = problem.rule.move(state.variable, point, repeated, state.memory, bounds)
+        if stalled:
+            yield replace(step, stalled=True)
+        if problem.after is not None:
+            z = problem.after(z, state.steps, point.gradient)
+        if problem.done is not None:
+            finished = problem.done(step).reshape((-1,) + (1,) * (z.ndim - 1))
+            z = np.where(finished, state.variable, z)
+        if not np.isfinite(z).all():
+            raise NonFiniteError(
+                f"step {state.steps + 1} led to NaN or infinity: {problem.rule!r} went too far, "
+                "try a smaller step"
+            )
+        state = State(z, rng.bit_generator.state, memory, state.steps + 1)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The objective at one point, before anybody asked whether it is finite."""
+
+    value: Numbers
+    gradient: Vector
+    terms: Mapping[str, Numbers]
+    measures: Mapping[str, Numbers]
+    planes: Vector
+    fed: Array
+    cotangents_finite: Mapping[str, bool]
+
+    def check(self, model: Model, steps: int) -> None:
+        """Raise `NonFiniteError` naming the term and the layer that is to blame."""
+        if np.isfinite(self.value).all() and np.isfinite(self.gradient).all():
+            return
+        bad = [name for name, value in self.terms.items() if not np.isfinite(value).all()]
+        bad = bad or [name for name, finite in self.cotangents_finite.items() if not finite]
+        culprit = f"the term {bad[0]}" if bad else "the gradient through the network"
+        layers = list(model.layers)
+        outputs = model.forward(self.fed, layers)
+        first = next((name for name in layers if not np.isfinite(outputs[name]).all()), None)
+        where = (
+            f"; layer {first!r} is the first to hold NaN or infinity" if first else "; every layer is finite"
+        )
+        raise NonFiniteError(f"after {steps} steps {culprit} is not finite{where}")
+
+
+def evaluate(problem: Problem, z: Vector, rng: np.random.Generator) -> Evaluated:
+    """Evaluate the objective and its gradient with respect to z, for a transform drawn from `rng`."""
+    feed = Feed(problem.model.preprocessing)
+    planes = problem.parametrization.decode(z)
+    size = (planes.shape[2], planes.shape[3])
+    drawn = LinearMap() if problem.transform is None else problem.transform.draw(rng, size)
+    fed = feed.forward(drawn.forward(planes))
+    bound, found = _differentiate(problem, fed, planes, problem.relu)
+    dfed = found.gradients[INPUT]
+    dead = np.asarray(~dfed.any(axis=(1, 2, 3)))
+    if problem.revive and dead.any():
+        _, revived = _differentiate(problem, fed, planes, "redirected")
+        dfed = np.where(dead[:, None, None, None], revived.gradients[INPUT], dfed)
+    dplanes: Vector = drawn.adjoint(feed.adjoint(dfed)) + bound.dimage()
+    return Evaluated(
+        found.value,
+        problem.parametrization.adjoint(z, dplanes),
+        bound.terms(),
+        {} if problem.measure is None else dict(problem.measure(found.activations)),
+        planes,
+        fed,
+        bound.cotangents_finite(),
+    )
+
+
+def _differentiate(problem: Problem, fed: Array, planes: Vector, relu: str) -> Tuple[_Bound, Gradient]:
+    bound = _Bound(problem.objective, planes.astype(np.float32), [])
+    return bound, problem.model.gradient(fed, bound, wrt=INPUT, relu=relu)
+
+
+class _Part(NamedTuple):
+    """What one evaluation of an objective, perhaps of a part of a batch, left behind, term by term."""
+
+    values: List[Numbers]
+    finite: List[bool]
+    dimage: Array
+
+
+class _Bound(Objective):
+    """An objective with the picture bound to it: a model knows its input, not the picture behind it.
+
+    It also keeps the terms apart. A model evaluates large batches in pieces, through `take`; the pieces
+    share one list of parts, in order.
+    """
+
+    def __init__(self, objective: Objective, planes: Array, parts: List[_Part]) -> None:
+        self.objective = objective if isinstance(objective, Sum) else Sum([(1.0, objective)])
+        self.planes = planes
+        self.parts = parts
+        # A model must be asked for something: an objective of the picture alone reads the network's input
+        # too.
+        self.layers = tuple(layer for layer in self.objective.layers if layer != IMAGE) or (INPUT,)
+
+    def take(self, start: int, stop: int) -> _Bound:
+        return _Bound(self.objective.take(start, stop), self.planes[start:stop], self.parts)
+
+    def evaluate(self, activations: Activations) -> Evaluation:
+        known = {**activations, IMAGE: self.planes}
+        evaluated = [(weight, term.evaluate(known)) for weight, term in self.objective.terms]
+        value, total = self.objective.combine(evaluated)
+        dimage = total.pop(IMAGE, np.zeros_like(self.planes))
+        if not total:
+            total = {INPUT: np.zeros_like(activations[INPUT])}
+        values = [weight * result[0] for weight, result in evaluated]
+        finite = [all(bool(np.isfinite(d).all()) for d in result[1].values()) for _, result in evaluated]
+        self.parts.append(_Part(values, finite, dimage))
+        return value, total
+
+    def names(self) -> List[str]:
+        return _distinct([term.name for _, term in self.objective.terms])
+
+    def terms(self) -> Dict[str, Numbers]:
+        series = zip(*(part.values for part in self.parts))
+        return {name: np.concatenate(values) for name, values in zip(self.names(), series)}
+
+    def dimage(self) -> Array:
+        return np.concatenate([part.dimage for part in self.parts])
+
+    def cotangents_finite(self) -> Dict[str, bool]:
+        return {
+            name: all(finite)
+            for name, finite in zip(self.names(), zip(*(part.finite for part in self.parts)))
+        }
+
+
+def generator(state: Mapping[str, Any]) -> np.random.Generator:
+    """A generator that goes on from a saved state."""
+    bits = np.random.PCG64()
+    bits.state = state  # type: ignore[assignment]
+    return np.random.Generator(bits)
+
+
+def squeezed(batch: NDArray[Any]) -> NDArray[Any]:
+    """A batch of one as the one."""
+    return batch[0] if len(batch) == 1 else batch
+
+
+def _distinct(names: Sequence[str]) -> List[str]:
+    """Number names that occur again: two styles on one layer are two terms."""
+    seen: Dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return out

@@ -1,0 +1,235 @@
+"""A run from start to result: stages, stopping, Ctrl-C, the progress bar, and what is kept on the way.
+
+Everything that a run must remember is in its `Trace`, so that one which was interrupted, or is resumed,
+goes on bit for bit as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.objectives.base import Array
+from cnnviz.optimize import NonFiniteError, Numbers, Problem, State, Step, climb, generator
+from cnnviz.parametrize import Feed
+from cnnviz.steps import Vector
+
+#: Seconds that a run must last before a progress bar appears unasked.
+PATIENCE = 1.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a task, with its own size or settings.
+
+    Attributes
+    ----------
+    steps : int
+    make : callable () -> Problem
+        Called once, when the stage is reached.
+    start : callable (Problem, planes so far or None, generator) -> variable
+        Where it begins.
+    """
+
+    steps: int
+    make: Callable[[], Problem]
+    start: Callable[[Problem, Optional[Vector], np.random.Generator], Vector]
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What is climbed in this stage."""
+        return self.make()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that a run has made and remembers.
+
+    `stage` and `done` say where it is: in which stage, and after how many of its steps. `history` has the
+    values of every evaluation, the last one included, from which the next part begins again; frames go by
+    stage and step.
+    """
+
+    stage: int
+    done: int
+    state: State
+    planes: Vector
+    best: Vector
+    best_rank: Numbers
+    history: Mapping[str, Sequence[Numbers]] = field(default_factory=dict)
+    frames: Mapping[Tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict)
+    converged: bool = False
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a run is watched: none of it changes what is computed.
+
+    Attributes
+    ----------
+    progress : bool, optional
+        A tqdm bar; by default one that appears on terminals and in notebooks once the run lasts.
+    callback : callable (Step) -> bool or None, optional
+        Called after every evaluation; true ends the run there.
+    keep_every : int
+        Keep the picture of every so many steps for an animation; 0 keeps none.
+    """
+
+    progress: Optional[bool] = None
+    callback: Optional[Callable[[Step], Optional[bool]]] = None
+    keep_every: int = 0
+
+
+def begin(stages: Sequence[Stage], seed: int) -> Trace:
+    """Stand at the start of the first stage."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return _enter(stages[0], 0, None, rng)
+
+
+def advance(stages: Sequence[Stage], trace: Trace, steps: int, watch: Watch) -> Trace:
+    """Go on for `steps` steps, through as many stages as they reach; the last stage has no end of its own."""
+    trace = replace(trace, interrupted=False, converged=False)
+    with _Bar(steps, watch.progress) as bar:
+        left = steps
+        while True:
+            last = trace.stage == len(stages) - 1
+            here = left if last else min(left, stages[trace.stage].steps - trace.done)
+            before = trace.done
+            trace = _within(stages[trace.stage], trace, here, watch, bar)
+            left -= trace.done - before
+            if trace.interrupted or last or left <= 0:
+                return trace
+            # `done` stays below the stage's steps only when it converged early: the rest of it is not made
+            # up.
+            left -= stages[trace.stage].steps - trace.done
+            trace = _next_stage(stages, trace)
+            if left <= 0:
+                return trace
+
+
+def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> Trace:
+    """Make up to `steps` steps of one stage."""
+    problem = stage.problem
+    recorder = _Recorder(trace, problem, watch)
+    try:
+        for made, step in enumerate(climb(problem, trace.state)):
+            if step.stalled:
+                return recorder.trace(converged=True)
+            recorder.add(step)
+            bar.show(made, step)
+            asked = watch.callback is not None and bool(watch.callback(step))
+            if problem.done is not None and bool(problem.done(step).all()):
+                return recorder.trace(converged=True)
+            if asked or made == steps:
+                return recorder.trace()
+    except KeyboardInterrupt:
+        return recorder.trace(interrupted=True)
+    except NonFiniteError as error:
+        error.result = recorder.trace()
+        raise
+    raise RuntimeError("climb ended by itself")
+
+
+def _enter(stage: Stage, index: int, planes: Optional[Vector], rng: np.random.Generator) -> Trace:
+    variable = stage.start(stage.problem, planes, rng)
+    decoded = stage.problem.parametrization.decode(variable)
+    state = State(variable, rng.bit_generator.state)
+    return Trace(index, 0, state, decoded, decoded, np.full(len(decoded), -np.inf))
+
+
+def _next_stage(stages: Sequence[Stage], trace: Trace) -> Trace:
+    entered = _enter(stages[trace.stage + 1], trace.stage + 1, trace.planes, generator(trace.state.rng))
+    return replace(entered, history=trace.history, frames=trace.frames)
+
+
+class _Recorder:
+    """Collects what a run makes, on top of what it had."""
+
+    def __init__(self, trace: Trace, problem: Problem, watch: Watch) -> None:
+        self._trace = trace
+        self._problem = problem
+        self._every = watch.keep_every
+        self._last: Optional[Step] = None
+        self._best, self._rank = trace.best, trace.best_rank
+        # The evaluation that ended the part before is the one that this part begins with.
+        self._history = {name: list(series) for name, series in _without_last(trace.history).items()}
+        self._frames = dict(trace.frames)
+
+    def add(self, step: Step) -> None:
+        numbers = {"value": step.value}
+        if len(step.terms) > 1:
+            numbers.update(step.terms)
+        numbers.update(step.measures)
+        for name, series in numbers.items():
+            self._history.setdefault(name, []).append(series)
+        value = step.value if self._problem.maximize else -step.value
+        rank = step.measures[self._problem.rank_by] if self._problem.rank_by else value
+        better = rank > self._rank
+        self._rank = np.where(better, rank, self._rank)
+        self._best = np.where(better[:, None, None, None], step.planes, self._best)
+        if self._every and step.steps % self._every == 0:
+            self._frames[self._trace.stage, step.steps] = as_bytes(Feed.to_pictures(step.planes))
+        self._last = step
+
+    def trace(self, *, converged: bool = False, interrupted: bool = False) -> Trace:
+        last = self._last
+        if last is None:
+            return replace(self._trace, converged=converged, interrupted=interrupted)
+        return Trace(
+            stage=self._trace.stage,
+            done=self._trace.done + last.state.steps - self._trace.state.steps,
+            state=last.state,
+            planes=last.planes,
+            best=self._best,
+            best_rank=self._rank,
+            history={name: tuple(series) for name, series in self._history.items()},
+            frames=self._frames,
+            converged=converged,
+            interrupted=interrupted,
+        )
+
+
+class _Bar:
+    """A tqdm bar with the rate, the time left and the numbers; silent where it would be noise."""
+
+    def __init__(self, steps: int, progress: Optional[bool]) -> None:
+        self._steps = steps
+        self._progress = progress
+        self._bar: Any = None
+        self._base = 0
+
+    def __enter__(self) -> _Bar:
+        if self._progress is not False and self._steps > 0:
+            from tqdm.auto import tqdm
+
+            asked = bool(self._progress)
+            disable = False if asked else None  # None: only on a terminal, or in a notebook
+            self._bar = tqdm(total=self._steps, unit="it", disable=disable, delay=0 if asked else PATIENCE)
+        return self
+
+    def show(self, made: int, step: Step) -> None:
+        if self._bar is None or self._bar.disable:
+            return
+        if made == 0:
+            self._base = self._bar.n
+        numbers = {"value": step.value, **step.measures}
+        self._bar.set_postfix({name: f"{float(v.mean()):.4g}" for name, v in numbers.items()}, refresh=False)
+        self._bar.update(self._base + made - self._bar.n)
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def as_bytes(pictures: Array) -> NDArray[np.uint8]:
+    """Pictures from 0 to 1 as bytes, rounded to the nearest."""
+    return np.rint(pictures * np.float32(255)).astype(np.uint8)
+
+
+def _without_last(history: Mapping[str, Sequence[Numbers]]) -> Dict[str, Sequence[Numbers]]:
+    return {name: series[:-1] for name, series in history.items()}
