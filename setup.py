@@ -51,7 +51,7 @@ def chosen_flags() -> List[str]:
     if switch("DEBUG"):
         flags += ["-O0", "-UNDEBUG"]
     if switch("SANITIZE"):
-        flags += ["-O1", "-fno-omit-frame-pointer", "-fsanitize=" + sanitizers()]
+        flags += ["-O1", "-fno-omit-frame-pointer", "-DCNV_SANITIZED", "-fsanitize=" + sanitizers()]
     if switch("COVERAGE"):
         flags += ["-O0", "--coverage"]
     if switch("WERROR"):

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* RTLD_DEEPBIND */
 #include "runtime/blas.h"
 
 #include <dlfcn.h>
@@ -64,13 +65,21 @@ static cnv_status tame(void *library, const char *path, cnv_error *err)
     return CNV_OK;
 }
 
-/* RTLD_LOCAL and, for the bundled file, an absolute path: no other package's OpenBLAS stands in for ours, nor
- * ours for theirs. The library stays loaded until the process ends. */
+/* RTLD_LOCAL keeps our symbols from others. RTLD_DEEPBIND keeps theirs from us: without it, an OpenBLAS that
+ * somebody loaded with RTLD_GLOBAL answers the calls that our copy makes to itself. AddressSanitizer refuses
+ * the flag, other C libraries do not have it. */
+#if defined(RTLD_DEEPBIND) && !defined(CNV_SANITIZED)
+enum { LOAD_FLAGS = RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND };
+#else
+enum { LOAD_FLAGS = RTLD_NOW | RTLD_LOCAL };
+#endif
+
+/* The library stays loaded until the process ends. */
 static cnv_status load(const char *path, const char *name, cnv_error *err)
 {
     cnv_status status = CNV_OK;
     void *address = NULL;
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(path, LOAD_FLAGS);
     if (library == NULL) {
         return cnv_fail(err, CNV_INVALID, "can not load BLAS from %s: %s", path, dlerror());
     }

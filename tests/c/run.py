@@ -26,6 +26,7 @@ import setup  # noqa: E402  (which files there are and which instruction set eac
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 FLAGS = ["-std=c11", "-g", "-pthread", "-ffp-contract=off", "-DCNV_FAULT_INJECTION"]
+SANITIZED = ["-O1", "-DCNV_SANITIZED", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
@@ -44,10 +45,7 @@ class Builder:
     def __init__(self, folder: Path, compiler: str, sanitize: Optional[str]) -> None:
         self.folder = folder
         self.compiler = shlex.split(compiler)
-        extra = ["-O1", "-fno-omit-frame-pointer", f"-fsanitize={sanitize}"] if sanitize else ["-O2"]
-        if sanitize and "undefined" in sanitize:
-            extra.append("-fno-sanitize-recover=undefined")
-        self.flags = [*FLAGS, *extra]
+        self.flags = [*FLAGS, *(SANITIZED + ["-fsanitize=" + sanitize] if sanitize else ["-O2"])]
 
     def compile(self, source: Path) -> str:
         """Compile one file and return its object."""
