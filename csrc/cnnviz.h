@@ -25,21 +25,9 @@
 
 #include "runtime/error.h"
 #include "runtime/threads.h"
+#include "runtime/types.h"
 
-#define CNV_MAX_NDIM 8
 #define CNV_MANY 4096 /* the largest number of inputs of one node */
-
-typedef struct cnv_shape {
-    int ndim; /* 0 is a scalar */
-    int64_t dim[CNV_MAX_NDIM];
-} cnv_shape;
-
-/* Elements of a shape; 1 for a scalar. Never overflows: cnv_shape_check has passed. */
-int64_t cnv_shape_size(const cnv_shape *shape);
-
-/* Fails unless 0 <= ndim <= CNV_MAX_NDIM, every extent is >= 1, and the byte size fits in 62 bits. `what`
- * names the shape in the message. */
-cnv_status cnv_shape_check(const cnv_shape *shape, const char *what, cnv_error *err);
 
 /* ---- weights ---- */
 
@@ -64,8 +52,6 @@ void cnv_constant_changed(cnv_constant *constant);
 typedef struct cnv_plan cnv_plan;
 typedef int32_t cnv_value_id;
 #define CNV_NONE ((cnv_value_id) - 1)
-
-typedef enum { CNV_PAD_CONSTANT, CNV_PAD_REFLECT, CNV_PAD_EDGE } cnv_pad_mode;
 
 /* The parameters of one node; each operator reads the members that its group names and ignores the rest. */
 typedef struct cnv_params {
@@ -138,14 +124,6 @@ typedef struct cnv_request {
 
 /* Marks, memory, packed weights. Only once per plan; no node can be added afterwards. */
 cnv_status cnv_plan_prepare(cnv_plan *plan, const cnv_request *request, cnv_error *err);
-
-/* How rectifiers (relu, leaky_relu, prelu, clip) pass a gradient g back, z being their input:
- *   plain       g where z > 0                            the derivative
- *   guided      g where z > 0 and g > 0                  Springenberg et al. 2014, sec. 3.4
- *   deconv      g where g > 0, z is not looked at        Zeiler & Fergus 2013, sec. 2.1
- *   redirected  plain; but a batch element whose whole gradient plain would block gets g except where z <= 0
- * and g < 0, so that climbing can wake a dead layer (lucid's redirected ReLU) */
-typedef enum { CNV_RELU_PLAIN, CNV_RELU_GUIDED, CNV_RELU_DECONV, CNV_RELU_REDIRECTED } cnv_relu_rule;
 
 /* Runs forward. `inputs[i]` is the data of the i-th cnv_plan_input, borrowed for the call and for the
  * backward that follows it. `interrupted` as in cnv_run; CNV_INTERRUPTED when it stopped the walk. */

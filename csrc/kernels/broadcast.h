@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cnnviz.h"
+#include "runtime/types.h"
 
 /* The output's axes with strides, in elements, into the output and both operands: 0 along an axis that
  * broadcasts. Axes of extent 1 are gone and neighbours that can be walked as one are merged, so the last axis

@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cnnviz.h"
+#include "runtime/types.h"
 #include "runtime/threads.h"
 
 /* Bytes of the bit mask of n elements. */

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "cnnviz.h"
+#include "runtime/types.h"
 #include "runtime/threads.h"
 
 /* y[r * y_stride + i] = x[r * x_stride + i] for r < rows, i < n: what concat does with each input. */
