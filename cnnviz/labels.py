@@ -126,7 +126,7 @@ def _guessed(classes: int) -> Labels:
     if classes in (1000, 1001):
         known = imagenet()
         before = ["background"] if classes == 1001 else []
-        return Labels(before + known[:], before + list(known._ids))
+        return Labels([*before, *known], [*before, *known._ids])
     return Labels([f"class {i}" for i in range(classes)])
 
 

@@ -71,6 +71,10 @@ class Preprocessing:
         """How many channels the network is fed."""
         return _ORDERS[self.channel_order]
 
+    def __call__(self, pictures: Sequence[Pixels]) -> Array:
+        """Turn pictures H,W,3 of any sizes into the network's input N,C,H,W."""
+        return self.normalise(np.stack([self.fit(picture) for picture in pictures]))
+
     def fit(self, pixels: Pixels) -> Array:
         """Crop and resize one picture H,W,3 to `size`: float32, RGB, 0 to 1."""
         height, width = self._size()
@@ -156,16 +160,9 @@ def as_preprocessing(preprocessing: PreprocessingLike, channels: int, size: Tupl
     if preprocessing is None:
         preprocessing = "unit" if channels == 1 else "imagenet"
     if isinstance(preprocessing, str):
-        if preprocessing not in PRESETS:
-            raise ValueError(f"preprocessing must be one of {', '.join(PRESETS)}, not {preprocessing!r}")
-        preset = PRESETS[preprocessing]
-        small = max(size) <= 64
-        preprocessing = replace(preset, crop=1.0 if small else preset.crop)
-        if channels == 1 and np.ndim(preset.mean) == 0:
-            preprocessing = replace(preprocessing, channel_order="L")
-    if not isinstance(preprocessing, Preprocessing):
-        kind = type(preprocessing).__name__
-        raise TypeError(f"preprocessing must be a preset's name or a cnnviz.Preprocessing, not {kind}")
+        preprocessing = _preset(preprocessing, channels, size)
+    elif not isinstance(preprocessing, Preprocessing):
+        raise _not_preprocessing(preprocessing)
     if preprocessing.channels != channels:
         raise ValueError(
             f"preprocessing feeds {preprocessing.channels} channels ({preprocessing.channel_order}), "
@@ -174,11 +171,27 @@ def as_preprocessing(preprocessing: PreprocessingLike, channels: int, size: Tupl
     return preprocessing if preprocessing.size else replace(preprocessing, size=size)
 
 
+def _preset(name: str, channels: int, size: Tuple[int, int]) -> Preprocessing:
+    if name not in PRESETS:
+        raise ValueError(f"preprocessing must be one of {', '.join(PRESETS)}, not {name!r}")
+    preset = PRESETS[name]
+    if max(size) <= 64:
+        preset = replace(preset, crop=1.0)
+    if channels == 1 and np.ndim(preset.mean) == 0:
+        preset = replace(preset, channel_order="L")
+    return preset
+
+
+def _not_preprocessing(value: object) -> TypeError:
+    kind = type(value).__name__
+    return TypeError(f"preprocessing must be a preset's name or a cnnviz.Preprocessing, not {kind}")
+
+
 def _resized(pixels: Pixels, size: Tuple[int, int], crop: float, resample: str) -> Array:
     """Resize the middle of H,W,3, one channel at a time, in float, so that uint8 is rounded nowhere."""
     import PIL.Image
 
-    quality = getattr(PIL.Image, "Resampling", PIL.Image)[resample.upper()]
+    quality = PIL.Image.Resampling[resample.upper()]
     box = _crop_box(pixels.shape[:2], size, crop)
     planes: List[Array] = []
     for c in range(3):

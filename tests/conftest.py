@@ -1,0 +1,58 @@
+"""What several test files share: the trained networks, and figures that leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator
+
+import pytest
+
+# No test opens a window, whatever the machine's matplotlibrc says.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# File, preprocessing and labels of the networks in $CNNVIZ_ASSETS, as its README states them.
+NETWORKS = {
+    "squeezenet": ("squeezenet1.1.onnx", "imagenet", None),
+    "squeezenet-fp16": ("squeezenet1.1-caffe2-fp16.onnx", "caffe", None),
+    "darknet": ("darknet-tiny.onnx", "unit", "darknet"),
+    "mobilenetv1": ("mobilenetv1-0.25.onnx", "tf", None),
+    "mobilenetv2": ("mobilenetv2-1.0.onnx", "tf", None),
+    "resnet20": ("resnet20-cifar10.onnx", "imagenet", "cifar10"),
+}
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    folder = os.environ.get("CNNVIZ_ASSETS")
+    if not folder:
+        pytest.skip("CNNVIZ_ASSETS is not set")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def network(assets: Path) -> Callable[[str], Any]:
+    """Load a trained network by its short name, once."""
+    import cnnviz
+
+    loaded: Dict[str, Any] = {}
+
+    def load(name: str) -> Any:
+        if name not in loaded:
+            file, preprocessing, labels = NETWORKS[name]
+            if labels == "darknet":
+                names = (assets / "labels" / "darknet-imagenet.labels.list").read_text().split()
+                labels = names[:1000]
+            loaded[name] = cnnviz.load(assets / "models" / file, preprocessing=preprocessing, labels=labels)
+        return loaded[name]
+
+    return load
+
+
+@pytest.fixture
+def no_figures_left() -> Iterator[None]:
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    yield
+    assert plt.get_fignums() == before

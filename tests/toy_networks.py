@@ -1,0 +1,85 @@
+"""Networks small enough to compute by hand, as ONNX bytes."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+
+def onnx_bytes(
+    nodes: List[Any],
+    constants: Dict[str, NDArray[Any]],
+    *,
+    input_shape: Sequence[Any],
+    output: str,
+    opset: int = 13,
+) -> bytes:
+    """Serialise a graph whose input is `x`."""
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, input_shape)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(_plain(array), name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array, dtype=np.int64 if array.dtype.kind in "iu" else np.float32)
+
+
+def captum_toy() -> bytes:
+    """Captum's test network of one convolution: 1->2, 3x3 of ones, ReLU, linear 8->4, ReLU; 1x1x4x4."""
+    row = np.array([1, 1, 1, 1, 1, -1, -1, -1])
+    return onnx_bytes(
+        [
+            helper.make_node("Conv", ["x", "w1", "b1"], ["conv1"]),
+            helper.make_node("Relu", ["conv1"], ["relu1"]),
+            helper.make_node("Flatten", ["relu1"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "w2", "b2"], ["fc1"], transB=1),
+            helper.make_node("Relu", ["fc1"], ["relu2"]),
+        ],
+        {
+            "w1": np.ones((2, 1, 3, 3), np.float32),
+            "b1": np.array([-50.0, -75.0]),
+            "w2": np.tile(row, (4, 1)).astype(np.float32),
+            "b2": np.zeros(4, np.float32),
+        },
+        input_shape=["N", 1, 4, 4],
+        output="relu2",
+    )
+
+
+def small_classifier(
+    *, channels: int = 3, classes: int = 10, bias: bool = True, softmax: bool = False, seed: int = 0
+) -> bytes:
+    """Conv, ReLU, max pool, conv, ReLU, global average pool, linear: any image size; random weights."""
+    rng = np.random.default_rng(seed)
+    constants = {
+        "w1": rng.normal(0, 0.3, (8, channels, 3, 3)),
+        "b1": rng.normal(0, 0.1, 8) * bias,
+        "w2": rng.normal(0, 0.2, (12, 8, 3, 3)),
+        "b2": rng.normal(0, 0.1, 12) * bias,
+        "w3": rng.normal(0, 0.5, (classes, 12)),
+        "b3": rng.normal(0, 0.1, classes) * bias,
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["conv1"], name="first", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["conv1"], ["relu1"], name="relu_one"),
+        helper.make_node("MaxPool", ["relu1"], ["pool1"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["pool1", "w2", "b2"], ["conv2"], name="second", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["conv2"], ["relu2"]),
+        helper.make_node("GlobalAveragePool", ["relu2"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"]),
+        helper.make_node("Gemm", ["features", "w3", "b3"], ["scores"], transB=1),
+    ]
+    if softmax:
+        nodes.append(helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1))
+    output = "probabilities" if softmax else "scores"
+    return onnx_bytes(nodes, constants, input_shape=["N", channels, 32, 32], output=output)
