@@ -125,7 +125,10 @@ class Synthesis:
         return plot.synthesis(self, ax=ax, **options)
 
     def save(self, path: PathLike, **options: Any) -> None:
-        """Write the picture, or with the suffix ``.npz`` everything, for `load_result`."""
+        """Write the picture, pixel by pixel in 8 bits, or with the suffix ``.npz`` everything.
+
+        `options` are those of Pillow's ``Image.save``. Several pictures are put side by side.
+        """
         _save(self, path, options)
 
     def _repr_png_(self) -> bytes:
@@ -176,12 +179,21 @@ def _from_parts(facts: Dict[str, Any], arrays: Dict[str, NDArray[Any]]) -> Resul
 def _save(result: Result, path: PathLike, options: Dict[str, Any]) -> None:
     if os.path.splitext(os.fspath(path))[1].lower() == ".npz":
         if options:
-            raise TypeError(f"an .npz file takes no plot options, but got {', '.join(options)}")
+            raise TypeError(f"an .npz file takes no options, but got {', '.join(options)}")
         _save_arrays(result, path)
-        return
-    from cnnviz import plot
+    elif isinstance(result, Synthesis):
+        _save_pixels(result.image, path, options)
+    else:
+        from cnnviz import plot
 
-    plot.save(result, path, **options)
+        plot.save(result, path, **options)
+
+
+def _save_pixels(image: Array, path: PathLike, options: Dict[str, Any]) -> None:
+    import PIL.Image
+
+    row = image if image.ndim == 3 else np.concatenate(list(image), axis=1)
+    PIL.Image.fromarray(np.rint(row.clip(0, 1) * 255).astype(np.uint8)).save(os.fspath(path), **options)
 
 
 def _save_arrays(result: Result, path: PathLike) -> None:
@@ -195,7 +207,8 @@ def _save_arrays(result: Result, path: PathLike) -> None:
             arrays.update({f"history/{name}": np.asarray(series) for name, series in value.items()})
         elif item.name != "continuation":
             facts[item.name] = value
-    np.savez_compressed(os.fspath(path), facts=np.array(json.dumps(facts, default=_plain)), **arrays)
+    arrays["facts"] = np.array(json.dumps(facts, default=_plain))
+    np.savez_compressed(os.fspath(path), **arrays)  # type: ignore[arg-type]
 
 
 def _plain(value: Any) -> Any:

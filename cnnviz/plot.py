@@ -1,0 +1,279 @@
+"""Pictures of results: arrays in, Axes out. Colour bars are in the units of the score, and zero stays zero.
+
+A function that is given `ax` draws there and touches nothing else of matplotlib; without one it opens a new
+figure with pyplot, which shows it in a notebook and works without a display. Colours are perceptually uniform
+and safe for colour-blind readers. Nothing is rescaled before it is drawn: the colour bar says what is what.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.image import as_float, read_image
+from cnnviz.results import Attribution, Synthesis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+Array = NDArray[np.float32]
+
+#: Maps that are never negative; signed maps, with zero in the middle.
+SEQUENTIAL = "magma"
+DIVERGING = "PuOr"
+
+_UNITS = {
+    "saliency": "|d score / d x|",
+    "grad_cam": "score, per place",
+    "guided_backprop": "guided d score / d x",
+}
+
+
+def attribution(result: Attribution, *, ax: Optional[Axes] = None, **options: Any) -> Axes:
+    """Draw an `Attribution`: a map of a layer over its picture, a map of the image by itself.
+
+    Parameters
+    ----------
+    result : Attribution
+    ax : Axes, optional
+    **options
+        Those of `overlay` or of `saliency`.
+
+    Returns
+    -------
+    Axes
+    """
+    method = result.method.replace("_", "-")
+    options.setdefault("title", f"{method}: {result.label}, score {result.score:.3g}")
+    options.setdefault("units", _UNITS.get(result.method, "score"))
+    if result.layer is not None:
+        return overlay(result.image, result.map, ax=ax, **options)
+    return saliency(result.map, ax=ax, **options)
+
+
+def saliency(
+    map: Array,  # noqa: A002
+    *,
+    ax: Optional[Axes] = None,
+    percentile: float = 99.5,
+    vmax: Optional[float] = None,
+    cmap: Optional[str] = None,
+    colorbar: bool = True,
+    units: str = "score",
+    title: str = "",
+) -> Axes:
+    """Draw a map by itself.
+
+    Parameters
+    ----------
+    map : ndarray, shape (H, W)
+        Where it has negative numbers, the scale is symmetric about zero.
+    ax : Axes, optional
+        Where to draw; without it, in a new figure.
+    percentile : float
+        The scale ends at this percentile of the absolute values, since a few pixels dominate most gradients;
+        an arrow at the end of the colour bar says that there is more. 100 shows the whole range.
+    vmax : float, optional
+        The end of the scale, in place of `percentile`: give the same to maps that are to be compared.
+    cmap : str, optional
+        A colour map of matplotlib's.
+    colorbar : bool
+    units : str
+        What the colour bar says.
+    title : str
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        When the map is not H,W, is empty, or holds NaN.
+    """
+    values = _checked_map(map)
+    ax = _axes(ax)
+    signed = bool((values < 0).any())
+    limit, clipped = _limit(values, percentile, vmax)
+    picture = ax.imshow(
+        values, cmap=cmap or (DIVERGING if signed else SEQUENTIAL), vmin=-limit if signed else 0, vmax=limit
+    )
+    _finish(ax, picture, values, title, units if colorbar else None, signed, clipped)
+    return ax
+
+
+def overlay(
+    image: Any,
+    map: Array,  # noqa: A002
+    *,
+    ax: Optional[Axes] = None,
+    percentile: float = 100,
+    vmax: Optional[float] = None,
+    cmap: Optional[str] = None,
+    opacity: float = 0.8,
+    colorbar: bool = True,
+    units: str = "score",
+    title: str = "",
+) -> Axes:
+    """Draw a map over its picture: clear where the map is zero, up to `opacity` where it is largest.
+
+    The picture is drawn in pale grey, so that colour always means the map.
+
+    Parameters
+    ----------
+    image : path, PIL image or array
+    map : ndarray, shape (H, W)
+        Of any size; it is laid over the whole picture.
+    ax, percentile, vmax, cmap, colorbar, units, title
+        As in `saliency`.
+    opacity : float
+        From 0 to 1.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        As `saliency` and for an image that cannot be read.
+    """
+    values = _checked_map(map)
+    pixels = as_float(read_image(image))
+    ax = _axes(ax)
+    signed = bool((values < 0).any())
+    limit, clipped = _limit(values, percentile, vmax)
+    height, width = pixels.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    ax.imshow(luma, cmap="gray", vmin=-0.2, vmax=1.1, extent=extent)
+    picture = ax.imshow(
+        values,
+        cmap=_fading(cmap or (DIVERGING if signed else SEQUENTIAL), signed, opacity),
+        vmin=-limit if signed else 0,
+        vmax=limit,
+        extent=extent,
+        interpolation="bilinear",
+    )
+    _finish(ax, picture, values, title, units if colorbar else None, signed, clipped)
+    return ax
+
+
+def synthesis(result: Synthesis, *, ax: Optional[Axes] = None, title: str = "") -> Axes:
+    """Draw the picture that was made.
+
+    Parameters
+    ----------
+    result : Synthesis
+    ax : Axes, optional
+    title : str
+
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes(ax)
+    pixels = result.best if result.best.ndim == 3 else np.concatenate(list(result.best), axis=1)
+    ax.imshow(pixels.clip(0, 1))
+    ax.set_axis_off()
+    ax.set_title(title or result.method.replace("_", " "))
+    return ax
+
+
+def save(result: Union[Attribution, Synthesis], path: Union[str, os.PathLike[str]], **options: Any) -> None:
+    """Write a result's plot to a file; the kind of file follows from its suffix.
+
+    Raises
+    ------
+    ValueError
+        When the suffix is none that matplotlib writes.
+    """
+    figure = _drawn(result, options)
+    figure.savefig(os.fspath(path), bbox_inches="tight", dpi=150)
+
+
+def png(result: Union[Attribution, Synthesis]) -> bytes:
+    """Return a result's plot as the bytes of a PNG file, which is how a notebook shows it."""
+    buffer = io.BytesIO()
+    _drawn(result, {}).savefig(buffer, format="png", bbox_inches="tight", dpi=100)
+    return buffer.getvalue()
+
+
+def _drawn(result: Union[Attribution, Synthesis], options: Any) -> Figure:
+    """Draw into a figure that pyplot does not know of, so that no window opens and nothing is left behind."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.2))
+    result.plot(ax=figure.add_subplot(), **options)
+    return figure
+
+
+def _axes(ax: Optional[Axes]) -> Axes:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots()[1]
+
+
+def _checked_map(values: Any) -> Array:
+    array = np.asarray(values)
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "fiu":
+        raise ValueError(f"map must be an array of numbers H,W, not {array.dtype} of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("map holds NaN or infinity")
+    return array
+
+
+def _limit(values: Array, percentile: float, vmax: Optional[float]) -> Tuple[float, bool]:
+    """The end of the scale, and whether some values lie beyond it."""
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must be above 0 and at most 100, not {percentile}")
+    if vmax is not None and not vmax > 0:
+        raise ValueError(f"vmax must be positive, not {vmax}")
+    sizes = np.abs(values)
+    largest = float(sizes.max())
+    limit = float(np.percentile(sizes, percentile)) if vmax is None else float(vmax)
+    if limit == 0:
+        # Fewer places differ from zero than the percentile leaves out, or none does.
+        limit = largest or 1.0
+    return limit, largest > limit * (1 + 1e-6)
+
+
+def _fading(cmap: str, signed: bool, opacity: float) -> Colormap:
+    """A colour map that is clear at zero and turns opaque away from it."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must be between 0 and 1, not {opacity}")
+    steps = np.linspace(-1 if signed else 0, 1, 512)
+    colours = matplotlib.colormaps[cmap](np.linspace(0, 1, 512))
+    colours[:, 3] = opacity * np.sqrt(np.abs(steps))
+    return ListedColormap(colours)
+
+
+def _finish(
+    ax: Axes,
+    picture: AxesImage,
+    values: Array,
+    title: str,
+    units: Optional[str],
+    signed: bool,
+    clipped: bool,
+) -> None:
+    ax.set_axis_off()
+    note = "" if values.any() else "\n(all zero)"
+    ax.set_title(title + note)
+    if units is None:
+        return
+    extend = ("both" if signed else "max") if clipped else "neither"
+    bar = ax.figure.colorbar(picture, ax=ax, fraction=0.046, pad=0.04, extend=extend)
+    bar.set_label(units)

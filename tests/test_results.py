@@ -1,0 +1,104 @@
+"""Results keep their facts, through a file and back."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from cnnviz.results import ALL_ZERO, Attribution, Synthesis, load_result
+
+RNG = np.random.default_rng(0)
+
+ATTRIBUTION = Attribution(
+    values=RNG.normal(size=(3, 6, 8)).astype(np.float32),
+    map=RNG.random((6, 8)).astype(np.float32),
+    image=RNG.random((6, 8, 3)).astype(np.float32),
+    method="saliency",
+    target=7,
+    label="crème brûlée",
+    score=3.25,
+    layer=None,
+    flags=(ALL_ZERO,),
+)
+SYNTHESIS = Synthesis(
+    image=RNG.random((6, 8, 3)).astype(np.float32),
+    best=RNG.random((6, 8, 3)).astype(np.float32),
+    history={"logit": np.arange(5.0), "tv": np.arange(5.0) / 3},
+    method="fooling_image",
+    converged=True,
+    settings={"seed": 3, "rate": 0.5, "layers": ["a", "b"]},
+)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    assert type(one) is type(other)
+    for name in one.__dataclass_fields__:
+        left, right = getattr(one, name), getattr(other, name)
+        if isinstance(left, np.ndarray):
+            assert left.dtype == right.dtype, name
+            np.testing.assert_array_equal(left, right, err_msg=name)
+        elif name == "history":
+            assert {k: v.tolist() for k, v in left.items()} == {k: v.tolist() for k, v in right.items()}
+        else:
+            assert left == right, name
+
+
+@pytest.mark.parametrize("result", [ATTRIBUTION, replace(ATTRIBUTION, layer="conv1", target=None), SYNTHESIS])
+def test_nothing_is_lost_in_a_file(result: Any, tmp_path: Path) -> None:
+    path = tmp_path / "result.npz"
+    result.save(path)
+    assert_same(load_result(path), result)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "pdf", "svg"])
+def test_pictures_are_written(suffix: str, tmp_path: Path, no_figures_left: None) -> None:
+    path = tmp_path / f"result.{suffix}"
+    ATTRIBUTION.save(path)
+    assert path.stat().st_size > 1000
+    if suffix in ("png", "jpg"):
+        assert min(PIL.Image.open(path).size) > 100
+
+
+def test_a_synthesis_is_saved_pixel_by_pixel(tmp_path: Path) -> None:
+    SYNTHESIS.save(tmp_path / "picture.png")
+    pixels = np.asarray(PIL.Image.open(tmp_path / "picture.png"))
+    np.testing.assert_array_equal(pixels, np.rint(SYNTHESIS.image * 255).astype(np.uint8))
+
+
+def test_results_show_themselves_in_notebooks(no_figures_left: None) -> None:
+    for result in (ATTRIBUTION, SYNTHESIS):
+        assert result._repr_png_().startswith(b"\x89PNG")
+
+
+def test_results_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        ATTRIBUTION.score = 1.0  # type: ignore[misc]
+
+
+def test_a_result_from_a_file_cannot_be_resumed(tmp_path: Path) -> None:
+    SYNTHESIS.save(tmp_path / "x.npz")
+    loaded = load_result(tmp_path / "x.npz")
+    assert isinstance(loaded, Synthesis)
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        loaded.resume(3)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_result(tmp_path / "nowhere.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    (tmp_path / "text.npz").write_text("text")
+    np.save(tmp_path / "array.npz", np.zeros(3))
+    (tmp_path / "array.npz.npy").rename(tmp_path / "array.npz")
+    for name in ("other.npz", "text.npz", "array.npz"):
+        with pytest.raises(ValueError, match=f"{name}.*not a result saved by cnnviz"):
+            load_result(tmp_path / name)
+    with pytest.raises(ValueError, match=r"\.nosuch|nosuch"):
+        ATTRIBUTION.save(tmp_path / "x.nosuch")
+    with pytest.raises(TypeError, match="takes no options"):
+        ATTRIBUTION.save(tmp_path / "x.npz", title="a")
