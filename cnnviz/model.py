@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.graph import Graph, pre_softmax
+from cnnviz.graph import Graph, Node, Tensor, pre_softmax, unique
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.labels import LabelsLike, as_labels
-from cnnviz.objectives import INPUT, LOGITS, Objective, ObjectiveLike, as_objective
+from cnnviz.layers import LayerList
+from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.plan_pool import PlanPool, Request
 from cnnviz.preprocessing import PreprocessingLike, as_preprocessing
 from cnnviz.rewrite import simplify
@@ -55,26 +55,6 @@ class Gradient:
     activations: Dict[str, Array]
 
 
-class LayerList(Mapping[str, Tuple[int, ...]]):
-    """The layers of a network, first to last: name -> shape for one image of the usual size."""
-
-    def __init__(self, shapes: Mapping[str, Tuple[int, ...]]) -> None:
-        self._shapes = dict(shapes)
-
-    def __getitem__(self, name: str) -> Tuple[int, ...]:
-        return self._shapes[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._shapes)
-
-    def __len__(self) -> int:
-        return len(self._shapes)
-
-    def __repr__(self) -> str:
-        lines = [f"{name}  {'x'.join(map(str, shape))}" for name, shape in self.items()]
-        return "\n".join(lines)
-
-
 class Model:
     """A convolutional network with its preprocessing and its labels; made by `cnnviz.load`.
 
@@ -108,13 +88,13 @@ class Model:
         name: str = "network",
     ) -> None:
         self.name = name
-        self.graph = simplify(graph)
+        self.graph = simplify(_channels_first(graph))
         self.input_name, channels, size = _image_input(self.graph, name)
         self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
         self.preprocessing = as_preprocessing(preprocessing, channels, size)
         self._pool = PlanPool(self.graph, _BUDGET_NBYTES)
-        self._reference = self._pool.lower((1, channels, *(self.preprocessing.size or size)))
-        self.layers = self._list_layers()
+        usual = self._pool.lower((1, channels, *(self.preprocessing.size or size)))
+        self.layers = LayerList(self.graph, usual, {INPUT: self.input_name, LOGITS: self.logits_name}, name)
         self.classes = self._count_classes()
         self.labels = as_labels(labels, self.classes)
 
@@ -122,14 +102,19 @@ class Model:
         return f"<cnnviz.Model {self.name!r}: {len(self.layers)} layers, {self.classes} classes>"
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        return _rebuilt, (self.graph, self.preprocessing, self.labels, self.name)
+        # Read-only views of dictionaries cannot be pickled, dictionaries can.
+        plain = self.graph.replace(
+            constants=dict(self.graph.constants),
+            aliases=dict(self.graph.aliases),
+            vanished=dict(self.graph.vanished),
+            metadata=dict(self.graph.metadata),
+        )
+        return _rebuilt, (plain, self.preprocessing, self.labels, self.name)
 
     def preprocess(self, image: ImagesLike) -> Array:
         """Return what the network is fed for a picture or a list of them: N,C,H,W float32."""
         pictures, _ = read_images(image)
-        return self.preprocessing.normalise(
-            np.stack([self.preprocessing.fit(picture) for picture in pictures])
-        )
+        return self.preprocessing(pictures)
 
     def predict(self, image: ImagesLike, top: int = 5) -> Any:
         """Classify a picture.
@@ -153,7 +138,7 @@ class Model:
             raise ValueError(f"top must be at least 1, not {top}")
         self._need_classes()
         pictures, batched = read_images(image)
-        x = self.preprocessing.normalise(np.stack([self.preprocessing.fit(picture) for picture in pictures]))
+        x = self.preprocessing(pictures)
         answers = [self._ranked(scores, top) for scores in self.forward(x, [LOGITS])[LOGITS]]
         return answers if batched else answers[0]
 
@@ -186,7 +171,7 @@ class Model:
         if isinstance(layers, str):
             raise TypeError(f"layers must be a list of names: pass [{layers!r}]")
         output = self.graph.outputs[0].name
-        values = {name: self._resolved(name) for name in (layers if layers is not None else [output])}
+        values = {name: self.layers.resolve(name) for name in (layers if layers is not None else [output])}
         request = Request(x.shape, keep=tuple(dict.fromkeys(values.values())))
         pieces = [self._forward(piece, request) for piece, _, _ in self._pieces(x, request)]
         found = {name: _joined([piece[value] for piece in pieces]) for name, value in values.items()}
@@ -232,7 +217,7 @@ class Model:
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")
-        values = {name: self._resolved(name) for name in dict.fromkeys((*goal.layers, *names))}
+        values = {name: self.layers.resolve(name) for name in dict.fromkeys((*goal.layers, *names))}
         request = _gradient_request(x.shape, goal.layers, names, values, self.input_name)
         pieces = [
             self._gradient(piece, goal.take(start, stop), names, values, request, relu)
@@ -244,13 +229,11 @@ class Model:
         """Turn a class, a label, a list of them, or cotangents by layer into an objective."""
         if isinstance(target, (Objective, Mapping)):
             return as_objective(target)
-        if isinstance(target, (list, tuple)):
-            return as_objective([self.class_index(one) for one in target])
-        if isinstance(target, np.ndarray) and target.ndim:
-            return as_objective(target.tolist())
-        return as_objective(self.class_index(target))  # type: ignore[arg-type]
+        if isinstance(target, str) or np.ndim(target) == 0:
+            return Logit(self.class_index(target))
+        return Logit([self.class_index(one) for one in target])  # type: ignore[union-attr]
 
-    def class_index(self, target: Union[int, str]) -> int:
+    def class_index(self, target: object) -> int:
         """Return the index of a class given by index or by label.
 
         Raises
@@ -275,33 +258,11 @@ class Model:
         scores = self.forward(x, [LOGITS])[LOGITS]
         return [int(best) for best in scores.reshape(len(scores), -1).argmax(axis=1)]
 
-    def layer(self, name: str) -> str:
-        """Return the value that a layer's name stands for: itself, unless it was an alias or a node's name.
-
-        Raises
-        ------
-        ValueError
-            When there is no such layer; the message lists close matches.
-        """
-        return self._resolved(name)
-
     def summary(self) -> str:
         """Describe the network in a table: one line for each layer, with its operator, shape and weights."""
         height, width = self.preprocessing.size or (0, 0)
-        head = [
-            f"{self.name}: input {self.preprocessing.channels}x{height}x{width}, {self.classes} classes",
-            f"preprocessing {self.preprocessing.describe()}",
-        ]
-        rows = [("layer", "operator", "shape", "weights")]
-        for node in self.graph.nodes:
-            weights = sum(self.graph.constants[i].size for i in node.inputs if i in self.graph.constants)
-            rows += [
-                (name, node.op, "x".join(map(str, self.layers[name])), f"{weights:,}" if weights else "")
-                for name in node.outputs
-                if name in self.layers
-            ]
-        total = sum(array.size for array in self.graph.constants.values())
-        return "\n".join([*head, *_table(rows), f"{total:,} weights"])
+        head = f"{self.name}: input {self.preprocessing.channels}x{height}x{width}, {self.classes} classes"
+        return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *self.layers.summary()])
 
     def _checked(self, x: Array) -> Array:
         """Return `x` as the C-contiguous float32 N,C,H,W that plans read, or say what is wrong with it."""
@@ -354,29 +315,6 @@ class Model:
         activations = {name: kept[value] for name, value in values.items() if value in kept}
         return Gradient(value, gradients, activations)
 
-    def _resolved(self, name: str) -> str:
-        special = {INPUT: self.input_name, LOGITS: self.logits_name}
-        if not isinstance(name, str):
-            raise TypeError(f"a layer is given by its name, not by {name!r}")
-        value = special.get(name, name)
-        value = self.graph.aliases.get(value, value)
-        if value in self._reference.values:
-            return value
-        made = [node.outputs[0] for node in self.graph.nodes if node.name == name]
-        if len(made) == 1 and made[0] in self._reference.values:
-            return made[0]
-        if name in self.graph.vanished:
-            raise ValueError(f"layer {name!r} of the file no longer exists: {self.graph.vanished[name]}")
-        known = [*self.layers, *self.graph.aliases, *(node.name for node in self.graph.nodes), *special]
-        close = list(dict.fromkeys(difflib.get_close_matches(name, known, n=5)))
-        hint = f"did you mean {', '.join(map(repr, close))}?" if close else "print(model.layers) lists them"
-        raise ValueError(f"layer {name!r} is not in {self.name}: {hint}")
-
-    def _list_layers(self) -> LayerList:
-        plan, ids = self._reference.plan, self._reference.values
-        names = [name for node in self.graph.nodes for name in node.outputs if name in ids]
-        return LayerList({name: tuple(plan.shape(ids[name])) for name in names})
-
     def _count_classes(self) -> int:
         """How many scores there are for an image; 0 for a network that ends in feature maps."""
         shape = self.layers.get(self.logits_name, ())
@@ -393,6 +331,19 @@ class Model:
         shares /= shares.sum()
         best = np.argsort(-logits, kind="stable")[:top]
         return [Prediction(int(i), self.labels[i], float(shares[i]), float(logits[i])) for i in best]
+
+
+def _channels_first(graph: Graph) -> Graph:
+    """Give a network that wants N,H,W,C an input N,C,H,W, by a Transpose in front."""
+    shape = graph.inputs[0].shape if len(graph.inputs) == 1 else None
+    if shape is None or len(shape) != 4 or shape[1] in (1, 3) or shape[3] not in (1, 3):
+        return graph
+    inner = graph.inputs[0].name
+    taken = {name for node in graph.nodes for name in (node.name, *node.outputs)} | {inner}
+    outer = unique(f"{inner}_channels_first", taken)
+    transpose = Node("Transpose", outer, (outer,), (inner,), {"perm": (0, 2, 3, 1)})
+    image = Tensor(outer, (shape[0], shape[3], shape[1], shape[2]))
+    return graph.replace(inputs=(image,), nodes=(transpose, *graph.nodes))
 
 
 def _image_input(graph: Graph, name: str) -> Tuple[str, int, Tuple[int, int]]:
@@ -447,11 +398,6 @@ def _joined_gradients(pieces: List[Gradient]) -> Gradient:
         {name: _joined([piece.gradients[name] for piece in pieces]) for name in pieces[0].gradients},
         {name: _joined([piece.activations[name] for piece in pieces]) for name in pieces[0].activations},
     )
-
-
-def _table(rows: List[Tuple[str, ...]]) -> List[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
 def _rebuilt(graph: Graph, preprocessing: PreprocessingLike, labels: LabelsLike, name: str) -> Model:

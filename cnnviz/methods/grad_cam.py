@@ -45,7 +45,7 @@ def grad_cam(model: Model, image: ImagesLike, target: Targets = None, layer: Opt
         For an image, a target or a layer that does not exist, or a layer that has no maps.
     """
     name = last_spatial_layer(model) if layer is None else layer
-    shape = model.layers.get(model.layer(name), ())
+    shape = model.layers.get(model.layers.resolve(name), ())
     if len(shape) != 4:
         raise ValueError(f"layer {name!r} has shape {shape}: Grad-CAM needs the maps of a layer N,C,H,W")
     question = ask(model, image, target)

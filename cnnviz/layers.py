@@ -1,0 +1,98 @@
+"""The layers of a network: their names, their shapes, and what a user's name for one of them means."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Dict, Iterator, List, Mapping, Tuple
+
+from cnnviz.graph import Graph
+from cnnviz.lower import Lowered
+
+Shape = Tuple[int, ...]
+
+
+class LayerList(Mapping[str, Shape]):
+    """The layers of a network, first to last: name -> shape, for one image of the network's usual size.
+
+    Parameters
+    ----------
+    graph : Graph
+    lowered : Lowered
+        A plan of the graph for one image.
+    special : mapping of str to str
+        Names that work on every network, with the value that each stands for.
+    network : str
+        What messages call the network.
+    """
+
+    def __init__(self, graph: Graph, lowered: Lowered, special: Mapping[str, str], network: str) -> None:
+        ids = lowered.values
+        made = [name for node in graph.nodes for name in node.outputs if name in ids]
+        self._shapes: Dict[str, Shape] = {name: tuple(lowered.plan.shape(ids[name])) for name in made}
+        self._values = frozenset(ids)
+        self._graph = graph
+        self._special = dict(special)
+        self._network = network
+
+    def __getitem__(self, name: str) -> Shape:
+        return self._shapes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}  {_times(shape)}" for name, shape in self.items())
+
+    def resolve(self, name: str) -> str:
+        """Return the value that a name stands for: itself, unless it is an alias or the name of a node.
+
+        Raises
+        ------
+        TypeError
+            When `name` is not a string.
+        ValueError
+            When there is no such layer; the message lists close matches.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"a layer is given by its name, not by {name!r}")
+        value = self._special.get(name, name)
+        value = self._graph.aliases.get(value, value)
+        if value in self._values:
+            return value
+        outputs = [node.outputs[0] for node in self._graph.nodes if node.name == name]
+        if outputs and outputs[0] in self._values:
+            return outputs[0]
+        if name in self._graph.vanished:
+            raise ValueError(f"layer {name!r} of the file is gone: {self._graph.vanished[name]}")
+        raise ValueError(f"layer {name!r} is not in {self._network}: {self._hint(name)}")
+
+    def summary(self) -> List[str]:
+        """Describe the network in the lines of a table: layer, operator, shape and number of weights."""
+        constants = self._graph.constants
+        rows = [("layer", "operator", "shape", "weights")]
+        for node in self._graph.nodes:
+            weights = sum(constants[name].size for name in node.inputs if name in constants)
+            rows += [
+                (name, node.op, _times(self._shapes[name]), f"{weights:,}" if weights else "")
+                for name in node.outputs
+                if name in self._shapes
+            ]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        total = sum(array.size for array in constants.values())
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        return [*lines, f"{total:,} weights"]
+
+    def _hint(self, name: str) -> str:
+        nodes = (node.name for node in self._graph.nodes)
+        known = [*self._shapes, *self._graph.aliases, *nodes, *self._special]
+        close = list(dict.fromkeys(difflib.get_close_matches(name, known, n=5)))
+        if close:
+            return f"did you mean {', '.join(map(repr, close))}?"
+        return "print(model.layers) lists them"
+
+
+def _times(shape: Shape) -> str:
+    return "x".join(map(str, shape))
