@@ -1,0 +1,200 @@
+"""The command line: one command for each technique, one line for each error."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Callable, List, NoReturn, Optional, Sequence, Union
+
+from cnnviz import __version__
+
+_ERRORS = (ValueError, TypeError, OSError, MemoryError)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command line and return its exit status: 0, 2 for an error, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    from cnnviz.errors import CnnvizError
+
+    try:
+        arguments.run(arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (CnnvizError, *_ERRORS) as error:
+        return _fail(str(error) or type(error).__name__, 2)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_fail(f"{message} (try: {self.prog} --help)", 2))
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stderr.write(f"cnnviz: {' '.join(message.split())}\n")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="cnnviz", description="Show what a convolutional network sees.")
+    parser.add_argument("--version", action="version", version=f"cnnviz {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_attribution(
+        commands,
+        "saliency",
+        "show which pixels a score is most sensitive to",
+        "cnnviz saliency cat.jpg --model squeezenet1.1 --target tabby -o cat-saliency.png",
+    )
+    grad_cam = _add_attribution(
+        commands,
+        "grad-cam",
+        "show which places of a layer speak for a class",
+        "cnnviz grad-cam cat.jpg --model net.onnx --preprocessing tf --target 282 -o cat.png",
+    )
+    grad_cam.add_argument("--layer", help="the layer to look at (default: the last one that has maps)")
+    _add_info(commands)
+    models = _command(commands, "models", "list the networks that --model knows by name", "cnnviz models")
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return command
+
+
+def _add_model_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model", metavar="NET", help="an ONNX file or a name of the zoo (default: the built-in one)"
+    )
+    command.add_argument(
+        "--preprocessing",
+        choices=("imagenet", "caffe", "tf", "unit"),
+        help="how the network wants its pictures",
+    )
+    command.add_argument("--labels", metavar="FILE", help="names of the classes, one to a line")
+
+
+def _add_attribution(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    command = _command(commands, name, text, example)
+    command.add_argument("image", metavar="IMAGE", help="a picture")
+    _add_model_arguments(command)
+    command.add_argument("--target", metavar="CLASS", help="label or index (default: the predicted class)")
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="a picture, or .npz for the numbers (default: IMAGE-COMMAND.png)",
+    )
+    command.set_defaults(run=_attribute, method=name)
+    return command
+
+
+def _add_demo(commands: Any) -> None:
+    command = _command(
+        commands,
+        "demo",
+        "explain a photograph that comes with matplotlib, with the built-in network",
+        "cnnviz demo -o demo.png",
+    )
+    command.add_argument(
+        "-o", "--output", metavar="OUT", default="cnnviz-demo.png", help="default: %(default)s"
+    )
+    command.set_defaults(run=_demo)
+
+
+def _add_info(commands: Any) -> None:
+    command = _command(
+        commands,
+        "info",
+        "describe a network, and with a picture, what the network takes it for",
+        "cnnviz info cat.jpg --model squeezenet1.1",
+    )
+    command.add_argument("image", metavar="IMAGE", nargs="?", help="a picture to classify")
+    _add_model_arguments(command)
+    command.set_defaults(run=_info)
+
+
+def _load(arguments: argparse.Namespace) -> Any:
+    import cnnviz
+
+    return cnnviz.load(arguments.model, preprocessing=arguments.preprocessing, labels=arguments.labels)
+
+
+def _attribute(arguments: argparse.Namespace) -> None:
+    import cnnviz
+
+    model = _load(arguments)
+    method: Callable[..., Any] = getattr(cnnviz, arguments.method.replace("-", "_"))
+    options = {"layer": arguments.layer} if "layer" in arguments else {}
+    result = method(model, arguments.image, _target(arguments.target), **options)
+    output = arguments.output or f"{Path(arguments.image).stem}-{arguments.method}.png"
+    result.save(output)
+    place = f" at {result.layer}" if result.layer else ""
+    flags = f" ({', '.join(result.flags)})" if result.flags else ""
+    _say(f"{output}: {arguments.method}{place} of {result.label!r}, score {result.score:.4g}{flags}")
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from matplotlib.cbook import get_sample_data
+    from matplotlib.figure import Figure
+
+    import cnnviz
+
+    model = cnnviz.load()
+    picture = str(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    results = [cnnviz.saliency(model, picture), cnnviz.grad_cam(model, picture)]
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    axes = figure.subplots(1, 3)
+    axes[0].imshow(results[0].image)
+    axes[0].set_axis_off()
+    axes[0].set_title("what the network sees")
+    for result, ax in zip(results, axes[1:]):
+        result.plot(ax=ax)
+    figure.savefig(arguments.output, dpi=100)
+    _say(f"{arguments.output}: saliency and Grad-CAM of {results[0].label!r} by {model.name}")
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    import cnnviz
+
+    model = _load(arguments)
+    if arguments.image is None:
+        _say(model.summary())
+        cnnviz.show_config()
+        return
+    for prediction in model.predict(arguments.image):
+        _say(f"{prediction.probability:7.2%}  {prediction.label} ({prediction.index})")
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    from cnnviz.zoo import zoo
+
+    for name, entry in zoo().items():
+        _say(f"{name:<14} {entry.nbytes / 1e6:6.1f} MB  {entry.preprocessing:<9} {entry.licence}")
+
+
+def _target(text: Optional[str]) -> Union[int, str, None]:
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def commands() -> List[str]:
+    """Return the names of the commands."""
+    actions = [a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    return list(actions[0].choices)
