@@ -12,13 +12,20 @@
 ALWAYS_INLINE float apply(cnv_binary_op op, float a, float b)
 {
     switch (op) {
-    case CNV_ADD: return a + b;
-    case CNV_SUB: return a - b;
-    case CNV_MUL: return a * b;
-    case CNV_DIV: return a / b;
-    case CNV_MIN: return a < b || a != a ? a : b;
-    case CNV_MAX: return a > b || a != a ? a : b;
-    case CNV_POW: return powf(a, b);
+    case CNV_ADD:
+        return a + b;
+    case CNV_SUB:
+        return a - b;
+    case CNV_MUL:
+        return a * b;
+    case CNV_DIV:
+        return a / b;
+    case CNV_MIN:
+        return a < b || a != a ? a : b;
+    case CNV_MAX:
+        return a > b || a != a ? a : b;
+    case CNV_POW:
+        return powf(a, b);
     }
     return 0.0f;
 }
@@ -27,12 +34,18 @@ ALWAYS_INLINE float apply(cnv_binary_op op, float a, float b)
 ALWAYS_INLINE double slope(cnv_binary_op op, bool to_a, double a, double b)
 {
     switch (op) {
-    case CNV_ADD: return 1.0;
-    case CNV_SUB: return to_a ? 1.0 : -1.0;
-    case CNV_MUL: return to_a ? b : a;
-    case CNV_DIV: return to_a ? 1.0 / b : -a / (b * b);
-    case CNV_MIN: return a == b ? 0.5 : (a < b) == to_a ? 1.0 : 0.0;
-    case CNV_MAX: return a == b ? 0.5 : (a > b) == to_a ? 1.0 : 0.0;
+    case CNV_ADD:
+        return 1.0;
+    case CNV_SUB:
+        return to_a ? 1.0 : -1.0;
+    case CNV_MUL:
+        return to_a ? b : a;
+    case CNV_DIV:
+        return to_a ? 1.0 / b : -a / (b * b);
+    case CNV_MIN:
+        return a == b ? 0.5 : (a < b) == to_a ? 1.0 : 0.0;
+    case CNV_MAX:
+        return a == b ? 0.5 : (a > b) == to_a ? 1.0 : 0.0;
     case CNV_POW:
         if (to_a) return b == 0.0 ? 0.0 : b * pow(a, b - 1.0);
         return a == 0.0 ? 0.0 : pow(a, b) * log(a);
@@ -70,21 +83,37 @@ ALWAYS_INLINE void forward_loops(cnv_binary_op op, const row *r)
 static void forward_row(cnv_binary_op op, const row *r)
 {
     switch (op) {
-    case CNV_ADD: forward_loops(CNV_ADD, r); break;
-    case CNV_SUB: forward_loops(CNV_SUB, r); break;
-    case CNV_MUL: forward_loops(CNV_MUL, r); break;
-    case CNV_DIV: forward_loops(CNV_DIV, r); break;
-    case CNV_MIN: forward_loops(CNV_MIN, r); break;
-    case CNV_MAX: forward_loops(CNV_MAX, r); break;
-    case CNV_POW: forward_loops(CNV_POW, r); break;
+    case CNV_ADD:
+        forward_loops(CNV_ADD, r);
+        break;
+    case CNV_SUB:
+        forward_loops(CNV_SUB, r);
+        break;
+    case CNV_MUL:
+        forward_loops(CNV_MUL, r);
+        break;
+    case CNV_DIV:
+        forward_loops(CNV_DIV, r);
+        break;
+    case CNV_MIN:
+        forward_loops(CNV_MIN, r);
+        break;
+    case CNV_MAX:
+        forward_loops(CNV_MAX, r);
+        break;
+    case CNV_POW:
+        forward_loops(CNV_POW, r);
+        break;
     }
 }
 
-/* dy times the derivative, at element i of the row. add and sub do not look at operands, which may be gone. */
+/* dy times the derivative, at element i of the row. An operand that the derivative does not name may be gone.
+ */
 ALWAYS_INLINE double term(cnv_binary_op op, bool to_a, const row *r, int64_t i)
 {
-    bool blind = op == CNV_ADD || op == CNV_SUB;
-    double a = blind ? 0.0 : r->a[i * r->a_step], b = blind ? 0.0 : r->b[i * r->b_step];
+    bool sum = op == CNV_ADD || op == CNV_SUB;
+    double a = sum || (op == CNV_MUL && to_a) ? 0.0 : r->a[i * r->a_step];
+    double b = sum || (op == CNV_MUL && !to_a) ? 0.0 : r->b[i * r->b_step];
     return r->dy[i * r->y_step] * slope(op, to_a, a, b);
 }
 
@@ -115,13 +144,27 @@ ALWAYS_INLINE void backward_loops(cnv_binary_op op, bool to_a, const row *r, dou
 static void backward_row(cnv_binary_op op, bool to_a, const row *r, double *sum)
 {
     switch (op) {
-    case CNV_ADD: backward_loops(CNV_ADD, to_a, r, sum); break;
-    case CNV_SUB: backward_loops(CNV_SUB, to_a, r, sum); break;
-    case CNV_MUL: backward_loops(CNV_MUL, to_a, r, sum); break;
-    case CNV_DIV: backward_loops(CNV_DIV, to_a, r, sum); break;
-    case CNV_MIN: backward_loops(CNV_MIN, to_a, r, sum); break;
-    case CNV_MAX: backward_loops(CNV_MAX, to_a, r, sum); break;
-    case CNV_POW: backward_loops(CNV_POW, to_a, r, sum); break;
+    case CNV_ADD:
+        backward_loops(CNV_ADD, to_a, r, sum);
+        break;
+    case CNV_SUB:
+        backward_loops(CNV_SUB, to_a, r, sum);
+        break;
+    case CNV_MUL:
+        backward_loops(CNV_MUL, to_a, r, sum);
+        break;
+    case CNV_DIV:
+        backward_loops(CNV_DIV, to_a, r, sum);
+        break;
+    case CNV_MIN:
+        backward_loops(CNV_MIN, to_a, r, sum);
+        break;
+    case CNV_MAX:
+        backward_loops(CNV_MAX, to_a, r, sum);
+        break;
+    case CNV_POW:
+        backward_loops(CNV_POW, to_a, r, sum);
+        break;
     }
 }
 
@@ -190,8 +233,8 @@ static void fold_range(void *context, int64_t begin, int64_t end, int worker)
     (void)worker;
 }
 
-void cnv_binary_forward(cnv_binary_op op, float *y, const float *a, const float *b, const cnv_broadcast *shape,
-                        cnv_run *run)
+void cnv_binary_forward(cnv_binary_op op, float *y, const float *a, const float *b,
+                        const cnv_broadcast *shape, cnv_run *run)
 {
     binary_work work = {.op = op, .out = y, .a = a, .b = b, .shape = shape};
     cnv_parallel_range(run, cnv_broadcast_size(shape), CNV_GRAIN, elementwise_range, &work);

@@ -67,7 +67,8 @@ cnv_fold cnv_fold_of(const cnv_broadcast *shape, bool to_a)
     cnv_fold fold = {.kept = {.ndim = 0}, .dropped = {.ndim = 0}};
     for (int i = 0; i < shape->ndim; i++) {
         bool dropped = (to_a ? shape->a[i] : shape->b[i]) == 0;
-        append_axis(dropped ? &fold.dropped : &fold.kept, shape->dim[i], shape->y[i], shape->a[i], shape->b[i]);
+        append_axis(dropped ? &fold.dropped : &fold.kept, shape->dim[i], shape->y[i], shape->a[i],
+                    shape->b[i]);
     }
     ensure_axis(&fold.kept);
     ensure_axis(&fold.dropped);

@@ -82,10 +82,8 @@ void cnv_conv_gemm_backward_weight(float *dw, const float *dy, const float *x, c
 
 /* columns[(k*KH + r)*KW + s][p] = the input that output pixel `pixels.begin + p` sees through tap r,s of
  * channel k, zero in the padding; rows are pixels.end - pixels.begin long.  x: channels, IH, IW */
-void cnv_im2col(float *columns, const float *x, int64_t channels, cnv_span pixels,
-                const cnv_conv2d *c);
+void cnv_im2col(float *columns, const float *x, int64_t channels, cnv_span pixels, const cnv_conv2d *c);
 /* The adjoint: adds every column entry to the input it came from. */
-void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixels,
-                const cnv_conv2d *c);
+void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixels, const cnv_conv2d *c);
 
 #endif

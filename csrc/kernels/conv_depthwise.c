@@ -119,8 +119,7 @@ static void backward_planes(void *context, int64_t begin, int64_t end, int worke
     const cnv_conv2d *c = work->c;
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t o = 0; o < c->oc; o++)
-            backward_plane(work->out + plane * c->ih * c->iw,
-                           work->dy + (plane * c->oc + o) * c->oh * c->ow,
+            backward_plane(work->out + plane * c->ih * c->iw, work->dy + (plane * c->oc + o) * c->oh * c->ow,
                            work->w + (plane % c->groups * c->oc + o) * c->kh * c->kw, c);
     (void)worker;
 }

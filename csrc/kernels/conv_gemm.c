@@ -22,7 +22,8 @@
 /* Fewer columns than this leave the product waiting for the weights. */
 #define STRIP_MIN_WIDTH ((int64_t)64)
 
-/* Rows of the product in backward: enough for the GEMM to run near its best, few enough to make many items. */
+/* Rows of the product in backward: enough for the GEMM to run near its best, few enough to make many items.
+ */
 #define BLOCK_ROWS ((int64_t)64)
 
 static int64_t min64(int64_t a, int64_t b)

@@ -34,7 +34,8 @@ static void gather_row(float *out, const tap_row *tap, int64_t ow0, int64_t ow1)
         memcpy(out + (in.begin - ow0), tap->row + in.begin + tap->offset,
                (size_t)(in.end - in.begin) * sizeof *out);
     else
-        for (int64_t ow = in.begin; ow < in.end; ow++) out[ow - ow0] = tap->row[ow * tap->stride + tap->offset];
+        for (int64_t ow = in.begin; ow < in.end; ow++)
+            out[ow - ow0] = tap->row[ow * tap->stride + tap->offset];
     for (int64_t ow = in.end; ow < ow1; ow++) out[ow - ow0] = 0.0f;
 }
 
@@ -80,8 +81,7 @@ void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixe
         for (int64_t oh = pixels.begin / c->ow; oh * c->ow < pixels.end; oh++) {
             int64_t ih = oh * c->stride[0] - c->pad[0] + r * c->dilation[0];
             cnv_span span = columns_of_row(oh, pixels, c->ow);
-            if (ih >= 0 && ih < c->ih)
-                scatter_row(plane + ih * c->iw, columns, &tap, span.begin, span.end);
+            if (ih >= 0 && ih < c->ih) scatter_row(plane + ih * c->iw, columns, &tap, span.begin, span.end);
             columns += span.end - span.begin;
         }
     }

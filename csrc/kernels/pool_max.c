@@ -40,7 +40,8 @@ static float window_max(const float *x, const cnv_pool2d *p, int64_t row, int64_
                         cnv_span columns, int64_t *tap)
 {
     float best = -INFINITY;
-    *tap = rows.begin < rows.end && columns.begin < columns.end ? rows.begin * p->kernel[1] + columns.begin : 0;
+    *tap =
+        rows.begin < rows.end && columns.begin < columns.end ? rows.begin * p->kernel[1] + columns.begin : 0;
     for (int64_t r = rows.begin; r < rows.end; r++) {
         const float *line = x + (row + r * p->dilation[0]) * p->iw;
         for (int64_t s = columns.begin; s < columns.end; s++) {

@@ -100,8 +100,7 @@ typedef struct {
 static void plain_range(void *context, int64_t begin, int64_t end, int worker)
 {
     const backward_work *work = context;
-    for (int64_t i = begin; i < end; i++)
-        work->dx[i] += cnv_mask_bit(work->mask, i) ? work->dy[i] : 0.0f;
+    for (int64_t i = begin; i < end; i++) work->dx[i] += cnv_mask_bit(work->mask, i) ? work->dy[i] : 0.0f;
     (void)worker;
 }
 
@@ -156,10 +155,18 @@ static void redirected_element(void *context, int64_t element, int worker)
 static void rectify_backward(backward_work *work, int64_t n, cnv_relu_rule rule, cnv_run *run)
 {
     switch (rule) {
-    case CNV_RELU_PLAIN: cnv_parallel_range(run, n, CNV_GRAIN, plain_range, work); break;
-    case CNV_RELU_GUIDED: cnv_parallel_range(run, n, CNV_GRAIN, guided_range, work); break;
-    case CNV_RELU_DECONV: cnv_parallel_range(run, n, CNV_GRAIN, deconv_range, work); break;
-    case CNV_RELU_REDIRECTED: cnv_parallel(run, n / work->size, redirected_element, work); break;
+    case CNV_RELU_PLAIN:
+        cnv_parallel_range(run, n, CNV_GRAIN, plain_range, work);
+        break;
+    case CNV_RELU_GUIDED:
+        cnv_parallel_range(run, n, CNV_GRAIN, guided_range, work);
+        break;
+    case CNV_RELU_DECONV:
+        cnv_parallel_range(run, n, CNV_GRAIN, deconv_range, work);
+        break;
+    case CNV_RELU_REDIRECTED:
+        cnv_parallel(run, n / work->size, redirected_element, work);
+        break;
     }
 }
 

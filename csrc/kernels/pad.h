@@ -1,0 +1,21 @@
+/*
+ * Padding of any axis, forward and its adjoint. Negative pads crop.
+ */
+#ifndef CNV_KERNELS_PAD_H
+#define CNV_KERNELS_PAD_H
+
+#include "cnnviz.h"
+#include "runtime/threads.h"
+
+typedef struct cnv_pad {
+    cnv_shape x;
+    cnv_shape y;
+    const int64_t *before; /* one per axis; what comes after follows from the extents */
+    cnv_pad_mode mode;
+    float value; /* constant mode */
+} cnv_pad;
+
+void cnv_pad_forward(float *y, const float *x, const cnv_pad *p, cnv_run *run);
+void cnv_pad_backward(float *dx, const float *dy, const cnv_pad *p, cnv_run *run);
+
+#endif
