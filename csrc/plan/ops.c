@@ -6,20 +6,54 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/binary.h"
+#include "kernels/unary.h"
+
 const cnv_op *const cnv_ops[] = {
     &cnv_op_conv2d,
+    &cnv_op_linear,
+    &cnv_op_matmul,
+    &cnv_op_batch_norm,
     &cnv_op_relu,
     &cnv_op_leaky_relu,
+    &cnv_op_prelu,
     &cnv_op_clip,
     &cnv_op_max_pool,
+    &cnv_op_average_pool,
     &cnv_op_global_average_pool,
     &cnv_op_global_max_pool,
-    &cnv_op_add,
-    &cnv_op_sub,
-    &cnv_op_mul,
-    &cnv_op_div,
+    &cnv_op_lrn,
     &cnv_op_concat,
+    &cnv_op_softmax,
+    &cnv_op_log_softmax,
     &cnv_op_reshape,
+    &cnv_op_transpose,
+    &cnv_op_pad,
+    &cnv_op_slice,
+    &cnv_op_reduce_mean,
+    &cnv_op_reduce_sum,
+    &cnv_binary_ops[CNV_ADD],
+    &cnv_binary_ops[CNV_SUB],
+    &cnv_binary_ops[CNV_MUL],
+    &cnv_binary_ops[CNV_DIV],
+    &cnv_binary_ops[CNV_MIN],
+    &cnv_binary_ops[CNV_MAX],
+    &cnv_binary_ops[CNV_POW],
+    &cnv_unary_ops[CNV_SIGMOID],
+    &cnv_unary_ops[CNV_TANH],
+    &cnv_unary_ops[CNV_EXP],
+    &cnv_unary_ops[CNV_LOG],
+    &cnv_unary_ops[CNV_SQRT],
+    &cnv_unary_ops[CNV_NEG],
+    &cnv_unary_ops[CNV_ABS],
+    &cnv_unary_ops[CNV_ERF],
+    &cnv_unary_ops[CNV_SOFTPLUS],
+    &cnv_unary_ops[CNV_ELU],
+    &cnv_unary_ops[CNV_SELU],
+    &cnv_unary_ops[CNV_HARD_SIGMOID],
+    &cnv_unary_ops[CNV_HARD_SWISH],
+    &cnv_unary_ops[CNV_SILU],
+    &cnv_unary_ops[CNV_GELU],
     NULL,
 };
 
@@ -94,12 +128,13 @@ cnv_status cnv_infer_window(const cnv_params *params, const int64_t kernel[2], i
     CNV_TRY(check_between(after, 0, "pad after", axis, err));
     int64_t reach = (kernel[axis] - 1) * params->dilation[axis] + 1, room = extent + before + after - reach;
     if (room < 0) {
-        status = cnv_fail(err, CNV_INVALID,
-                          "kernel %lld with dilation %lld spans %lld %s, but the picture has %lld with padding "
-                          "(%lld + %lld + %lld)",
-                          (long long)kernel[axis], (long long)params->dilation[axis], (long long)reach,
-                          axis == 0 ? "rows" : "columns", (long long)(extent + before + after),
-                          (long long)before, (long long)extent, (long long)after);
+        status =
+            cnv_fail(err, CNV_INVALID,
+                     "kernel %lld with dilation %lld spans %lld %s, but the picture has %lld with padding "
+                     "(%lld + %lld + %lld)",
+                     (long long)kernel[axis], (long long)params->dilation[axis], (long long)reach,
+                     axis == 0 ? "rows" : "columns", (long long)(extent + before + after), (long long)before,
+                     (long long)extent, (long long)after);
         goto done;
     }
     *n_out = room / stride + 1;

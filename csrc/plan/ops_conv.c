@@ -9,8 +9,8 @@ static cnv_status check_channels(const cnv_node *node, cnv_error *err)
     const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1];
     long long channels = x->dim[1], groups = node->params.groups, filters = w->dim[0];
     if (groups < 1 || channels % groups != 0 || filters % groups != 0)
-        return cnv_fail(err, CNV_INVALID, "%lld groups do not divide %lld input and %lld output channels", groups,
-                        channels, filters);
+        return cnv_fail(err, CNV_INVALID, "%lld groups do not divide %lld input and %lld output channels",
+                        groups, channels, filters);
     if (w->dim[1] != channels / groups)
         return cnv_fail(err, CNV_INVALID,
                         "w has %lld channels per filter (%s), but x has %lld channels in %lld groups (%s)",

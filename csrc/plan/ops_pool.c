@@ -16,8 +16,8 @@ static cnv_status pool_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
         CNV_TRY(cnv_infer_window(p, p->kernel, axis, x->dim[2 + axis], &y->dim[2 + axis], err));
     /* the winner's number is stored in 32 bits */
     if (p->kernel[0] * p->kernel[1] > INT32_MAX)
-        status = cnv_fail(err, CNV_INVALID, "kernel %lld x %lld has more than %d taps", (long long)p->kernel[0],
-                          (long long)p->kernel[1], INT32_MAX);
+        status = cnv_fail(err, CNV_INVALID, "kernel %lld x %lld has more than %d taps",
+                          (long long)p->kernel[0], (long long)p->kernel[1], INT32_MAX);
 done:
     return status;
 }
@@ -66,6 +66,27 @@ const cnv_op cnv_op_max_pool = {
     .needs = max_pool_needs,
     .forward = max_pool_forward,
     .backward = max_pool_backward,
+};
+
+static void average_pool_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pool2d p = geometry(node);
+    cnv_average_pool_forward(io->y, io->x[0], &p, run);
+}
+
+static void average_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pool2d p = geometry(node);
+    if (io->dx[0] != NULL) cnv_average_pool_backward(io->dx[0], io->dy, &p, run);
+}
+
+const cnv_op cnv_op_average_pool = {
+    .name = "average_pool",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = pool_infer,
+    .forward = average_pool_forward,
+    .backward = average_pool_backward,
 };
 
 static cnv_status global_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)

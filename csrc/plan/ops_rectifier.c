@@ -1,8 +1,10 @@
 /*
- * relu(x), leaky_relu(x; alpha), clip(x; low, high): any shape, the first axis counts batch elements
+ * relu(x), leaky_relu(x; alpha), clip(x; low, high), prelu(x, slope): any shape, the first axis counts batch
+ * elements
  */
 #include <math.h>
 
+#include "kernels/prelu.h"
 #include "kernels/rectifier.h"
 #include "plan/ops.h"
 
@@ -77,8 +79,8 @@ const cnv_op cnv_op_leaky_relu = {
 static cnv_status clip_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
     if (isnan(node->params.low) || isnan(node->params.high))
-        return cnv_fail(err, CNV_INVALID, "bounds are %g and %g, they must be numbers", (double)node->params.low,
-                        (double)node->params.high);
+        return cnv_fail(err, CNV_INVALID, "bounds are %g and %g, they must be numbers",
+                        (double)node->params.low, (double)node->params.high);
     return cnv_infer_same(node, y, err);
 }
 
@@ -104,4 +106,44 @@ const cnv_op cnv_op_clip = {
     .needs = two_masks,
     .forward = clip_forward,
     .backward = clip_backward,
+};
+
+/* prelu(x, slope): slope broadcasts to x */
+static cnv_status prelu_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
+{
+    const cnv_shape *x = node->x_shape[0], *slope = node->x_shape[1];
+    cnv_status status = cnv_broadcast_shape(x, slope, y, err);
+    if (status == CNV_OK && cnv_shape_size(y) != cnv_shape_size(x))
+        status = cnv_fail(err, CNV_INVALID, "slope has shape %s, which does not broadcast to x (%s)",
+                          cnv_shape_format(slope).text, cnv_shape_format(x).text);
+    return status == CNV_OK ? cnv_infer_same(node, y, err) : status;
+}
+
+static void prelu_needs(const cnv_node *node, cnv_needs *needs)
+{
+    needs->backward_reads = 1u << 0 | (cnv_wants(node, 0) ? 1u << 1 : 0);
+}
+
+static void prelu_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_broadcast shape = cnv_broadcast_of(node->y_shape, node->x_shape[0], node->x_shape[1]);
+    cnv_prelu_forward(io->y, io->x[0], io->x[1], &shape, run);
+}
+
+static void prelu_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_broadcast shape = cnv_broadcast_of(node->y_shape, node->x_shape[0], node->x_shape[1]);
+    if (io->dx[0] != NULL)
+        cnv_prelu_backward_data(io->dx[0], io->dy, io->x[0], io->x[1], &shape, io->relu, run);
+    if (io->dx[1] != NULL) cnv_prelu_backward_slope(io->dx[1], io->dy, io->x[0], &shape, run);
+}
+
+const cnv_op cnv_op_prelu = {
+    .name = "prelu",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = prelu_infer,
+    .needs = prelu_needs,
+    .forward = prelu_forward,
+    .backward = prelu_backward,
 };

@@ -76,9 +76,9 @@ static cnv_status reshape_infer(const cnv_node *node, cnv_shape *y, cnv_error *e
     CNV_TRY(cnv_shape_check(&node->params.shape, "the new shape", err));
     *y = node->params.shape;
     if (cnv_shape_size(y) != cnv_size_of_x(node))
-        status = cnv_fail(err, CNV_INVALID, "%s has %lld elements, but x has %lld (%s)", cnv_shape_format(y).text,
-                          (long long)cnv_shape_size(y), (long long)cnv_size_of_x(node),
-                          cnv_shape_format(node->x_shape[0]).text);
+        status = cnv_fail(err, CNV_INVALID, "%s has %lld elements, but x has %lld (%s)",
+                          cnv_shape_format(y).text, (long long)cnv_shape_size(y),
+                          (long long)cnv_size_of_x(node), cnv_shape_format(node->x_shape[0]).text);
 done:
     return status;
 }

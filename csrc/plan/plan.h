@@ -74,6 +74,7 @@ typedef struct cnv_op {
     void (*needs)(const cnv_node *node, cnv_needs *needs);
     void (*forward)(const cnv_node *node, const cnv_io *io, cnv_run *run);
     void (*backward)(const cnv_node *node, const cnv_io *io, cnv_run *run);
+    int variant; /* rows that share their functions: which one this is (a cnv_binary_op, a cnv_unary_op) */
 } cnv_op;
 
 /* The table: every row, NULL-terminated, and the lookup by name (NULL when there is none). The rows
