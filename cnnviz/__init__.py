@@ -5,7 +5,8 @@
 >>> model.predict("kitten.png")
 >>> cnnviz.saliency(model, "kitten.png").plot()
 
-Everything is imported when it is first used, so that ``import cnnviz`` costs little more than NumPy.
+The core is loaded at once and chooses its BLAS and kernels; everything else is imported when it is first
+used, so that ``import cnnviz`` costs little more than NumPy.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, List
 
+from cnnviz import _config
+
 __version__ = "0.1.0"
+
+_config.initialise()
 
 if TYPE_CHECKING:
     from cnnviz._config import get_num_threads, set_num_threads, show_config
