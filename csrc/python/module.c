@@ -150,7 +150,8 @@ static PyModuleDef definition = {
     .m_slots = module_slots,
 };
 
-PyMODINIT_FUNC PyInit__core(void)
+/* The one exported symbol; the PyMODINIT_FUNC of Python 3.8 leaves it hidden with the rest. */
+__attribute__((visibility("default"))) PyMODINIT_FUNC PyInit__core(void)
 {
     return PyModuleDef_Init(&definition);
 }
