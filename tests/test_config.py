@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Dict
 
@@ -18,11 +19,12 @@ needs_bundled = pytest.mark.skipif(not BUNDLED, reason="this build bundles no Op
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a fresh process: the choice is made once."""
+    """Run code in a fresh process, since the choice is made once, and away from the checkout."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("CNNVIZ_")}
     return subprocess.run(
         [sys.executable, "-c", code],
         env={**own, **environment},
+        cwd=tempfile.gettempdir(),
         capture_output=True,
         text=True,
     )

@@ -128,7 +128,9 @@ def test_pre_softmax(tail, expected: str):
 
 
 @pytest.mark.skipif(not ASSETS, reason="CNNVIZ_ASSETS is not set")
-@pytest.mark.parametrize("path", sorted(Path(ASSETS or ".").glob("models/*.onnx")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(ASSETS or ".").glob("models/*.onnx")), ids=lambda p: Path(str(p)).stem
+)
 def test_real_files(path: Path):
     graph = read(path)
     made = {name for node in graph.nodes for name in node.outputs}

@@ -44,7 +44,7 @@ typedef struct cnv_node {
     const struct cnv_op *op;
     char *name;           /* owned; the ONNX node's or the layer's name, for messages */
     cnv_value_id *inputs; /* owned; CNV_NONE where an optional input is absent */
-    int n_inputs;         /* op->max_inputs, absent ones included; what was given where CNV_MANY are possible */
+    int n_inputs; /* op->max_inputs, absent ones included; what was given where CNV_MANY are possible */
     cnv_value_id output;
     cnv_params params;
     const cnv_shape *const
