@@ -1,0 +1,293 @@
+/* The plan without Python: builder mistakes, memory layout, constants, and every allocation failing once. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "cnnviz.h"
+#include "plan/arena.h"
+#include "plan/constant.h"
+#include "runtime/alloc.h"
+
+/* ---- arena ---- */
+
+static bool overlap(const cnv_buffer *a, const cnv_buffer *b)
+{
+    bool in_time = a->born <= b->dies && b->born <= a->dies;
+    return in_time && a->offset < b->offset + b->nbytes && b->offset < a->offset + a->nbytes;
+}
+
+static size_t most_alive(const cnv_buffer *buffers, int n, int last_time)
+{
+    size_t most = 0;
+    for (int t = 0; t <= last_time; t++) {
+        size_t alive = 0;
+        for (int i = 0; i < n; i++)
+            if (buffers[i].born <= t && t <= buffers[i].dies) alive += buffers[i].nbytes;
+        if (alive > most) most = alive;
+    }
+    return most;
+}
+
+static void test_random_layouts(void)
+{
+    srand(1);
+    for (int round = 0; round < 300; round++) {
+        cnv_buffer buffers[60];
+        int n = 1 + rand() % 60;
+        for (int i = 0; i < n; i++) {
+            int born = rand() % 40;
+            buffers[i] = (cnv_buffer){.nbytes = (size_t)(1 + rand() % 50) * CNV_ALIGNMENT,
+                                      .born = born,
+                                      .dies = born + rand() % 8,
+                                      .purpose = (cnv_purpose)(rand() % CNV_PURPOSES)};
+        }
+        size_t nbytes = 0, peak = 0, bound = most_alive(buffers, n, 48);
+        CHECK(cnv_arena_lay(buffers, n, &nbytes, NULL) == CNV_OK, "round %d", round);
+        CHECK(nbytes >= bound && nbytes <= bound * 2, "round %d: %zu bytes, %zu alive", round, nbytes, bound);
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < i; j++)
+                CHECK(!overlap(&buffers[i], &buffers[j]), "round %d: %d and %d overlap", round, i, j);
+        CHECK(cnv_arena_peak(buffers, n, CNV_FOR_SAVED, 48, &peak, NULL) == CNV_OK && peak <= bound,
+              "round %d: peak %zu, %zu alive", round, peak, bound);
+    }
+}
+
+static void test_chain_reaches_the_bound(void)
+{
+    static const size_t kib[] = {64, 64, 16, 32, 32, 8, 16, 16, 4, 64, 128, 128};
+    cnv_buffer buffers[12];
+    for (int i = 0; i < 12; i++)
+        buffers[i] =
+            (cnv_buffer){.nbytes = kib[i] << 10, .born = i, .dies = i + 1, .purpose = CNV_FOR_VALUES};
+    size_t nbytes = 0, peak = 0;
+    CHECK(cnv_arena_lay(buffers, 12, &nbytes, NULL) == CNV_OK, "layout failed");
+    CHECK(cnv_arena_peak(buffers, 12, CNV_FOR_VALUES, 12, &peak, NULL) == CNV_OK, "peak failed");
+    CHECK(nbytes == 256 << 10 && peak == nbytes, "%zu bytes, %zu alive", nbytes, peak);
+}
+
+static void test_too_large_to_address(void)
+{
+    cnv_error err = {""};
+    cnv_buffer buffers[] = {{.nbytes = SIZE_MAX / 8, .born = 0, .dies = 1},
+                            {.nbytes = SIZE_MAX, .born = 0, .dies = 1}};
+    size_t nbytes;
+    CHECK(cnv_arena_lay(buffers, 2, &nbytes, &err) == CNV_NO_MEMORY, "laid out: %s", err.message);
+}
+
+/* ---- constants ---- */
+
+static void count_release(void *owner)
+{
+    ++*(int *)owner;
+}
+
+static int n_packed;
+
+static void pack_negated(const cnv_packing *packing, const float *data, const cnv_shape *shape, void *packed)
+{
+    (void)packing;
+    n_packed++;
+    for (int64_t i = 0; i < cnv_shape_size(shape); i++) ((float *)packed)[i] = -data[i];
+}
+
+static void test_constant(void)
+{
+    float data[4] = {1, 2, 3, 4};
+    cnv_shape shape = {.ndim = 1, .dim = {4}};
+    cnv_packing packing = {.kind = 7, .nbytes = sizeof data, .pack = pack_negated};
+    int released = 0;
+    cnv_constant *constant = NULL;
+    const void *first = NULL, *second = NULL;
+    CHECK(cnv_constant_new(data, &shape, count_release, &released, &constant, NULL) == CNV_OK, "new");
+    CHECK(cnv_constant_packed_nbytes(constant) == 0, "nothing is packed yet");
+    CHECK(cnv_constant_pack(constant, &packing, &first, NULL) == CNV_OK, "pack");
+    CHECK(cnv_constant_pack(constant, &packing, &second, NULL) == CNV_OK, "pack again");
+    CHECK(first == second && n_packed == 1, "packed %d times", n_packed);
+    CHECK(cnv_constant_packed_nbytes(constant) == sizeof data, "%zu bytes",
+          cnv_constant_packed_nbytes(constant));
+    packing.kind = 8;
+    CHECK(cnv_constant_pack(constant, &packing, &second, NULL) == CNV_OK && second != first, "another kind");
+    data[2] = 9;
+    cnv_constant_refresh(constant);
+    CHECK(n_packed == 2 && ((const float *)first)[2] == -3, "nobody has said that the numbers changed");
+    cnv_constant_changed(constant);
+    cnv_constant_refresh(constant);
+    CHECK(n_packed == 4 && ((const float *)first)[2] == -9 && ((const float *)second)[2] == -9, "%d packed",
+          n_packed);
+    cnv_constant_retain(constant);
+    cnv_constant_release(constant);
+    CHECK(released == 0, "released too early");
+    cnv_constant_release(constant);
+    CHECK(released == 1, "released %d times", released);
+    cnv_constant_release(NULL);
+    shape.dim[0] = 0;
+    CHECK(cnv_constant_new(data, &shape, count_release, &released, &constant, NULL) == CNV_INVALID, "empty");
+}
+
+/* ---- shapes and the builder ---- */
+
+static void test_shapes(void)
+{
+    static const struct {
+        cnv_shape shape;
+        bool fits;
+    } rows[] = {
+        {{0, {0}}, true},
+        {{2, {3, 4}}, true},
+        {{1, {0}}, false},
+        {{1, {-1}}, false},
+        {{2, {INT64_MAX, 2}}, false},
+        {{3, {1LL << 31, 1LL << 31, 1}}, false},
+        {{3, {1LL << 30, 1LL << 29, 1}}, true},
+        {{2, {1LL << 32, 1LL << 32}}, false},
+        {{9, {1, 1, 1, 1, 1, 1, 1, 1}}, false},
+        {{-1, {1}}, false},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        cnv_error err = {""};
+        bool fits = cnv_shape_check(&rows[r].shape, "it", &err) == CNV_OK;
+        CHECK(fits == rows[r].fits, "row %zu: fits %d, message \"%s\"", r, fits, err.message);
+    }
+}
+
+static void test_builder_mistakes(void)
+{
+    cnv_plan *plan = NULL;
+    cnv_shape shape = {.ndim = 4, .dim = {1, 2, 4, 4}};
+    cnv_value_id x = CNV_NONE, y = CNV_NONE;
+    cnv_params params = {0};
+    CHECK(cnv_plan_new(&plan, NULL) == CNV_OK, "new");
+    CHECK(cnv_plan_input(plan, &shape, "x", &x, NULL) == CNV_OK && x == 0, "x is value %d", (int)x);
+    const struct {
+        const char *op;
+        cnv_value_id inputs[2];
+        int n_inputs;
+        const char *in_message;
+    } rows[] = {
+        {"no_such_operator", {0}, 1, "no_such_operator"},
+        {"relu", {0, 0}, 2, "2 inputs"},
+        {"relu", {0}, 0, "0 inputs"},
+        {"relu", {7}, 1, "value 7"},
+        {"relu", {-1}, 1, "value -1"},
+        {"add", {0, CNV_NONE}, 2, "value -1"},
+        {"reshape", {0}, 1, "elements"},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        cnv_error err = {""};
+        cnv_status status =
+            cnv_plan_add(plan, rows[r].op, rows[r].inputs, rows[r].n_inputs, &params, "block3/n", &y, &err);
+        CHECK(status == CNV_INVALID && strncmp(err.message, "block3/n", 8) == 0 &&
+                  strstr(err.message, rows[r].in_message),
+              "row %zu: status %d, message \"%s\"", r, (int)status, err.message);
+        CHECK(cnv_plan_n_nodes(plan) == 0 && !cnv_plan_shape(plan, 1), "row %zu: the plan has changed", r);
+    }
+    CHECK(cnv_plan_add(plan, "relu", &x, 1, &params, "r", &y, NULL) == CNV_OK && y == 1, "y is value %d",
+          (int)y);
+    cnv_plan_free(plan);
+    cnv_plan_free(NULL);
+}
+
+/* ---- every allocation fails once ---- */
+
+static cnv_status build_and_run(cnv_constant *weights, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    cnv_plan *plan = NULL;
+    cnv_shape shape = {.ndim = 4, .dim = {1, 2, 6, 6}}, flat = {.ndim = 2, .dim = {1, 3}};
+    cnv_params params = {
+        .stride = {1, 1}, .dilation = {1, 1}, .groups = 1, .pad = {1, 1, 1, 1}, .shape = flat};
+    cnv_value_id x, w, h, r, a, g, f;
+    float image[72], cotangent[3] = {1, -1, 2};
+    const float *inputs[] = {image}, *cotangents[] = {cotangent};
+    check_fill(image, 72, 1);
+    CNV_TRY(cnv_plan_new(&plan, err));
+    CNV_TRY(cnv_plan_input(plan, &shape, "x", &x, err));
+    CNV_TRY(cnv_plan_constant(plan, weights, "w", &w, err));
+    CNV_TRY(cnv_plan_add(plan, "conv2d", (cnv_value_id[]){x, w}, 2, &params, "conv", &h, err));
+    CNV_TRY(cnv_plan_add(plan, "relu", &h, 1, &params, "relu", &r, err));
+    CNV_TRY(cnv_plan_add(plan, "add", (cnv_value_id[]){r, h}, 2, &params, "add", &a, err));
+    CNV_TRY(cnv_plan_add(plan, "global_average_pool", &a, 1, &params, "gap", &g, err));
+    CNV_TRY(cnv_plan_add(plan, "reshape", &g, 1, &params, "flat", &f, err));
+    cnv_request request = {.keep = &f,
+                           .n_keep = 1,
+                           .seeds = &f,
+                           .n_seeds = 1,
+                           .wrt = (cnv_value_id[]){x, w},
+                           .n_wrt = 2,
+                           .threads = 2};
+    CNV_TRY(cnv_plan_prepare(plan, &request, err));
+    CNV_TRY(cnv_plan_forward(plan, inputs, NULL, NULL, err));
+    CNV_TRY(cnv_plan_backward(plan, cotangents, CNV_RELU_PLAIN, NULL, NULL, err));
+    CHECK(cnv_plan_read(plan, f) && cnv_plan_gradient(plan, x) && cnv_plan_gradient(plan, w),
+          "nothing to read");
+    CHECK(!cnv_plan_read(plan, r) && !cnv_plan_gradient(plan, r), "relu was not asked for");
+done:
+    cnv_plan_free(plan);
+    return status;
+}
+
+static void test_failing_allocations(void)
+{
+    float numbers[54];
+    cnv_shape shape = {.ndim = 4, .dim = {3, 2, 3, 3}};
+    cnv_constant *weights = NULL;
+    check_fill(numbers, 54, 2);
+    CHECK(cnv_constant_new(numbers, &shape, NULL, NULL, &weights, NULL) == CNV_OK, "new");
+    for (int persist = 0; persist < 2; persist++) {
+        cnv_status status = CNV_NO_MEMORY;
+        int n = 0;
+        while (status == CNV_NO_MEMORY && n < 1000) {
+            cnv_error err = {""};
+            cnv_alloc_fail_at((uint64_t)++n, persist);
+            status = build_and_run(weights, &err);
+            cnv_alloc_fail_at(0, false);
+            CHECK(status == CNV_OK || (status == CNV_NO_MEMORY && strstr(err.message, "out of memory")),
+                  "allocation %d: status %d, message \"%s\"", n, (int)status, err.message);
+        }
+        CHECK(status == CNV_OK && n > 30, "ended after %d allocations with status %d", n, (int)status);
+    }
+    cnv_constant_release(weights);
+}
+
+static void test_failed_prepare_can_be_repeated(void)
+{
+    cnv_plan *plan = NULL;
+    cnv_shape shape = {.ndim = 2, .dim = {2, 3}};
+    cnv_params params = {0};
+    cnv_value_id x, y, nowhere = 99;
+    CHECK(cnv_plan_new(&plan, NULL) == CNV_OK && cnv_plan_input(plan, &shape, "x", &x, NULL) == CNV_OK, "x");
+    CHECK(cnv_plan_add(plan, "relu", &x, 1, &params, "r", &y, NULL) == CNV_OK, "r");
+    const struct {
+        cnv_request request;
+        cnv_status status;
+    } rows[] = {
+        {{.keep = &nowhere, .n_keep = 1, .threads = 1}, CNV_INVALID},
+        {{.seeds = &nowhere, .n_seeds = 1, .threads = 1}, CNV_INVALID},
+        {{.wrt = &nowhere, .n_wrt = 1, .seeds = &y, .n_seeds = 1, .threads = 1}, CNV_INVALID},
+        {{.wrt = &x, .n_wrt = 1, .threads = 1}, CNV_INVALID},
+        {{.seeds = (cnv_value_id[]){y, y}, .n_seeds = 2, .threads = 1}, CNV_INVALID},
+        {{.threads = 0}, CNV_INVALID},
+        {{.threads = CNV_MAX_THREADS + 1}, CNV_INVALID},
+        {{.keep = &y, .n_keep = 1, .threads = 1}, CNV_OK},
+        {{.keep = &y, .n_keep = 1, .threads = 1}, CNV_INVALID}, /* only once */
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        cnv_error err = {""};
+        cnv_status status = cnv_plan_prepare(plan, &rows[r].request, &err);
+        CHECK(status == rows[r].status, "row %zu: status %d, message \"%s\"", r, (int)status, err.message);
+    }
+    cnv_plan_free(plan);
+}
+
+int main(void)
+{
+    test_random_layouts();
+    test_chain_reaches_the_bound();
+    test_too_large_to_address();
+    test_constant();
+    test_shapes();
+    test_builder_mistakes();
+    test_failing_allocations();
+    test_failed_prepare_can_be_repeated();
+    return check_report();
+}

@@ -1,0 +1,208 @@
+/* The pool: every item once, private workers, several callers, cancelling, sleeping, forking. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* setenv, nanosleep, fork */
+#endif
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "runtime/threads.h"
+
+#define MOST_ITEMS 5000
+
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+
+typedef struct {
+    int done[MOST_ITEMS]; /* not atomic: the sanitizer must see that the pool orders everything */
+    atomic_int inside[CNV_MAX_THREADS];
+    atomic_int broken; /* two items at once on one worker, or a worker that there is none of */
+    int threads;
+    int spin; /* work per item */
+} ledger;
+
+static ledger *new_ledger(int threads, int spin)
+{
+    ledger *book = calloc(1, sizeof *book);
+    if (!book) exit(EXIT_FAILURE);
+    book->threads = threads;
+    book->spin = spin;
+    return book;
+}
+
+static void note_item(void *context, int64_t item, int worker)
+{
+    ledger *book = context;
+    if (worker < 0 || worker >= book->threads || atomic_fetch_add(&book->inside[worker], 1) != 0)
+        atomic_fetch_add(&book->broken, 1);
+    for (volatile int i = 0; i < book->spin; i++) {
+    }
+    book->done[item]++;
+    atomic_fetch_sub(&book->inside[worker], 1);
+}
+
+static int count_wrong(const ledger *book, int64_t n_items)
+{
+    int wrong = atomic_load(&book->broken);
+    for (int64_t i = 0; i < MOST_ITEMS; i++) wrong += book->done[i] != (i < n_items);
+    return wrong;
+}
+
+static void nap(long ns)
+{
+    struct timespec time = {0, ns};
+    nanosleep(&time, NULL);
+}
+
+static void test_every_item_once(void)
+{
+    static const struct {
+        int threads, spin, pause_us;
+        int64_t n_items;
+    } rows[] = {
+        {1, 10, 0, 100},  {2, 10, 0, 0},   {2, 10, 0, 1},    {2, 0, 0, 5000},    {4, 10, 0, 3},
+        {4, 500, 0, 257}, {4, 0, 0, 5000}, {64, 10, 0, 500}, {64, 0, 200, 5000}, {4, 100, 300, 64},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        for (int repeat = 0; repeat < 50; repeat++) {
+            ledger *book = new_ledger(rows[r].threads, rows[r].spin);
+            cnv_run run = {.threads = rows[r].threads};
+            cnv_parallel(&run, rows[r].n_items, note_item, book);
+            int wrong = count_wrong(book, rows[r].n_items);
+            free(book);
+            if (!CHECK(wrong == 0, "row %zu, repeat %d: %d items wrong", r, repeat, wrong)) break;
+            if (rows[r].pause_us) nap(rows[r].pause_us * 1000); /* the workers fall asleep */
+        }
+    }
+}
+
+/* One round of its own items; the ledger is clean afterwards. */
+static int play(ledger *book, int64_t n_items)
+{
+    cnv_run run = {.threads = book->threads};
+    cnv_parallel(&run, n_items, note_item, book);
+    int wrong = count_wrong(book, n_items);
+    memset(book->done, 0, sizeof book->done);
+    return wrong;
+}
+
+static void *call_often(void *unused)
+{
+    intptr_t wrong = 0;
+    ledger *book = new_ledger(3, 20);
+    (void)unused;
+    for (int repeat = 0; repeat < 100; repeat++) wrong += play(book, 200);
+    free(book);
+    return (void *)wrong;
+}
+
+static void test_several_callers(void)
+{
+    pthread_t callers[4];
+    for (int i = 0; i < 4; i++) pthread_create(&callers[i], NULL, call_often, NULL);
+    for (int i = 0; i < 4; i++) {
+        void *wrong;
+        pthread_join(callers[i], &wrong);
+        CHECK(wrong == NULL, "caller %d: %d items wrong", i, (int)(intptr_t)wrong);
+    }
+}
+
+/* Says stop at the n-th time it is asked. */
+static bool countdown(void *owner)
+{
+    int *left = owner;
+    return --*left < 0;
+}
+
+static void test_cancel(void)
+{
+    for (int threads = 1; threads <= 4; threads++) {
+        for (int polls = 0; polls < 20; polls += 5) {
+            int left = polls;
+            ledger *book = new_ledger(threads, 2000);
+            cnv_run run = {.threads = threads, .interrupted = countdown, .owner = &left};
+            cnv_parallel(&run, MOST_ITEMS, note_item, book);
+            int done = 0;
+            for (int i = 0; i < MOST_ITEMS; i++) done += book->done[i];
+            CHECK(atomic_load(&run.cancelled), "threads %d, polls %d: not cancelled", threads, polls);
+            CHECK(done < MOST_ITEMS && done >= polls, "threads %d, polls %d: %d items done", threads, polls,
+                  done);
+            CHECK(atomic_load(&book->broken) == 0, "threads %d, polls %d: workers mixed up", threads, polls);
+            cnv_parallel(&run, MOST_ITEMS, note_item, book);
+            CHECK(cnv_run_cancelled(&run), "a cancelled run stays cancelled");
+            free(book);
+        }
+    }
+}
+
+#ifndef UNDER_TSAN /* which does not follow a process with threads through a fork */
+static void fork_and_check(const char *when)
+{
+    ledger *book =
+        new_ledger(4, 100); /* not in the child: AddressSanitizer's allocator does not survive forks */
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20); /* a hanging child dies by it */
+        _exit(play(book, 300) ? EXIT_FAILURE : EXIT_SUCCESS);
+    }
+    int status = -1;
+    pid_t waited = child > 0 ? waitpid(child, &status, 0) : child;
+    free(book);
+    CHECK(waited == child && status == 0, "child forked %s: pid %d, status %d", when, (int)child, status);
+}
+
+static void test_fork(void)
+{
+    pthread_t callers[2];
+    fork_and_check("after jobs");
+    for (int i = 0; i < 2; i++) pthread_create(&callers[i], NULL, call_often, NULL);
+    for (int i = 0; i < 20; i++) fork_and_check("while others use the pool");
+    for (int i = 0; i < 2; i++) pthread_join(callers[i], NULL);
+    CHECK(call_often(NULL) == NULL, "the parent's own pool suffered");
+}
+#endif
+
+static void test_number_of_threads(void)
+{
+    static const struct {
+        const char *text;
+        int threads; /* 0: what the machine has */
+    } rows[] = {{"3", 3},  {"1", 1}, {"900", CNV_MAX_THREADS}, {"0", 0}, {"-2", 0}, {"many", 0},
+                {"4x", 0}, {"", 0}};
+    unsetenv("CNNVIZ_NUM_THREADS");
+    int machine = cnv_num_threads();
+    CHECK(machine >= 1 && machine <= CNV_MAX_THREADS, "%d threads", machine);
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        setenv("CNNVIZ_NUM_THREADS", rows[r].text, 1);
+        int wanted = rows[r].threads ? rows[r].threads : machine;
+        CHECK(cnv_num_threads() == wanted, "CNNVIZ_NUM_THREADS=%s: %d threads", rows[r].text,
+              cnv_num_threads());
+    }
+    static const int refused[] = {0, -1, CNV_MAX_THREADS + 1};
+    for (int i = 0; i < 3; i++) {
+        cnv_error err;
+        CHECK(cnv_set_num_threads(refused[i], &err) == CNV_INVALID, "%d accepted", refused[i]);
+    }
+    CHECK(cnv_set_num_threads(2, NULL) == CNV_OK && cnv_num_threads() == 2, "what was set counts");
+}
+
+int main(void)
+{
+    test_every_item_once();
+    test_several_callers();
+    test_cancel();
+#ifndef UNDER_TSAN
+    test_fork();
+#endif
+    test_number_of_threads();
+    return check_report();
+}
