@@ -4,7 +4,7 @@
 #ifndef CNV_KERNELS_PAD_H
 #define CNV_KERNELS_PAD_H
 
-#include "cnnviz.h"
+#include "runtime/types.h"
 #include "runtime/threads.h"
 
 typedef struct cnv_pad {

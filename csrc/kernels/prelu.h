@@ -5,7 +5,7 @@
 #ifndef CNV_KERNELS_PRELU_H
 #define CNV_KERNELS_PRELU_H
 
-#include "cnnviz.h"
+#include "runtime/types.h"
 #include "kernels/broadcast.h"
 #include "runtime/threads.h"
 
