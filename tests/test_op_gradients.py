@@ -1,0 +1,29 @@
+"""Gradients are derivatives: five-point differences of the float64 twin, away from the kinks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from op_rows import ROWS, Row, run
+
+STEP = 1e-4  # error of the stencil STEP^4, of its rounding 1e-16 / STEP: both far below float32
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_directional_derivatives(row: Row) -> None:
+    inputs, dy = row.inputs(), row.output_gradient().astype(float)
+    gradients = run(row, inputs, dy.astype(np.float32)).gradients
+    _, backward = row.twin(inputs)
+    rng = np.random.default_rng(2)
+    for i, (gradient, of_twin) in enumerate(zip(gradients, backward(dy))):
+        direction = rng.uniform(-1, 1, gradient.shape)
+
+        def along(t: float, i: int = i, direction: np.ndarray = direction) -> float:
+            moved = [x.astype(float) for x in inputs]
+            moved[i] = moved[i] + t * direction
+            return float((row.twin(moved)[0] * dy).sum())
+
+        difference = (along(-2 * STEP) - 8 * along(-STEP) + 8 * along(STEP) - along(2 * STEP)) / (12 * STEP)
+        size = max(float(np.abs(of_twin * direction).sum()), 1e-30)
+        assert abs(difference - (of_twin * direction).sum()) <= 1e-8 * size, f"twin, input {i}"
+        assert abs(difference - (gradient * direction).sum()) <= 1e-5 * size, f"core, input {i}"

@@ -1,0 +1,29 @@
+"""Every operator agrees with its slow NumPy twin, forward and in the gradient of every input."""
+
+from __future__ import annotations
+
+import pytest
+from op_rows import ROWS, Row, error, run
+
+TOLERANCE = 1e-5  # of the largest magnitude: a few hundred float32 roundings
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_forward_and_gradients(row: Row) -> None:
+    inputs, dy = row.inputs(), row.output_gradient()
+    y, backward = row.twin(inputs)
+    got = run(row, inputs, dy)
+    assert error(got.y, y) <= TOLERANCE
+    for i, (gradient, expected) in enumerate(zip(got.gradients, backward(dy.astype(float)))):
+        assert error(gradient, expected) <= TOLERANCE, f"gradient of input {i}"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_gradients_accumulate(row: Row) -> None:
+    """A value that two nodes read gets the sum of both gradients."""
+    inputs, dy = row.inputs(), row.output_gradient()
+    _, backward = row.twin(inputs)
+    for i, (gradient, expected) in enumerate(
+        zip(run(row, inputs, dy, times=2).gradients, backward(dy.astype(float)))
+    ):
+        assert error(gradient, 2 * expected) <= TOLERANCE, f"gradient of input {i}"
