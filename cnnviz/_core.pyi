@@ -3,22 +3,23 @@
 Everything here is internal to the package; `cnnviz.lower` is its only caller above the tests.
 """
 
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+_Array = NDArray[np.float32]
 
+@final
 class Constant:
     """Weights that any number of plans read: a C-contiguous float32 array, borrowed and kept alive.
 
     Forms that kernels pack from it are cached here, so plans of one model pack once.
     """
 
-    def __init__(self, array: Array) -> None: ...
+    def __new__(cls, array: _Array) -> Constant: ...
     @property
-    def array(self) -> Array: ...
+    def array(self) -> _Array: ...
     @property
     def shape(self) -> Tuple[int, ...]: ...
     @property
@@ -26,6 +27,7 @@ class Constant:
     def changed(self) -> None:
         """Say that `array` was written to: packed forms are made anew before the next pass."""
 
+@final
 class Plan:
     """One network for one input shape: build, `prepare` once, then `forward` and `backward` at will.
 
@@ -33,7 +35,7 @@ class Plan:
     Pairs are rows, columns; `pads` is top, left, bottom, right.
     """
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Plan: ...
     def input(self, shape: Sequence[int], *, name: str) -> int: ...
     def constant(self, constant: Constant, *, name: str) -> int: ...
     def conv2d(
@@ -113,23 +115,28 @@ class Plan:
         """Per axis: `shape[i]` elements from `start[i]` on, `step[i]` (not 0) apart."""
     def reduce_mean(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
     def reduce_sum(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
-    def shape(self, value: int) -> Tuple[int, ...]: ...
+    def shape(self, value: int, /) -> Tuple[int, ...]: ...
     def prepare(
         self, *, keep: Sequence[int] = (), seeds: Sequence[int] = (), wrt: Sequence[int] = ()
     ) -> None: ...
-    def forward(self, inputs: Sequence[Array]) -> None:
+    def forward(self, inputs: Sequence[_Array], /) -> None:
         """Run up the plan; `inputs` in the order of the `input` calls, borrowed until the next forward."""
-    def read(self, value: int) -> Array:
+    def read(self, value: int, /) -> _Array:
         """A copy of a kept value, of an input or of a constant."""
-    def backward(self, cotangents: Mapping[int, Array], *, relu: str = "plain") -> None:
+    def backward(self, cotangents: Mapping[int, _Array], *, relu: str = "plain") -> None:
         """Run down the plan from the seeds given; seeds left out count as zeros."""
-    def gradient(self, value: int) -> Array:
+    def gradient(self, value: int, /) -> _Array:
         """A copy of the gradient of a value named in `wrt`."""
     def describe(self) -> Mapping[str, Any]:
-        """{"memory": {purpose: bytes}, "nodes": [{"name", "op", "shape", "backward", "kernel"}]}."""
+        """What prepare has decided.
 
-def init_blas(choice: Optional[str], bundled_dir: Optional[str]) -> None: ...
-def set_num_threads(n: int) -> None: ...
+        "memory": of each purpose the most bytes alive at one time, and "arena", what was allocated for all.
+        "nodes": for each its "name", "op", "value", "shape", whether it runs "forward" and "backward", and
+        the "kernel" chosen for it, "" when none runs.
+        """
+
+def init_blas(choice: Optional[str], bundled_dir: Optional[str], /) -> None: ...
+def set_num_threads(n: int, /) -> None: ...
 def get_num_threads() -> int: ...
 def config() -> Mapping[str, Any]:
     """{"blas", "blas_config", "cpu", "kernels", "threads"}."""
@@ -138,4 +145,4 @@ def alloc_calls() -> int:
     """How often the core has allocated; tests compare it before and after a pass."""
 
 def alloc_fail_at(n: int, persist: bool = False) -> None:
-    """Fault-injection builds only: the n-th allocation from now fails (0: none)."""
+    """Fault-injection builds only: the n-th allocation from now fails (0: none). Others raise RuntimeError."""
