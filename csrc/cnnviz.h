@@ -65,8 +65,8 @@ typedef struct cnv_params {
     bool count_include_pad;
     /* batch_norm, leaky_relu, clip, lrn, pad */
     float epsilon;
-    float alpha; /* leaky_relu: slope; lrn: alpha; pad: the constant */
-    float beta;  /* lrn */
+    float alpha; /* leaky_relu: slope; lrn, elu, selu, hard_sigmoid: alpha; pad: the constant */
+    float beta;  /* lrn, hard_sigmoid; selu: gamma */
     float bias;  /* lrn: k */
     float low;   /* clip */
     float high;

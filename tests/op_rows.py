@@ -180,11 +180,19 @@ BROADCASTS = [
 ]
 
 BINARY = [
-    *[row for op in ("add", "sub", "mul") for row in rows_of(op, *BROADCASTS, batched=())],
+    *[row for op in ("add", "sub", "mul", "min", "max") for row in rows_of(op, *BROADCASTS, batched=())],
     *rows_of("div", *BROADCASTS, positive=(1,), batched=()),
+    *rows_of("pow", *BROADCASTS, positive=(0,), batched=()),
 ]
 
-UNARY = [row for op in ("sigmoid", "tanh") for row in rows_of(op, (((2, 3, 5),), {}), (((1,),), {}))]
+PLAIN_UNARY = ["sigmoid", "tanh", "exp", "neg", "abs", "erf", "softplus", "hard_swish", "silu", "gelu"]
+UNARY = [
+    *[row for op in PLAIN_UNARY for row in rows_of(op, (((2, 3, 5),), {}), (((1,),), {}))],
+    *[row for op in ("log", "sqrt") for row in rows_of(op, (((2, 3, 5),), {}), positive=(0,))],
+    *rows_of("elu", (((2, 3, 5),), {"alpha": 0.75})),
+    *rows_of("selu", (((2, 3, 5),), {"alpha": 1.6732632, "gamma": 1.0507010})),
+    *rows_of("hard_sigmoid", (((2, 3, 5),), {"alpha": 0.5, "beta": 0.4875})),
+]
 
 NORM = [
     *rows_of(

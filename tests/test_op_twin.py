@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from op_rows import ROWS, Row, error, run
 
+from cnnviz import _core
+
 TOLERANCE = 1e-5  # of the largest magnitude: a few hundred float32 roundings
 
 
@@ -27,3 +29,9 @@ def test_gradients_accumulate(row: Row) -> None:
         zip(run(row, inputs, dy, times=2).gradients, backward(dy.astype(float)))
     ):
         assert error(gradient, 2 * expected) <= TOLERANCE, f"gradient of input {i}"
+
+
+def test_every_operator_has_a_row() -> None:
+    others = {"input", "constant", "prepare", "forward", "backward", "shape", "read", "gradient", "describe"}
+    methods = {name for name in vars(_core.Plan) if not name.startswith("_")} - others
+    assert {row.op for row in ROWS} == methods

@@ -77,8 +77,8 @@ elu = _unary(
     lambda x, alpha: np.where(x > 0, 1, alpha * np.exp(x)),
 )
 selu = _unary(
-    lambda x, alpha, beta: beta * np.where(x > 0, x, alpha * np.expm1(x)),
-    lambda x, alpha, beta: beta * np.where(x > 0, 1, alpha * np.exp(x)),
+    lambda x, alpha, gamma: gamma * np.where(x > 0, x, alpha * np.expm1(x)),
+    lambda x, alpha, gamma: gamma * np.where(x > 0, 1, alpha * np.exp(x)),
 )
 hard_sigmoid = _unary(_hard_sigmoid, _hard_slope)
 hard_swish = _unary(

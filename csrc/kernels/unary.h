@@ -10,7 +10,7 @@
 
 #include "runtime/threads.h"
 
-/* alpha and beta are the ONNX attributes of the same name. */
+/* alpha and beta are the ONNX attributes of that name; selu's beta is ONNX's gamma. */
 typedef enum {
     CNV_SIGMOID,
     CNV_TANH,

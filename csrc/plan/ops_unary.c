@@ -1,6 +1,6 @@
 /*
  * sigmoid(x), tanh(x), exp(x), ...: smooth functions of each element, any shape. elu, selu and hard_sigmoid
- * have alpha, the last two beta as well.
+ * have alpha, the last two beta (selu's gamma) as well.
  */
 #include <math.h>
 

@@ -129,8 +129,8 @@ static cnv_call start_call(const plan_object *self, const char *method)
 }
 
 /* Reads the arguments and appends the operator; the method's name is the operator's. */
-static PyObject *append(PyObject *object, PyObject *args, PyObject *kwargs, const char *op,
-                        const cnv_argument *table)
+PyObject *cnv_append_operator(PyObject *object, PyObject *args, PyObject *kwargs, const char *op,
+                              const cnv_argument *table)
 {
     plan_object *self = (plan_object *)object;
     cnv_call call = start_call(self, op);
@@ -149,142 +149,112 @@ done:
 
 static PyObject *plan_conv2d(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "conv2d", conv2d_arguments);
+    return cnv_append_operator(self, args, kwargs, "conv2d", conv2d_arguments);
 }
 
 static PyObject *plan_linear(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "linear", linear_arguments);
+    return cnv_append_operator(self, args, kwargs, "linear", linear_arguments);
 }
 
 static PyObject *plan_matmul(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "matmul", binary);
+    return cnv_append_operator(self, args, kwargs, "matmul", binary);
 }
 
 static PyObject *plan_batch_norm(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "batch_norm", batch_norm_arguments);
+    return cnv_append_operator(self, args, kwargs, "batch_norm", batch_norm_arguments);
 }
 
 static PyObject *plan_relu(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "relu", unary);
+    return cnv_append_operator(self, args, kwargs, "relu", unary);
 }
 
 static PyObject *plan_leaky_relu(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "leaky_relu", leaky_relu_arguments);
+    return cnv_append_operator(self, args, kwargs, "leaky_relu", leaky_relu_arguments);
 }
 
 static PyObject *plan_prelu(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "prelu", prelu_arguments);
+    return cnv_append_operator(self, args, kwargs, "prelu", prelu_arguments);
 }
 
 static PyObject *plan_clip(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "clip", clip_arguments);
-}
-
-static PyObject *plan_sigmoid(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    return append(self, args, kwargs, "sigmoid", unary);
-}
-
-static PyObject *plan_tanh(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    return append(self, args, kwargs, "tanh", unary);
+    return cnv_append_operator(self, args, kwargs, "clip", clip_arguments);
 }
 
 static PyObject *plan_max_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "max_pool", pool_arguments);
+    return cnv_append_operator(self, args, kwargs, "max_pool", pool_arguments);
 }
 
 static PyObject *plan_average_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "average_pool", average_pool_arguments);
+    return cnv_append_operator(self, args, kwargs, "average_pool", average_pool_arguments);
 }
 
 static PyObject *plan_global_average_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "global_average_pool", unary);
+    return cnv_append_operator(self, args, kwargs, "global_average_pool", unary);
 }
 
 static PyObject *plan_global_max_pool(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "global_max_pool", unary);
+    return cnv_append_operator(self, args, kwargs, "global_max_pool", unary);
 }
 
 static PyObject *plan_lrn(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "lrn", lrn_arguments);
+    return cnv_append_operator(self, args, kwargs, "lrn", lrn_arguments);
 }
 
 static PyObject *plan_concat(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "concat", concat_arguments);
-}
-
-static PyObject *plan_add(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    return append(self, args, kwargs, "add", binary);
-}
-
-static PyObject *plan_sub(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    return append(self, args, kwargs, "sub", binary);
-}
-
-static PyObject *plan_mul(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    return append(self, args, kwargs, "mul", binary);
-}
-
-static PyObject *plan_div(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    return append(self, args, kwargs, "div", binary);
+    return cnv_append_operator(self, args, kwargs, "concat", concat_arguments);
 }
 
 static PyObject *plan_softmax(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "softmax", softmax_arguments);
+    return cnv_append_operator(self, args, kwargs, "softmax", softmax_arguments);
 }
 
 static PyObject *plan_log_softmax(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "log_softmax", softmax_arguments);
+    return cnv_append_operator(self, args, kwargs, "log_softmax", softmax_arguments);
 }
 
 static PyObject *plan_reshape(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "reshape", reshape_arguments);
+    return cnv_append_operator(self, args, kwargs, "reshape", reshape_arguments);
 }
 
 static PyObject *plan_transpose(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "transpose", transpose_arguments);
+    return cnv_append_operator(self, args, kwargs, "transpose", transpose_arguments);
 }
 
 static PyObject *plan_pad(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "pad", pad_arguments);
+    return cnv_append_operator(self, args, kwargs, "pad", pad_arguments);
 }
 
 static PyObject *plan_slice(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "slice", slice_arguments);
+    return cnv_append_operator(self, args, kwargs, "slice", slice_arguments);
 }
 
 static PyObject *plan_reduce_mean(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "reduce_mean", reduce_arguments);
+    return cnv_append_operator(self, args, kwargs, "reduce_mean", reduce_arguments);
 }
 
 static PyObject *plan_reduce_sum(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return append(self, args, kwargs, "reduce_sum", reduce_arguments);
+    return cnv_append_operator(self, args, kwargs, "reduce_sum", reduce_arguments);
 }
 
 static PyObject *plan_input(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -341,10 +311,6 @@ PyMethodDef cnv_plan_builders[] = {
      "prelu($self, x, slope, *, name)\n--\n\n"},
     {"clip", (PyCFunction)(void (*)(void))plan_clip, METH_VARARGS | METH_KEYWORDS,
      "clip($self, x, *, low, high, name)\n--\n\n"},
-    {"sigmoid", (PyCFunction)(void (*)(void))plan_sigmoid, METH_VARARGS | METH_KEYWORDS,
-     "sigmoid($self, x, *, name)\n--\n\n"},
-    {"tanh", (PyCFunction)(void (*)(void))plan_tanh, METH_VARARGS | METH_KEYWORDS,
-     "tanh($self, x, *, name)\n--\n\n"},
     {"max_pool", (PyCFunction)(void (*)(void))plan_max_pool, METH_VARARGS | METH_KEYWORDS,
      "max_pool($self, x, *, kernel, stride, pads=(0, 0, 0, 0), dilation=(1, 1), ceil_mode=False, "
      "name)\n--\n\n"},
@@ -359,14 +325,6 @@ PyMethodDef cnv_plan_builders[] = {
      "lrn($self, x, *, size, alpha, beta, bias, name)\n--\n\n"},
     {"concat", (PyCFunction)(void (*)(void))plan_concat, METH_VARARGS | METH_KEYWORDS,
      "concat($self, xs, *, axis, name)\n--\n\n"},
-    {"add", (PyCFunction)(void (*)(void))plan_add, METH_VARARGS | METH_KEYWORDS,
-     "add($self, a, b, *, name)\n--\n\n"},
-    {"sub", (PyCFunction)(void (*)(void))plan_sub, METH_VARARGS | METH_KEYWORDS,
-     "sub($self, a, b, *, name)\n--\n\n"},
-    {"mul", (PyCFunction)(void (*)(void))plan_mul, METH_VARARGS | METH_KEYWORDS,
-     "mul($self, a, b, *, name)\n--\n\n"},
-    {"div", (PyCFunction)(void (*)(void))plan_div, METH_VARARGS | METH_KEYWORDS,
-     "div($self, a, b, *, name)\n--\n\n"},
     {"softmax", (PyCFunction)(void (*)(void))plan_softmax, METH_VARARGS | METH_KEYWORDS,
      "softmax($self, x, *, axis, name)\n--\n\n"},
     {"log_softmax", (PyCFunction)(void (*)(void))plan_log_softmax, METH_VARARGS | METH_KEYWORDS,

@@ -417,10 +417,10 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-/* A type spec takes one table of methods; the builders come from their own file. */
-static int add_builders(PyObject *type)
+/* A type spec takes one table of methods; the builders come from their own files. */
+static int add_builders(PyObject *type, PyMethodDef *builders)
 {
-    for (PyMethodDef *method = cnv_plan_builders; method->ml_name; method++) {
+    for (PyMethodDef *method = builders; method->ml_name; method++) {
         PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, method);
         if (!descriptor) return -1;
         int failed = PyObject_SetAttrString(type, method->ml_name, descriptor);
@@ -433,6 +433,7 @@ static int add_builders(PyObject *type)
 PyObject *cnv_new_plan_type(void)
 {
     PyObject *type = PyType_FromSpec(&spec);
-    if (type && add_builders(type) < 0) Py_CLEAR(type);
+    if (type && add_builders(type, cnv_plan_builders) < 0) Py_CLEAR(type);
+    if (type && add_builders(type, cnv_plan_elementwise_builders) < 0) Py_CLEAR(type);
     return type;
 }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "cnnviz.h"
+#include "python/arguments.h"
 
 typedef struct {
     PyObject_HEAD cnv_plan *plan;
@@ -21,7 +22,14 @@ PyObject *cnv_new_plan_type(void);
 int cnv_plan_enter(plan_object *self);
 void cnv_plan_leave(plan_object *self);
 
-/* builders.c: input, constant, and one method per operator; ends with an empty entry. */
+/* What every builder method does: reads its arguments by the table, appends the operator and returns the id.
+ */
+PyObject *cnv_append_operator(PyObject *plan, PyObject *args, PyObject *kwargs, const char *op,
+                              const cnv_argument *table);
+
+/* One method per operator, input and constant; the elementwise operators have a table of their own. Both end
+ * with an empty entry. */
 extern PyMethodDef cnv_plan_builders[];
+extern PyMethodDef cnv_plan_elementwise_builders[];
 
 #endif
