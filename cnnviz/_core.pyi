@@ -162,4 +162,4 @@ def alloc_calls() -> int:
     """How often the core has allocated; tests compare it before and after a pass."""
 
 def alloc_fail_at(n: int, persist: bool = False) -> None:
-    """Fault-injection builds only: the n-th allocation from now fails (0: none). Others raise RuntimeError."""
+    """Fault-injection builds only: the n-th allocation from now fails (0: none). Others raise."""
