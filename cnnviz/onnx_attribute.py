@@ -8,10 +8,10 @@ from typing import Any, Dict
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ModelFormatError, UnsupportedModelError
-from .onnx_normalise import RENAMED
-from .onnx_schema import MAX_LIST, SCHEMAS
-from .onnx_tensor import TensorDecoder, text
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.onnx_normalise import RENAMED
+from cnnviz.onnx_schema import MAX_LIST, SCHEMAS
+from cnnviz.onnx_tensor import TensorDecoder, text
 
 __all__ = ["decode_attributes", "decode_constant"]
 

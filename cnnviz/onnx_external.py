@@ -11,7 +11,7 @@ import os
 import stat
 from typing import Dict, List, Sequence, Tuple
 
-from .errors import ModelFormatError
+from cnnviz.errors import ModelFormatError
 
 __all__ = ["ExternalData"]
 

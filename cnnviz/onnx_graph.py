@@ -6,12 +6,12 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from numpy.typing import NDArray
 
-from .errors import ModelFormatError, UnsupportedModelError
-from .graph import Graph, Node, Tensor, unique
-from .onnx_attribute import decode_attributes, decode_constant
-from .onnx_normalise import RENAMED, normalise, refuse_training
-from .onnx_schema import MAX_LIST, SCHEMAS, bind, complete
-from .onnx_tensor import MAX_NDIM, TensorDecoder, data_type_name, text
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.graph import Graph, Node, Tensor, unique
+from cnnviz.onnx_attribute import decode_attributes, decode_constant
+from cnnviz.onnx_normalise import RENAMED, normalise, refuse_training
+from cnnviz.onnx_schema import MAX_LIST, SCHEMAS, bind, complete
+from cnnviz.onnx_tensor import MAX_NDIM, TensorDecoder, data_type_name, text
 
 __all__ = ["STANDARD_DOMAINS", "GraphReader"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List
 
-from .errors import UnsupportedModelError
-from .graph import Node
+from cnnviz.errors import UnsupportedModelError
+from cnnviz.graph import Node
 
 __all__ = ["RENAMED", "normalise", "refuse_training"]
 

@@ -11,12 +11,12 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, List, Optional, Set, Tuple, Union
 
-from .errors import ModelFormatError, UnsupportedModelError
-from .graph import Graph, prune
-from .onnx_external import ExternalData
-from .onnx_graph import STANDARD_DOMAINS, GraphReader
-from .onnx_schema import NEWEST_OPSET, OLDEST_OPSET
-from .onnx_tensor import TensorDecoder, text
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.graph import Graph, prune
+from cnnviz.onnx_external import ExternalData
+from cnnviz.onnx_graph import STANDARD_DOMAINS, GraphReader
+from cnnviz.onnx_schema import NEWEST_OPSET, OLDEST_OPSET
+from cnnviz.onnx_tensor import TensorDecoder, text
 
 if TYPE_CHECKING:
     import onnx

@@ -13,8 +13,8 @@ from typing import Any, Dict, Mapping, NamedTuple, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ModelFormatError
-from .graph import Node
+from cnnviz.errors import ModelFormatError
+from cnnviz.graph import Node
 
 __all__ = ["MAX_LIST", "NEWEST_OPSET", "OLDEST_OPSET", "SCHEMAS", "Schema", "bind", "complete"]
 

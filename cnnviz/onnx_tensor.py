@@ -12,8 +12,8 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ModelFormatError, UnsupportedModelError
-from .onnx_external import ExternalData
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.onnx_external import ExternalData
 
 __all__ = ["MAX_NDIM", "TensorDecoder", "text"]
 

@@ -1,0 +1,310 @@
+"""Nodes whose inputs are known, computed on the spot with NumPy.
+
+Exporters surround Reshape and Resize with small integer arithmetic on shapes, and spell constants in several
+nodes. None of that reaches a plan: rewriting evaluates what is constant, lowering what follows from shapes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Dict, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.graph import Node
+from cnnviz.shapes import (
+    axes_of,
+    axis_of,
+    expanded,
+    flattened,
+    reshaped,
+    sliced,
+    split_sizes,
+    squeezed,
+    unsqueezed,
+)
+
+__all__ = ["Budget", "can_evaluate", "evaluate", "shape_value"]
+
+Array = NDArray[Any]
+
+# Four bytes each: 1 GiB. The largest constant that a known network spells out is VGG's first linear layer, a
+# tenth of that.
+MAX_ELEMENTS = 1 << 28
+
+
+class Budget:
+    """Bounds the elements that all evaluations of one graph make together."""
+
+    def __init__(self, elements: int = MAX_ELEMENTS) -> None:
+        self._left = elements
+
+    def spend(self, elements: int, node: Node) -> None:
+        """Raise before anything of that size is allocated."""
+        if elements > self._left:
+            raise ModelFormatError(
+                f"node {node.name!r} ({node.op}) makes {elements} elements; "
+                f"at most {MAX_ELEMENTS} are computed in advance"
+            )
+        self._left -= elements
+
+
+def can_evaluate(node: Node) -> bool:
+    """Whether `evaluate` knows the operator."""
+    return node.op in _FUNCTIONS
+
+
+def evaluate(node: Node, inputs: Sequence[Array], budget: Budget) -> Tuple[Array, ...]:
+    """The outputs of a node, float32 or int64, read-only.
+
+    Raises
+    ------
+    ModelFormatError
+        The node makes no sense with these numbers, or its result is larger than the budget.
+    """
+    try:
+        budget.spend(_size(node, inputs), node)
+        with np.errstate(all="ignore"):
+            result = _FUNCTIONS[node.op](node, *inputs)
+    except (ModelFormatError, UnsupportedModelError):
+        raise
+    except (ValueError, IndexError, OverflowError, TypeError, ZeroDivisionError) as error:
+        raise ModelFormatError(f"node {node.name!r} ({node.op}): {error}") from None
+    return tuple(_constant(array) for array in (result if isinstance(result, tuple) else (result,)))
+
+
+def shape_value(node: Node, shape: Tuple[int, ...]) -> Array:
+    """What Shape or Size give for a value of this shape."""
+    if node.op == "Size":
+        return _constant(np.array(math.prod(shape)))
+    ends = slice(node.attributes["start"], node.attributes["end"])
+    return _constant(np.array(shape[ends], np.int64))
+
+
+def _constant(array: Array) -> Array:
+    """In one of the two types that graphs have, laid out for the core."""
+    kind = np.float32 if array.dtype.kind == "f" else np.int64
+    plain: Array = np.ascontiguousarray(array, kind).reshape(array.shape)  # which makes 0-d arrays 1-d
+    if plain.flags.writeable:
+        plain = plain.view()
+        plain.flags.writeable = False
+    return plain
+
+
+_BROADCAST = frozenset(
+    {
+        "Add",
+        "And",
+        "Div",
+        "Equal",
+        "Greater",
+        "Less",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+        "Or",
+        "Pow",
+        "Sub",
+        "Sum",
+        "Where",
+    }
+)
+
+
+def _size(node: Node, inputs: Sequence[Array]) -> int:
+    """How many elements the node makes, at most; in Python integers, so that nothing overflows."""
+    if node.op in _BROADCAST:
+        shape: Tuple[int, ...] = ()
+        for array in inputs:
+            shape = expanded(shape, array.shape)
+        return math.prod(shape)
+    if node.op == "ConstantOfShape":
+        return math.prod(max(int(n), 0) for n in inputs[0].ravel()[:64])
+    if node.op == "Expand":
+        return math.prod(expanded(inputs[0].shape, node.attributes["shape"]))
+    if node.op == "Tile":
+        repeats: Sequence[int] = node.attributes["repeats"]
+        return math.prod(inputs[0].shape) * math.prod(max(n, 0) for n in repeats)
+    if node.op == "Range":
+        start, limit, delta = (float(array.item()) for array in inputs)
+        return max(math.ceil((limit - start) / delta), 0)
+    if node.op == "Gather":
+        axis = axis_of(node.attributes["axis"], inputs[0].ndim)
+        rest = inputs[0].shape[:axis] + inputs[0].shape[axis + 1 :]
+        return math.prod(rest + inputs[1].shape)
+    return sum(math.prod(array.shape) for array in inputs)
+
+
+def _constant_of_shape(node: Node, shape: Array) -> Array:
+    value = node.attributes["value"]
+    if value is None:
+        value = np.zeros(1, np.float32)
+    if value.size != 1 or shape.ndim != 1 or shape.size > 8 or shape.dtype.kind != "i":
+        raise ValueError(f"value has {value.size} elements, shape is {shape.tolist()[:9]}")
+    return np.full(tuple(shape.tolist()), value.item(), value.dtype)
+
+
+def _cast(node: Node, x: Array) -> Array:
+    to = node.attributes["to"]
+    if to == _BOOL:
+        return np.not_equal(x, 0)
+    if to in _FLOAT_CODES:
+        return x.astype(np.float32)
+    if to in _INT_CODES:
+        return x.astype(np.int64)
+    raise UnsupportedModelError(f"node {node.name!r} (Cast): element type {to} is not supported", ["Cast"])
+
+
+_BOOL = 9  # TensorProto.DataType
+_FLOAT_CODES = frozenset({1, 10, 11, 16})
+_INT_CODES = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
+
+
+def _gather(node: Node, x: Array, indices: Array) -> Array:
+    axis = axis_of(node.attributes["axis"], x.ndim)
+    length = x.shape[axis]
+    if indices.size and not (-length <= int(indices.min()) and int(indices.max()) < length):
+        raise ValueError(f"an index is out of range for {length} elements")
+    return np.take(x, indices, axis=axis)
+
+
+def _divide(node: Node, a: Array, b: Array) -> Array:
+    """Integers divide towards zero, as in C."""
+    if a.dtype.kind == "f":
+        return a / b
+    _no_zeros(b)
+    quotient: Array = np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))
+    return quotient
+
+
+def _modulo(node: Node, a: Array, b: Array) -> Array:
+    if a.dtype.kind != "f":
+        _no_zeros(b)
+    return np.fmod(a, b) if node.attributes["fmod"] else np.mod(a, b)
+
+
+def _no_zeros(divisor: Array) -> None:
+    if not divisor.all():
+        raise ValueError("division of integers by zero")
+
+
+def _power(node: Node, a: Array, b: Array) -> Array:
+    powered: Array = np.power(a.astype(np.float64), b)
+    return powered.astype(a.dtype)
+
+
+def _range(node: Node, start: Array, limit: Array, delta: Array) -> Array:
+    return np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
+
+
+def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
+    def reduced(node: Node, x: Array) -> Array:
+        axes = node.attributes["axes"]
+        if not axes and node.attributes["noop_with_empty_axes"]:
+            return x
+        over = axes_of(axes, x.ndim) if axes else None
+        return np.asarray(function(x, axis=over, keepdims=bool(node.attributes["keepdims"])))
+
+    return reduced
+
+
+def _reshape(node: Node, x: Array) -> Array:
+    allow_zero = bool(node.attributes["allowzero"])
+    return x.reshape(reshaped(x.shape, node.attributes["shape"], allow_zero=allow_zero))
+
+
+def _slice(node: Node, x: Array) -> Array:
+    a = node.attributes
+    found = sliced(x.shape, a["starts"], a["ends"], a["axes"], a["steps"])
+    for axis, (start, count, step) in enumerate(zip(*found)):
+        x = np.take(x, start + step * np.arange(count), axis=axis)
+    return x
+
+
+def _split(node: Node, x: Array) -> Tuple[Array, ...]:
+    a = node.attributes
+    axis = axis_of(a["axis"], x.ndim)
+    sizes = split_sizes(x.shape[axis], len(node.outputs), a["split"], a["num_outputs"])
+    return tuple(np.split(x, np.cumsum(sizes)[:-1], axis=axis))
+
+
+def _tile(node: Node, x: Array) -> Array:
+    repeats = node.attributes["repeats"]
+    if len(repeats) != x.ndim or any(n < 0 for n in repeats):
+        raise ValueError(f"repeats {repeats} do not fit {x.ndim} dimensions")
+    return np.tile(x, repeats)
+
+
+def _transpose(node: Node, x: Array) -> Array:
+    return np.transpose(x, node.attributes["perm"])
+
+
+def _unsqueeze(node: Node, x: Array) -> Array:
+    if node.attributes["axes"] is None:
+        raise ValueError("axes is missing")
+    return x.reshape(unsqueezed(x.shape, node.attributes["axes"]))
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Array]:
+    """A NumPy function of the inputs alone."""
+    return lambda node, *inputs: np.asarray(function(*inputs))
+
+
+def _nary(function: Callable[[Array, Array], Any]) -> Callable[..., Array]:
+    """A NumPy function of two, applied along any number of inputs."""
+
+    def folded(node: Node, *inputs: Array) -> Array:
+        result = inputs[0]
+        for array in inputs[1:]:
+            result = np.asarray(function(result, array))
+        return result
+
+    return folded
+
+
+_FUNCTIONS: Dict[str, Callable[..., Union[Array, Tuple[Array, ...]]]] = {
+    "Abs": _plain(np.abs),
+    "Add": _plain(np.add),
+    "And": _plain(np.logical_and),
+    "Cast": _cast,
+    "Ceil": _plain(np.ceil),
+    "Concat": lambda node, *xs: np.concatenate(xs, axis_of(node.attributes["axis"], xs[0].ndim)),
+    "ConstantOfShape": _constant_of_shape,
+    "Div": _divide,
+    "Dropout": _plain(lambda x: x),
+    "Equal": _plain(np.equal),
+    "Expand": lambda node, x: np.broadcast_to(x, expanded(x.shape, node.attributes["shape"])),
+    "Flatten": lambda node, x: x.reshape(flattened(x.shape, node.attributes["axis"])),
+    "Floor": _plain(np.floor),
+    "Gather": _gather,
+    "Greater": _plain(np.greater),
+    "Identity": _plain(lambda x: x),
+    "Less": _plain(np.less),
+    "Max": _nary(np.maximum),
+    "Min": _nary(np.minimum),
+    "Mod": _modulo,
+    "Mul": _plain(np.multiply),
+    "Neg": _plain(np.negative),
+    "Not": _plain(np.logical_not),
+    "Or": _plain(np.logical_or),
+    "Pow": _power,
+    "Range": _range,
+    "ReduceProd": _reduce(np.prod),
+    "ReduceSum": _reduce(np.sum),
+    "Reshape": _reshape,
+    "Shape": lambda node, x: shape_value(node, x.shape),
+    "Size": lambda node, x: shape_value(node, x.shape),
+    "Slice": _slice,
+    "Split": _split,
+    "Sqrt": _plain(np.sqrt),
+    "Squeeze": lambda node, x: x.reshape(squeezed(x.shape, node.attributes["axes"])),
+    "Sub": _plain(np.subtract),
+    "Sum": _nary(np.add),
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "Where": lambda node, condition, a, b: np.where(condition != 0, a, b),
+}
