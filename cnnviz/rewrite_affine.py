@@ -1,0 +1,120 @@
+"""Scale and shift per channel, folded into the weights of the operator before them.
+
+Batch normalisation at inference is y = a x + b with a = scale / sqrt(var + epsilon) and b = bias - mean a,
+per channel (Ioffe & Szegedy 2015, algorithm 2). Conv, Gemm and BatchNormalization are affine per output
+channel themselves, so they can do it on the way. All of it is computed in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.graph import Node
+
+__all__ = ["Affine", "Linear", "affine_of", "linear_of", "scaled_weights"]
+
+Array = NDArray[Any]
+Constants = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = scale x + shift; each is a scalar or one number per channel."""
+
+    scale: Array
+    shift: Array
+
+
+@dataclass(frozen=True)
+class Linear:
+    """An operator that can take an Affine in: its channels, and the dimensions of its result if known."""
+
+    channels: int
+    ndim: Optional[int]
+
+
+def linear_of(node: Node, constants: Constants) -> Optional[Linear]:
+    """What a node can take in; None when its weights are not all constants of the usual form."""
+    if node.op not in ("Conv", "Gemm", "BatchNormalization"):
+        return None
+    weights = [constants.get(name) for name in node.inputs[1:] if name]
+    if not weights or any(array is None or array.dtype != np.float32 for array in weights):
+        return None
+    first, *others = (array for array in weights if array is not None)
+    if node.op == "BatchNormalization":
+        usual = all(array.shape == first.shape and array.ndim == 1 for array in others)
+        return Linear(first.size, None) if usual else None
+    if node.op == "Conv":
+        usual = first.ndim >= 3 and all(array.shape == first.shape[:1] for array in others)
+        return Linear(first.shape[0], first.ndim) if usual else None
+    if first.ndim != 2 or node.attributes["beta"] == 0:
+        return None
+    channels = first.shape[0 if node.attributes["transB"] else 1]
+    usual = all(array.shape in ((channels,), (1, channels), (1,), ()) for array in others)
+    return Linear(channels, 2) if usual else None
+
+
+def affine_of(node: Node, index: int, constants: Constants, linear: Linear) -> Optional[Affine]:
+    """What a node does to its input `index`, if that is affine per channel with constants."""
+    if node.op == "BatchNormalization":
+        return _batch_normalization(node, index, constants, linear)
+    other = constants.get(node.inputs[1 - index])
+    number = None if other is None else _per_channel(other, linear)
+    if number is None:
+        return None
+    one, zero = np.float64(1), np.float64(0)
+    if node.op == "Mul":
+        return Affine(number, np.asarray(zero))
+    if node.op == "Add":
+        return Affine(np.asarray(one), number)
+    if node.op == "Sub":
+        return Affine(np.asarray(one), -number) if index == 0 else Affine(np.asarray(-one), number)
+    if index == 0 and np.all(number != 0):  # Div by the constant
+        return Affine(1 / number, np.asarray(zero))
+    return None
+
+
+def _batch_normalization(node: Node, index: int, constants: Constants, linear: Linear) -> Optional[Affine]:
+    parameters = [constants.get(name) for name in node.inputs[1:]]
+    if index != 0 or any(array is None or array.shape != (linear.channels,) for array in parameters):
+        return None
+    scale, bias, mean, var = (array.astype(np.float64) for array in parameters if array is not None)
+    with np.errstate(all="ignore"):
+        factor = scale / np.sqrt(var + node.attributes["epsilon"])
+        return Affine(factor, bias - mean * factor)
+
+
+def _per_channel(array: Array, linear: Linear) -> Optional[Array]:
+    """A constant that broadcasts to the result of `linear` along its channels only: scalar or vector."""
+    numbers: Array = array.astype(np.float64)
+    if (
+        linear.ndim is None
+    ):  # after BatchNormalization, of any number of dimensions: only N,C,H,W's usual form
+        usual = array.shape in ((linear.channels, 1, 1), (1, linear.channels, 1, 1))
+        return numbers.reshape(-1) if usual else None
+    if array.ndim > linear.ndim:
+        return None
+    shape = (1,) * (linear.ndim - array.ndim) + array.shape
+    if shape[1] not in (1, linear.channels) or any(n != 1 for n in shape[:1] + shape[2:]):
+        return None
+    return numbers.reshape(()) if array.size == 1 else numbers.reshape(-1)
+
+
+def scaled_weights(node: Node, constants: Constants, affine: Affine) -> Dict[int, Array]:
+    """The new constants of a node that takes an Affine in, by position of the input."""
+    if node.op == "BatchNormalization":
+        scale, bias = (constants[name].astype(np.float64) for name in node.inputs[1:3])
+        return {1: scale * affine.scale, 2: bias * affine.scale + affine.shift}
+    w = constants[node.inputs[1]].astype(np.float64)
+    columns = node.op == "Gemm" and not node.attributes["transB"]
+    channels = w.shape[1] if columns else w.shape[0]
+    factor = np.broadcast_to(affine.scale, (channels,))
+    along = factor if columns else factor.reshape((channels,) + (1,) * (w.ndim - 1))
+    has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
+    shift = affine.shift / node.attributes.get("beta", 1.0)  # Gemm multiplies what is stored by it
+    bias = constants[node.inputs[2]].astype(np.float64).reshape(-1) if has_bias else np.zeros(1)
+    return {1: w * along, 2: np.broadcast_to(bias * factor + shift, (channels,))}
