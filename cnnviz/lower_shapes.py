@@ -1,0 +1,262 @@
+"""Lowering of what moves numbers without computing: reshape, transpose, slice, pad and their kin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.errors import UnsupportedModelError
+from cnnviz.graph import Node
+from cnnviz.resize import resize_matrices
+from cnnviz.shapes import (
+    axes_of,
+    axis_of,
+    expanded,
+    flattened,
+    reshaped,
+    sliced,
+    split_sizes,
+    squeezed,
+    unsqueezed,
+)
+
+if TYPE_CHECKING:
+    from cnnviz.lower import Lowering
+
+__all__ = ["ROWS", "rebatched"]
+
+_PAD_MODES = ("constant", "reflect", "edge")
+
+
+def rebatched(node: Node, shape: Tuple[int, ...], declared: Optional[int], batch: Optional[int]) -> Node:
+    """A Reshape whose numbers were written for the batch that the file declares, made to fit another batch.
+
+    Exporters trace a network with a batch of one and write its leading 1 (or 1 times something) into the
+    target. The target is resolved for the declared batch, and its leading dimension scaled.
+    """
+    if declared is None or batch is None or declared == batch or shape[:1] != (batch,):
+        return node
+    allow_zero = bool(node.attributes["allowzero"])
+    target = reshaped((declared, *shape[1:]), node.attributes["shape"], allow_zero=allow_zero)
+    if not target or target[0] * batch % declared:
+        return node
+    target = (target[0] * batch // declared, *target[1:])
+    return node.replace(attributes={**node.attributes, "shape": target})
+
+
+def _reshape_to(function: Callable[[Tuple[int, ...], Node], Tuple[int, ...]]) -> Callable[..., int]:
+    """The row of an operator that only changes the shape, from the function that says to which."""
+
+    def row(low: Lowering, node: Node) -> int:
+        shape = function(low.shape(node.inputs[0]), node)
+        return low.plan.reshape(low.id(node.inputs[0]), shape=shape, name=node.name)
+
+    return row
+
+
+def _reshape(shape: Tuple[int, ...], node: Node) -> Tuple[int, ...]:
+    return reshaped(shape, node.attributes["shape"], allow_zero=bool(node.attributes["allowzero"]))
+
+
+def _unsqueeze(shape: Tuple[int, ...], node: Node) -> Tuple[int, ...]:
+    if node.attributes["axes"] is None:
+        raise ValueError("axes is missing")
+    return unsqueezed(shape, node.attributes["axes"])
+
+
+def _same(low: Lowering, node: Node) -> int:
+    return low.id(node.inputs[0])
+
+
+def _cast(low: Lowering, node: Node) -> int:
+    """Activations are float32 throughout, so a cast to any float type changes nothing."""
+    if node.attributes["to"] not in (1, 10, 11, 16):  # TensorProto FLOAT, FLOAT16, DOUBLE, BFLOAT16
+        raise UnsupportedModelError(
+            f"node {node.name!r} (Cast): activations cannot be cast to element type {node.attributes['to']}",
+            ["Cast"],
+        )
+    return low.id(node.inputs[0])
+
+
+def _transpose(low: Lowering, node: Node) -> int:
+    x = low.id(node.inputs[0])
+    ndim = len(low.plan.shape(x))
+    perm = node.attributes["perm"]
+    if perm is None:
+        perm = tuple(reversed(range(ndim)))
+    if sorted(perm) != list(range(ndim)):
+        raise ValueError(f"perm {perm} for {ndim} dimensions")
+    return low.plan.transpose(x, perm=perm, name=node.name)
+
+
+def _concat(low: Lowering, node: Node) -> int:
+    axis = axis_of(node.attributes["axis"], len(low.shape(node.inputs[0])))
+    return low.plan.concat([low.id(name) for name in node.inputs], axis=axis, name=node.name)
+
+
+def _slice(low: Lowering, node: Node) -> int:
+    x = low.id(node.inputs[0])
+    a = node.attributes
+    start, count, step = sliced(low.plan.shape(x), a["starts"], a["ends"], a["axes"], a["steps"])
+    return low.plan.slice(x, start=start, shape=count, step=step, name=node.name)
+
+
+def _part(low: Lowering, x: int, axis: int, start: int, count: int, name: str) -> int:
+    """`count` elements of one axis."""
+    shape = list(low.plan.shape(x))
+    first = [0] * len(shape)
+    first[axis], shape[axis] = start, count
+    return low.plan.slice(x, start=first, shape=shape, step=[1] * len(shape), name=name)
+
+
+def _split(low: Lowering, node: Node) -> Tuple[int, ...]:
+    x = low.id(node.inputs[0])
+    shape, a = low.plan.shape(x), node.attributes
+    axis = axis_of(a["axis"], len(shape))
+    sizes = split_sizes(shape[axis], len(node.outputs), a["split"], a["num_outputs"])
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return tuple(_part(low, x, axis, *part, node.name) for part in zip(starts, sizes))
+
+
+def _gather(low: Lowering, node: Node) -> int:
+    """Known indices into an activation: one slice for each run of neighbours, joined."""
+    x = low.id(node.inputs[0])
+    shape = low.plan.shape(x)
+    axis = axis_of(node.attributes["axis"], len(shape))
+    if node.inputs[1] not in low.known:
+        raise UnsupportedModelError(
+            f"node {node.name!r} (Gather): its indices depend on the numbers that are fed", ["Gather"]
+        )
+    indices = low.known[node.inputs[1]]
+    if indices.size and (int(indices.min()) < -shape[axis] or int(indices.max()) >= shape[axis]):
+        raise ValueError(f"an index is out of range for {shape[axis]} elements")
+    runs = _runs([int(i) % shape[axis] for i in indices.ravel()])
+    parts = [_part(low, x, axis, start, count, node.name) for start, count in runs]
+    y = parts[0] if len(parts) == 1 else low.plan.concat(parts, axis=axis, name=node.name)
+    target = (*shape[:axis], *indices.shape, *shape[axis + 1 :])
+    return low.plan.reshape(y, shape=target, name=node.name)
+
+
+def _runs(indices: List[int]) -> List[Tuple[int, int]]:
+    """Consecutive indices as (first, how many)."""
+    runs: List[Tuple[int, int]] = []
+    for index in indices:
+        if runs and index == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((index, 1))
+    return runs
+
+
+def _pad(low: Lowering, node: Node) -> int:
+    """Negative padding cuts off; in ONNX it does so after the rest has been padded."""
+    x = low.id(node.inputs[0])
+    shape, a = low.plan.shape(x), node.attributes
+    axes = tuple(range(len(shape))) if a["axes"] is None else a["axes"]
+    if len(a["pads"]) != 2 * len(axes) or a["mode"] not in _PAD_MODES:
+        raise ValueError(f"pads {a['pads']} for axes {axes}, mode {a['mode']!r} (one of {_PAD_MODES})")
+    axes_of(axes, len(shape))
+    before, after = [0] * len(shape), [0] * len(shape)
+    for axis, first, last in zip(axes, a["pads"][: len(axes)], a["pads"][len(axes) :]):
+        before[axis], after[axis] = first, last
+    if any(n > 0 for n in before + after):
+        x = low.plan.pad(
+            x,
+            before=[max(n, 0) for n in before],
+            after=[max(n, 0) for n in after],
+            mode=a["mode"],
+            value=a["value"],
+            name=node.name,
+        )
+    if all(n >= 0 for n in before + after):
+        return x
+    start = [max(-n, 0) for n in before]
+    left = [n - first - max(-last, 0) for n, first, last in zip(low.plan.shape(x), start, after)]
+    return low.plan.slice(x, start=start, shape=left, step=[1] * len(shape), name=node.name)
+
+
+def _expand(low: Lowering, node: Node) -> int:
+    """Broadcasting is what multiplication does with ones."""
+    x = low.id(node.inputs[0])
+    shape = low.plan.shape(x)
+    target = expanded(shape, node.attributes["shape"])
+    if target == shape:
+        return x
+    padded = (1,) * (len(target) - len(shape)) + shape
+    ones: NDArray[Any] = np.ones([t if n == 1 else 1 for n, t in zip(padded, target)], np.float32)
+    return low.plan.mul(x, low.array(ones, f"{node.name}/ones"), name=node.name)
+
+
+def _depth_to_space(low: Lowering, node: Node) -> int:
+    x, size = low.id(node.inputs[0]), node.attributes["blocksize"]
+    n, c, h, w = _four(low, x)
+    if size < 1 or c % (size * size):
+        raise ValueError(f"blocksize {size} for {c} channels")
+    depth = c // (size * size)
+    if node.attributes["mode"] == "CRD":
+        split, perm = (n, depth, size, size, h, w), (0, 1, 4, 2, 5, 3)
+    else:
+        split, perm = (n, size, size, depth, h, w), (0, 3, 4, 1, 5, 2)
+    y = low.plan.reshape(x, shape=split, name=node.name)
+    y = low.plan.transpose(y, perm=perm, name=node.name)
+    return low.plan.reshape(y, shape=(n, depth, h * size, w * size), name=node.name)
+
+
+def _space_to_depth(low: Lowering, node: Node) -> int:
+    x, size = low.id(node.inputs[0]), node.attributes["blocksize"]
+    n, c, h, w = _four(low, x)
+    if size < 1 or h % size or w % size:
+        raise ValueError(f"blocksize {size} for {h} x {w}")
+    y = low.plan.reshape(x, shape=(n, c, h // size, size, w // size, size), name=node.name)
+    perm = (0, 1, 3, 5, 2, 4) if node.attributes["mode"] == "CRD" else (0, 3, 5, 1, 2, 4)
+    y = low.plan.transpose(y, perm=perm, name=node.name)
+    return low.plan.reshape(y, shape=(n, c * size * size, h // size, w // size), name=node.name)
+
+
+def _four(low: Lowering, x: int) -> Tuple[int, int, int, int]:
+    shape = low.plan.shape(x)
+    if len(shape) != 4:
+        raise ValueError(f"input has shape {shape}, expected N,C,H,W")
+    return shape[0], shape[1], shape[2], shape[3]
+
+
+def _resize(low: Lowering, node: Node) -> int:
+    """Every mode of Resize is linear and works on one axis at a time, so it is a matrix product for each."""
+    y = low.id(node.inputs[0])
+    ndim = len(low.plan.shape(y))
+    for axis, matrix in resize_matrices(node.attributes, low.plan.shape(y)):
+        if axis == ndim - 1:
+            y = low.plan.matmul(
+                y, low.array(np.ascontiguousarray(matrix.T), f"{node.name}/w"), name=node.name
+            )
+        elif axis == ndim - 2:
+            y = low.plan.matmul(low.array(matrix, f"{node.name}/h"), y, name=node.name)
+        else:
+            raise UnsupportedModelError(
+                f"node {node.name!r} (Resize): only the last two axes can be resized, not axis {axis}",
+                ["Resize"],
+            )
+    return y
+
+
+ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, ...]]]] = {
+    "Cast": _cast,
+    "Concat": _concat,
+    "DepthToSpace": _depth_to_space,
+    "Dropout": _same,
+    "Expand": _expand,
+    "Flatten": _reshape_to(lambda shape, node: flattened(shape, node.attributes["axis"])),
+    "Gather": _gather,
+    "Identity": _same,
+    "Pad": _pad,
+    "Reshape": _reshape_to(_reshape),
+    "Resize": _resize,
+    "Slice": _slice,
+    "SpaceToDepth": _space_to_depth,
+    "Split": _split,
+    "Squeeze": _reshape_to(lambda shape, node: squeezed(shape, node.attributes["axes"])),
+    "Transpose": _transpose,
+    "Unsqueeze": _reshape_to(_unsqueeze),
+}

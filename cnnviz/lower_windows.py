@@ -1,0 +1,161 @@
+"""Lowering of what slides a window over the picture, and of what reduces the whole of it.
+
+The core works on N,C,H,W. A signal N,C,L becomes a picture of one row on its way in and a signal again on its
+way out; pictures with more dimensions are not supported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+
+from cnnviz.errors import UnsupportedModelError
+from cnnviz.graph import Node
+from cnnviz.shapes import window_pads
+
+if TYPE_CHECKING:
+    from cnnviz.lower import Lowering
+
+__all__ = ["ROWS"]
+
+Pair = Tuple[int, int]
+_MAX_PARAMETER = (
+    1 << 31
+)  # strides, pads and the like beyond it mean nothing and could overflow the core's sums
+
+
+class _Window(NamedTuple):
+    """The parameters of one window, for two spatial axes."""
+
+    kernel: Pair
+    stride: Pair
+    dilation: Pair
+    pads: Tuple[int, int, int, int]
+
+
+def _picture(low: Lowering, node: Node) -> Tuple[int, bool]:
+    """The first input as N,C,H,W, and whether it was N,C,L."""
+    x = low.id(node.inputs[0])
+    shape = low.plan.shape(x)
+    if len(shape) == 3:
+        wide = (shape[0], shape[1], 1, shape[2])
+        return low.plan.reshape(x, shape=wide, name=f"{node.name}/2d"), True
+    if len(shape) != 4:
+        raise UnsupportedModelError(
+            f"node {node.name!r} ({node.op}): input has shape {shape}; only N,C,H,W and N,C,L are supported",
+            [node.op],
+        )
+    return x, False
+
+
+def _back(low: Lowering, node: Node, y: int, was_signal: bool) -> int:
+    """The result in as many dimensions as the input had."""
+    if not was_signal:
+        return y
+    n, c, _, length = low.plan.shape(y)
+    return low.plan.reshape(y, shape=(n, c, length), name=f"{node.name}/1d")
+
+
+def _window(node: Node, spatial: Sequence[int], kernel: Sequence[int], was_signal: bool) -> _Window:
+    """The window of a node; the second-last spatial axis of a signal is the row that `_picture` adds."""
+    a = node.attributes
+    if was_signal:
+        spatial = spatial[1:]
+    ndim = len(spatial)
+    kernel = tuple(a["kernel_shape"] or kernel)
+    stride, dilation = tuple(a["strides"] or (1,) * ndim), tuple(a["dilations"] or (1,) * ndim)
+    for name, numbers in (("kernel_shape", kernel), ("strides", stride), ("dilations", dilation)):
+        if len(numbers) != ndim or any(not 1 <= n < _MAX_PARAMETER for n in numbers):
+            raise ValueError(f"{name} {numbers} for {ndim} spatial dimensions")
+    before, after = window_pads(a["auto_pad"], a["pads"], tuple(spatial), kernel, stride, dilation)
+    if any(not 0 <= n < _MAX_PARAMETER for n in before + after):
+        raise ValueError(f"pads {tuple(before + after)}")
+    if was_signal:
+        kernel, stride, dilation = (1, *kernel), (1, *stride), (1, *dilation)
+        before, after = [0, *before], [0, *after]
+    return _Window(_pair(kernel), _pair(stride), _pair(dilation), (before[0], before[1], after[0], after[1]))
+
+
+def _pair(numbers: Sequence[int]) -> Pair:
+    rows, columns = numbers
+    return rows, columns
+
+
+def _conv(low: Lowering, node: Node) -> int:
+    x, was_signal = _picture(low, node)
+    w = low.id(node.inputs[1])
+    shape = low.plan.shape(w)
+    if was_signal and len(shape) == 3:
+        w = low.plan.reshape(w, shape=(shape[0], shape[1], 1, shape[2]), name=f"{node.name}/w2d")
+    if len(shape) != (3 if was_signal else 4):
+        raise ValueError(f"weights of shape {shape} for an input of shape {low.shape(node.inputs[0])}")
+    if tuple(node.attributes["kernel_shape"] or shape[2:]) != shape[2:]:
+        raise ValueError(f"kernel_shape {node.attributes['kernel_shape']} for weights of shape {shape}")
+    window = _window(node, low.plan.shape(x)[2:], shape[2:], was_signal)
+    y = low.plan.conv2d(
+        x,
+        w,
+        low.id(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None,
+        stride=window.stride,
+        pads=window.pads,
+        dilation=window.dilation,
+        groups=node.attributes["group"],
+        name=node.name,
+    )
+    return _back(low, node, y, was_signal)
+
+
+def _max_pool(low: Lowering, node: Node) -> int:
+    return _pool(low, node, low.plan.max_pool)
+
+
+def _average_pool(low: Lowering, node: Node) -> int:
+    return _pool(
+        low, node, low.plan.average_pool, count_include_pad=bool(node.attributes["count_include_pad"])
+    )
+
+
+def _pool(low: Lowering, node: Node, build: Callable[..., int], **extra: Any) -> int:
+    x, was_signal = _picture(low, node)
+    window = _window(node, low.plan.shape(x)[2:], (), was_signal)
+    y = build(
+        x,
+        kernel=window.kernel,
+        stride=window.stride,
+        pads=window.pads,
+        dilation=window.dilation,
+        ceil_mode=bool(node.attributes["ceil_mode"]),
+        name=node.name,
+        **extra,
+    )
+    return _back(low, node, y, was_signal)
+
+
+def _global_average_pool(low: Lowering, node: Node) -> int:
+    x = low.id(node.inputs[0])
+    ndim = len(low.plan.shape(x))
+    if ndim == 4:
+        return low.plan.global_average_pool(x, name=node.name)
+    axes: List[int] = list(range(2, ndim))
+    return low.plan.reduce_mean(x, axes=axes, keepdims=True, name=node.name)
+
+
+def _global_max_pool(low: Lowering, node: Node) -> int:
+    x, was_signal = _picture(low, node)
+    return _back(low, node, low.plan.global_max_pool(x, name=node.name), was_signal)
+
+
+def _lrn(low: Lowering, node: Node) -> int:
+    x, was_signal = _picture(low, node)
+    a = node.attributes
+    y = low.plan.lrn(x, size=a["size"], alpha=a["alpha"], beta=a["beta"], bias=a["bias"], name=node.name)
+    return _back(low, node, y, was_signal)
+
+
+ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
+    "AveragePool": _average_pool,
+    "Conv": _conv,
+    "GlobalAveragePool": _global_average_pool,
+    "GlobalMaxPool": _global_max_pool,
+    "LRN": _lrn,
+    "MaxPool": _max_pool,
+}
