@@ -292,6 +292,7 @@ _FUNCTIONS: Dict[str, Callable[..., Union[Array, Tuple[Array, ...]]]] = {
     "Or": _plain(np.logical_or),
     "Pow": _power,
     "Range": _range,
+    "ReduceMean": _reduce(np.mean),
     "ReduceProd": _reduce(np.prod),
     "ReduceSum": _reduce(np.sum),
     "Reshape": _reshape,

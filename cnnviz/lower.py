@@ -110,9 +110,11 @@ class Lowering:
         self._budget = Budget()
         for tensor in graph.inputs:
             self.values[tensor.name] = self.plan.input(input_shapes[tensor.name], name=tensor.name)
-        first = graph.inputs[0]
-        self.batch = input_shapes[first.name][0] if input_shapes[first.name] else None
-        self.declared_batch = first.shape[0] if first.shape else None
+        self.batch: Optional[int] = None
+        self.declared_batch: Optional[int] = None
+        if graph.inputs and input_shapes[graph.inputs[0].name]:
+            self.batch = input_shapes[graph.inputs[0].name][0]
+            self.declared_batch = (graph.inputs[0].shape or (None,))[0]
 
     def id(self, name: str) -> int:
         """The plan's value for a value of the graph."""

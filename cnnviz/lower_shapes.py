@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph import Node
+from cnnviz.onnx_schema import MAX_LIST
 from cnnviz.resize import resize_matrices
 from cnnviz.shapes import (
     axes_of,
@@ -189,6 +190,16 @@ def _expand(low: Lowering, node: Node) -> int:
     return low.plan.mul(x, low.array(ones, f"{node.name}/ones"), name=node.name)
 
 
+def _tile(low: Lowering, node: Node) -> int:
+    x, repeats = low.id(node.inputs[0]), node.attributes["repeats"]
+    if len(repeats) != len(low.plan.shape(x)) or any(not 1 <= n <= MAX_LIST for n in repeats):
+        raise ValueError(f"repeats {repeats} for an input of shape {low.plan.shape(x)}")
+    for axis, n in enumerate(repeats):
+        if n > 1:
+            x = low.plan.concat([x] * n, axis=axis, name=node.name)
+    return x
+
+
 def _depth_to_space(low: Lowering, node: Node) -> int:
     x, size = low.id(node.inputs[0]), node.attributes["blocksize"]
     n, c, h, w = _four(low, x)
@@ -257,6 +268,7 @@ ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, ...]]]] = {
     "SpaceToDepth": _space_to_depth,
     "Split": _split,
     "Squeeze": _reshape_to(lambda shape, node: squeezed(shape, node.attributes["axes"])),
+    "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _reshape_to(_unsqueeze),
 }

@@ -76,7 +76,7 @@ class GraphReader:
         for problem in self._problems:
             label, _, name = str(problem).partition("\0")
             nodes.setdefault(label, []).append(name)
-        lines = [f"  {label}: {_some(names)}" for label, names in sorted(nodes.items())]
+        lines = [f"  {label}: {_some(list(dict.fromkeys(names)))}" for label, names in sorted(nodes.items())]
         operators = [op for problem in self._problems for op in problem.operators]
         message = "the model uses what cnnviz does not support:\n" + "\n".join(lines)
         raise UnsupportedModelError(message, operators)
@@ -101,8 +101,6 @@ class GraphReader:
                 self._define(name, "an input")
                 inputs.append(_tensor(proto, name, "input"))
                 self._data.add(name)
-        if not inputs:
-            raise ModelFormatError("the graph has no input that is not an initializer")
         return tuple(inputs)
 
     def _outputs(self) -> Tuple[Tensor, ...]:

@@ -175,6 +175,7 @@ SCHEMAS: Dict[str, Schema] = {
         many_outputs=True,
     ),
     "Squeeze": _AXES,
+    "Tile": Schema((2, 2), {"repeats": _NEEDED_INTS}, {1: "repeats"}),
     "Transpose": Schema((1, 1), {"perm": _MAYBE_INTS}),
     "Unsqueeze": _AXES,
     # no computation at inference
@@ -201,7 +202,6 @@ SCHEMAS: Dict[str, Schema] = {
     "Shape": Schema((1, 1), {"start": _int(0), "end": _MAYBE_INT}),
     "Size": _UNARY,
     "Sqrt": _KNOWN_UNARY,
-    "Tile": Schema((2, 2), {"repeats": _NEEDED_INTS}, {1: "repeats"}, known_only=True),
     "Where": Schema((3, 3), known_only=True),
 }
 

@@ -90,7 +90,8 @@ def _position(mode: str, i: int, n: int, size: int, scale: float) -> float:
     if mode == "asymmetric":
         return i / scale
     if mode == "align_corners":
-        return 0.0 if size == 1 else i * (n - 1) / (size - 1)
+        length = n * scale  # not rounded, as in ONNX's reference
+        return 0.0 if length == 1 else i * (n - 1) / (length - 1)
     if mode == "half_pixel" or (mode == "pytorch_half_pixel" and size > 1):
         return (i + 0.5) / scale - 0.5
     if mode == "pytorch_half_pixel":
