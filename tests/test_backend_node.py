@@ -1,0 +1,107 @@
+"""ONNX's own tests, for each model whose operators cnnviz claims.
+
+A claimed case that cannot pass is matched by a row of EXCLUDED. Those are run as well, and one that passes is
+an error, so the table cannot grow stale. `python tests/test_backend_node.py` counts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import unittest
+import warnings
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable
+
+import onnx
+from onnx.backend.test import BackendTest
+from onnx.backend.test.loader import load_model_tests
+from onnx_backend import CnnvizBackend, supports
+
+EXCLUDED = {
+    r"test_(averagepool|maxpool)_3d_": "three spatial dimensions",
+    r"(FLOAT8|FLOAT4|FLOAT6|INT4|INT2)\w*_cpu": "element types of less than eight bits, and float8",
+    r"test_batchnorm_\w*_training_mode": "statistics of the batch belong to training",
+    r"test_training_dropout": "dropping belongs to training",
+    r"test_dropout_default_mask": "the mask is an output that only training reads",
+    r"test_maxpool_with_argmax": "the indices are an output that only unpooling reads",
+    r"test_equal_string": "strings",
+    r"test_identity_(sequence|opt)": "sequences and optionals",
+    r"test_(max|min)_(example|two_inputs|float16|float32|float64)_cpu": "the maximum of two activations",
+    r"test_(group|layer|rms)_normalization_\w*_expanded": "the square root of an activation",
+    r"test_wrap_pad": "padding with the opposite edge",
+    r"test_resize_tf_crop_and_resize": "cropping while resizing",
+    r"test_rotary_embedding_((no_position_ids_)?(interleaved_)?|3d_input_)expanded": "empty slices",
+    r"test_slice_start_out_of_bounds": "empty slices",
+    r"test_shape_start_greater_than_end": "empty outputs",
+}
+
+Case = Callable[[unittest.TestCase], None]
+
+
+def claimed() -> Iterable[str]:
+    """Names of the cases that cnnviz claims; the real networks come last in the suite and are all claimed."""
+    for kind in ("node", "simple", "pytorch-converted", "pytorch-operator"):
+        for case in load_model_tests(kind=kind):
+            if supports(case.model or onnx.load(str(Path(case.model_dir) / "model.onnx"))):
+                yield case.name
+    yield from (case.name for case in load_model_tests(kind="real"))
+
+
+def suite() -> Dict[str, Any]:
+    """The suite's test classes, with the claimed cases only."""
+    os.environ.setdefault("ONNX_HOME", tempfile.mkdtemp(prefix="onnx-home-"))  # it writes its data there
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # generating data overflows and divides by zero on purpose
+        names = "|".join(re.escape(name) for name in claimed())
+        tests = BackendTest(CnnvizBackend, __name__)
+    classes: Dict[str, Any] = tests.include(f"^({names})_cpu$").test_cases
+    for group in classes.values():
+        for name, function in list(vars(group).items()):
+            if getattr(function, "__unittest_skip__", False):
+                delattr(group, name)
+    return classes
+
+
+def take_excluded(classes: Dict[str, Any]) -> Dict[str, Case]:
+    """Remove the excluded cases from their classes and return them."""
+    pattern = re.compile("|".join(EXCLUDED))
+    excluded: Dict[str, Case] = {}
+    for group in classes.values():
+        for name in [name for name in vars(group) if pattern.search(name)]:
+            excluded[name] = getattr(group, name)
+            delattr(group, name)
+    return excluded
+
+
+CLASSES = suite()
+FAILING = take_excluded(CLASSES)
+globals().update(CLASSES)
+
+
+def passes(case: Case) -> bool:
+    try:
+        case(unittest.TestCase())
+    except Exception:
+        return False
+    return True
+
+
+def test_excluded_cases_do_fail() -> None:
+    assert FAILING
+    assert [name for name, case in FAILING.items() if passes(case)] == []
+
+
+def main() -> None:
+    cases = [getattr(group, name) for group in CLASSES.values() for name in vars(group) if "test_" in name]
+    passed = sum(passes(case) for case in cases)
+    sys.stdout.write(f"{passed} of {len(cases)} pass; {len(FAILING)} more are excluded:\n")
+    for pattern, reason in EXCLUDED.items():
+        number = sum(bool(re.search(pattern, name)) for name in FAILING)
+        sys.stdout.write(f"{number:5d}  {reason}: {pattern}\n")
+
+
+if __name__ == "__main__":
+    main()
