@@ -143,6 +143,10 @@ class Lowering:
         """Numbers that lowering makes up, as a value of the plan."""
         return self.plan.constant(as_constant(array), name=name)
 
+    def spend(self, elements: int, node: Node) -> None:
+        """Raise before lowering makes up more numbers than a graph may have."""
+        self._budget.spend(elements, node)
+
     def node(self, node: Node) -> None:
         """Evaluate one node, or append what computes it to the plan."""
         if node.op == "Reshape" and "shape" in node.attributes and node.inputs[0] not in self.known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
 
 import numpy as np
@@ -185,6 +186,7 @@ def _expand(low: Lowering, node: Node) -> int:
     target = expanded(shape, node.attributes["shape"])
     if target == shape:
         return x
+    low.spend(math.prod(target), node)
     padded = (1,) * (len(target) - len(shape)) + shape
     ones: NDArray[Any] = np.ones([t if n == 1 else 1 for n, t in zip(padded, target)], np.float32)
     return low.plan.mul(x, low.array(ones, f"{node.name}/ones"), name=node.name)

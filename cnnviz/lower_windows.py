@@ -117,6 +117,10 @@ def _average_pool(low: Lowering, node: Node) -> int:
 def _pool(low: Lowering, node: Node, build: Callable[..., int], **extra: Any) -> int:
     x, was_signal = _picture(low, node)
     window = _window(node, low.plan.shape(x)[2:], (), was_signal)
+    for axis, pad in enumerate(window.pads):
+        extent = (window.kernel[axis % 2] - 1) * window.dilation[axis % 2] + 1
+        if pad >= extent:  # a window would see nothing but padding
+            raise ValueError(f"pads {node.attributes['pads']} reach beyond a window of {extent}")
     y = build(
         x,
         kernel=window.kernel,
