@@ -1,0 +1,287 @@
+"""One broken or hostile model per row: how to make it, the error it must end in, and a part of the message."""
+# ruff: noqa: E501
+# fmt: off
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Type
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
+
+
+def tensor(name: str = "w", shape: Sequence[int] = (4, 3, 3, 3)) -> TensorProto:
+    numbers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    return numpy_helper.from_array(numbers, name)
+
+
+def ints(name: str, *numbers: int) -> TensorProto:
+    return numpy_helper.from_array(np.array(numbers, np.int64), name)
+
+
+def net(
+    *nodes: NodeProto,
+    initializers: Sequence[TensorProto] = (),
+    shape: Optional[Sequence[Any]] = (1, 3, 8, 8),
+    opset: int = 13,
+) -> ModelProto:
+    """A model from `x` to `y`."""
+    graph = helper.make_graph(
+        list(nodes),
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        list(initializers),
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def node(op: str, *inputs: str, output: str = "y", **attributes: Any) -> NodeProto:
+    return helper.make_node(op, list(inputs), [output], name=f"the {op}", **attributes)
+
+
+def conv(weights: Optional[TensorProto] = None, **attributes: Any) -> ModelProto:
+    return net(node("Conv", "x", "w", **attributes), initializers=[weights or tensor()])
+
+
+def edited(change: Callable[[ModelProto], Any], model: Optional[ModelProto] = None) -> ModelProto:
+    """A good model after one change."""
+    model = model or conv()
+    change(model)
+    return model
+
+
+def edited_tensor(change: Callable[[TensorProto], Any]) -> ModelProto:
+    return edited(lambda model: change(model.graph.initializer[0]))
+
+
+def set_dims(*dims: int) -> Callable[[TensorProto], None]:
+    def change(proto: TensorProto) -> None:
+        del proto.dims[:]
+        proto.dims.extend(dims)
+
+    return change
+
+
+def typed(data_type: int, field: str, numbers: Sequence[Any], dims: Sequence[int]) -> TensorProto:
+    proto = TensorProto(name="w", data_type=data_type, dims=dims)
+    getattr(proto, field).extend(numbers)
+    return proto
+
+
+def subgraph() -> ModelProto:
+    """If, whose branches are graphs."""
+    branch = helper.make_graph([node("Relu", "x", output="b")], "b", [], [helper.make_tensor_value_info("b", 1, None)])
+    return net(node("If", "x", then_branch=branch, else_branch=branch))
+
+
+def function_call() -> ModelProto:
+    model = net(helper.make_node("Twice", ["x"], ["y"], domain="mine"))
+    function = helper.make_function(
+        "mine", "Twice", ["a"], ["b"], [helper.make_node("Twice", ["a"], ["b"], domain="mine")], [helper.make_opsetid("", 13)]
+    )
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    return model
+
+
+F, U = ModelFormatError, UnsupportedModelError
+Row = Tuple[Callable[[], Any], Type[CnnvizError], str]
+
+FILES: Dict[str, Row] = {
+    "empty": (lambda: b"", F, "is empty"),
+    "one byte": (lambda: b"\x08", F, "not an ONNX"),
+    "HTML": (lambda: b"<!DOCTYPE html><html></html>", F, "HTML"),
+    "LFS pointer": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", F, "Git LFS"),
+    "zip": (lambda: b"PK\x03\x04" + bytes(100), F, "zip"),
+    "pickle": (lambda: b"\x80\x02}q\x00.", F, "pickle"),
+    "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(100), F, "HDF5"),
+    "text": (lambda: b"import torch\n" * 50, F, "not an ONNX"),
+    "zeros": (lambda: bytes(1000), F, "not an ONNX"),
+    "recursion": (lambda: b"\x3a\x7f" * 5000, F, "not an ONNX"),
+    "no IR version": (lambda: edited(lambda m: m.ClearField("ir_version")), F, "ir_version"),
+    "IR version 0": (lambda: edited(lambda m: setattr(m, "ir_version", 0)), F, "ir_version"),
+    "IR version 2**31": (lambda: edited(lambda m: setattr(m, "ir_version", 2**31)), U, "IR version 2147483648"),
+    "no opset": (lambda: edited(lambda m: m.ClearField("opset_import")), F, "opset"),
+    "opset 0": (lambda: conv_opset(0), F, "opset 0"),
+    "opset -1": (lambda: conv_opset(-1), F, "opset -1"),
+    "opset 6": (lambda: conv_opset(6), U, "opset 6 is not supported, only 7 to"),
+    "opset 2**31": (lambda: conv_opset(2**31), U, "opset 2147483648"),
+    "opset twice": (lambda: edited(lambda m: m.opset_import.add(domain="ai.onnx", version=13)), F, "twice"),
+    "no graph": (lambda: edited(lambda m: m.ClearField("graph")), F, "no graph"),
+    "sparse": (lambda: edited(lambda m: m.graph.sparse_initializer.add()), U, "sparse"),
+}
+
+
+def conv_opset(version: int) -> ModelProto:
+    model = conv()
+    model.opset_import[0].version = version
+    return model
+
+
+GRAPHS: Dict[str, Row] = {
+    "no output": (lambda: edited(lambda m: m.graph.ClearField("output")), F, "no output"),
+    "unnamed initializer": (lambda: edited_tensor(lambda t: t.ClearField("name")), F, "has no name"),
+    "initializer twice": (lambda: edited(lambda m: m.graph.initializer.append(tensor())), F, "'w' is defined twice"),
+    "input twice": (lambda: edited(lambda m: m.graph.input.append(m.graph.input[0])), F, "'x' is listed twice"),
+    "output twice": (lambda: edited(lambda m: m.graph.output.append(m.graph.output[0])), F, "listed twice"),
+    "unknown output": (lambda: edited(lambda m: setattr(m.graph.output[0], "name", "z")), F, "'z'"),
+    "output is an empty name": (lambda: edited(lambda m: m.graph.output[0].ClearField("name")), F, "output"),
+    "value made twice": (lambda: net(node("Relu", "x"), node("Relu", "x")), F, "'y' is defined twice"),
+    "node overwrites input": (lambda: net(node("Relu", "x", output="x"), node("Relu", "x")), F, "'x' is defined twice"),
+    "dangling": (lambda: net(node("Relu", "nowhere")), F, "'nowhere', which nothing makes"),
+    "out of order": (lambda: net(node("Relu", "a"), node("Relu", "x", output="a")), F, "only made later"),
+    "cycle": (lambda: net(node("Add", "x", "b", output="a"), node("Add", "a", "y", output="b"), node("Relu", "b")), F, "later"),
+    "reads itself": (lambda: net(node("Add", "x", "y")), F, "later"),
+    "node without outputs": (lambda: net(NodeProto(op_type="Relu", input=["x"])), F, "no output"),
+    "node without type": (lambda: net(NodeProto(input=["x"], output=["y"])), F, "op_type"),
+    "too many inputs": (lambda: net(node("Relu", "x", "x")), F, "has 2 inputs, expected 1"),
+    "too few inputs": (lambda: net(node("Conv", "x")), F, "has 1 inputs, expected 2 to 3"),
+    "absent input": (lambda: net(node("Add", "x", "")), F, "has 1 inputs, expected 2"),
+    "unknown operator": (lambda: net(node("Frobnicate", "x")), U, "Frobnicate: the Frobnicate"),
+    "custom domain": (lambda: net(helper.make_node("Relu", ["x"], ["y"], domain="com.example")), U, "com.example.Relu"),
+    "subgraph": (subgraph, U, "If"),
+    "recursive function": (function_call, U, "mine.Twice"),
+    "training": (lambda: net(node("BatchNormalization", *"xssss", training_mode=1), initializers=[tensor("s", (3,))], opset=15), U, "training_mode=1"),
+    "mask is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"]), node("Relu", "m")), U, "Dropout"),
+    "operand from the picture": (lambda: net(node("Reshape", "x", "x")), U, "shape depends on the picture"),
+    "sizes only": (lambda: net(node("Sqrt", "x")), U, "Sqrt"),
+    "string input": (lambda: edited(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 8)), U, "string"),
+    "sequence input": (lambda: edited(lambda m: m.graph.input[0].type.sequence_type.SetInParent()), U, "not a tensor"),
+    "negative dimension": (lambda: net(node("Relu", "x"), shape=(1, 3, -5, 8)), F, "dimension of -5"),
+    "nine dimensions": (lambda: net(node("Relu", "x"), shape=(1,) * 9), U, "9 dimensions"),
+    "size overflows": (lambda: net(node("Relu", "x"), shape=(2**32, 2**32)), F, "too large"),
+    "input of 10**12": (lambda: net(node("Relu", "x"), shape=(10**6, 10**6)), F, "elements"),
+}
+
+ATTRIBUTES: Dict[str, Row] = {
+    "wrong type": (lambda: conv(strides=1), F, "'strides' must be ints, not int"),
+    "float for int": (lambda: conv(group=1.0), F, "'group' must be int, not float"),
+    "unknown": (lambda: conv(colour="red"), F, "unknown attribute 'colour'"),
+    "twice": (lambda: edited(lambda m: m.graph.node[0].attribute.extend([helper.make_attribute("group", 1)] * 2)), F, "twice"),
+    "no type": (lambda: edited(lambda m: m.graph.node[0].attribute.add(name="group", i=1)), F, "must be int"),
+    "missing": (lambda: net(node("MaxPool", "x")), F, "kernel_shape is missing"),
+    "NaN": (lambda: net(node("LeakyRelu", "x", alpha=float("nan"))), F, "not a number"),
+    "not UTF-8": (lambda: conv(auto_pad=b"\xff\xfe"), F, "UTF-8"),
+    "unknown auto_pad": (lambda: conv(auto_pad="SAME"), F, "'SAME' does not exist"),
+    "auto_pad and pads": (lambda: conv(auto_pad="SAME_UPPER", pads=[1, 1, 1, 1]), F, "contradicts pads"),
+    "strides of 0": (lambda: conv(strides=[0, 1]), F, "strides"),
+    "dilations of -1": (lambda: conv(dilations=[-1, 1]), F, "dilations"),
+    "negative pads": (lambda: conv(pads=[-1, 0, 0, 0]), F, "pads"),
+    "huge pads": (lambda: conv(pads=[2**62, 0, 0, 0]), F, "pads"),
+    "pads of wrong length": (lambda: conv(pads=[1, 1]), F, "has 2 numbers, expected 4"),
+    "kernel_shape differs": (lambda: conv(kernel_shape=[5, 5]), F, "kernel_shape"),
+    "kernel larger than picture": (lambda: conv(tensor(shape=(4, 3, 9, 9))), F, "the Conv"),
+    "weights of rank 3": (lambda: conv(tensor(shape=(4, 3, 3))), F, "weights of shape"),
+    "weights of rank 5": (lambda: conv(tensor(shape=(4, 3, 3, 3, 3))), F, "weights of shape"),
+    "wrong channels": (lambda: conv(tensor(shape=(4, 2, 3, 3))), F, "the Conv"),
+    "group 0": (lambda: conv(group=0), F, "the Conv"),
+    "group -1": (lambda: conv(group=-1), F, "the Conv"),
+    "group 2": (lambda: conv(group=2), F, "the Conv"),
+    "group 2**40": (lambda: conv(group=2**40), F, "the Conv"),
+    "pool kernel 0": (lambda: net(node("MaxPool", "x", kernel_shape=[0, 2])), F, "kernel_shape"),
+    "pool kernel of length 1": (lambda: net(node("MaxPool", "x", kernel_shape=[2])), F, "kernel_shape"),
+    "pool pads beyond kernel": (lambda: net(node("MaxPool", "x", kernel_shape=[2, 2], pads=[9, 9, 9, 9])), F, "the MaxPool"),
+    "dilation overflows": (lambda: conv(dilations=[2**31 - 1, 2**31 - 1]), F, "the Conv"),
+    "LRN size 0": (lambda: net(node("LRN", "x", size=0)), F, "the LRN"),
+    "LRN size 2**40": (lambda: net(node("LRN", "x", size=2**40)), F, "the LRN"),
+    "concat axis": (lambda: net(node("Concat", "x", "x", axis=7)), F, "axis 7"),
+    "concat of nothing": (lambda: net(node("Concat", axis=0)), F, "0 inputs"),
+    "perm": (lambda: net(node("Transpose", "x", perm=[0, 0, 1, 2])), F, "perm"),
+    "perm too long": (lambda: net(node("Transpose", "x", perm=list(range(5000)))), F, "more than 4096"),
+    "softmax axis": (lambda: net(node("Softmax", "x", axis=4)), F, "axis 4"),
+    "flatten axis": (lambda: net(node("Flatten", "x", axis=9)), F, "axis 9"),
+    "broadcast": (lambda: net(node("Add", "x", "w"), initializers=[tensor("w", (5, 1, 1))]), F, "the Add"),
+    "reshape twice -1": (lambda: reshape(-1, -1), F, "cannot reshape"),
+    "reshape product": (lambda: reshape(7, 3), F, "192 elements"),
+    "reshape overflow": (lambda: reshape(2**62, 2**62), F, "cannot reshape"),
+    "reshape negative": (lambda: reshape(-7, 3), F, "cannot reshape"),
+    "reshape copies too much": (lambda: reshape(1, 3, 8, 8, 0), F, "copy"),
+    "reshape by floats": (lambda: net(node("Reshape", "x", "s"), initializers=[tensor("s", (2,))]), F, "expected integers"),
+    "reshape by a matrix": (lambda: net(node("Reshape", "x", "s"), initializers=[numpy_helper.from_array(np.ones((2, 2), np.int64), "s")]), F, "short list"),
+    "squeeze": (lambda: net(node("Squeeze", "x", "a"), initializers=[ints("a", 1)]), F, "not all 1"),
+    "unsqueeze twice": (lambda: net(node("Unsqueeze", "x", "a"), initializers=[ints("a", 1, 1)]), F, "twice"),
+    "slice step 0": (lambda: net(node("Slice", "x", *"seat"), initializers=[ints("s", 0), ints("e", 4), ints("a", 2), ints("t", 0)]), F, "step"),
+    "empty slice": (lambda: net(node("Slice", "x", *"se"), initializers=[ints("s", 5), ints("e", 2)]), F, "the Slice"),
+    "split sum": (lambda: net(node("Split", "x", "s"), initializers=[ints("s", 5)]), F, "cannot split"),
+    "gather index": (lambda: net(node("Gather", "x", "i"), initializers=[ints("i", 9)]), F, "out of range"),
+    "Gemm of a picture": (lambda: net(node("Gemm", "x", "w"), initializers=[tensor("w", (8, 4))]), F, "the Gemm"),
+    "batch norm length": (lambda: net(node("BatchNormalization", *"xssss"), initializers=[tensor("s", (5,))]), F, "the Batch"),
+    "3-d convolution": (lambda: net(node("Conv", "x", "w"), shape=(1, 3, 8, 8, 8), initializers=[tensor("w", (4, 3, 3, 3, 3))]), U, "N,C,H,W"),
+    "cast to string": (lambda: net(node("Cast", "x", to=8)), U, "Cast"),
+    "cast to nothing": (lambda: net(node("Cast", "x", to=99)), U, "Cast"),
+    "pad mode": (lambda: net(node("Pad", "x", "p", mode="mirror"), initializers=[ints("p", *[1] * 8)]), F, "mode 'mirror'"),
+    "pad length": (lambda: net(node("Pad", "x", "p"), initializers=[ints("p", 1, 1)]), F, "pads (1, 1)"),
+    "reflect too far": (lambda: net(node("Pad", "x", "p", mode="reflect"), initializers=[ints("p", 0, 0, 99, 0, 0, 0, 0, 0)]), F, "the Pad"),
+    "resize to nothing": (lambda: net(node("Resize", "x", "", "s"), initializers=[numpy_helper.from_array(np.float32([1, 1, 0, 1]), "s")]), F, "scales"),
+}
+
+
+def reshape(*shape: int) -> ModelProto:
+    return net(node("Reshape", "x", "s"), initializers=[ints("s", *shape)])
+
+
+TENSORS: Dict[str, Row] = {
+    "raw too short": (lambda: edited_tensor(lambda t: setattr(t, "raw_data", t.raw_data[:-1])), F, "431 bytes, but 108 elements of float32 take 432"),
+    "raw too long": (lambda: edited_tensor(lambda t: setattr(t, "raw_data", t.raw_data + b"\0")), F, "433 bytes"),
+    "no data": (lambda: edited_tensor(lambda t: t.ClearField("raw_data")), F, "0 elements, but the shape needs 108"),
+    "raw and typed": (lambda: edited_tensor(lambda t: t.float_data.append(1)), F, "float_data and raw_data"),
+    "wrong field": (lambda: conv(typed(1, "int32_data", [1] * 4, [4])), F, "belongs in float_data"),
+    "typed too short": (lambda: conv(typed(1, "float_data", [1] * 3, [4])), F, "3 elements, but the shape needs 4"),
+    "out of range": (lambda: conv(typed(3, "int32_data", [300], [1])), F, "int8 cannot"),
+    "uint64 too large": (lambda: conv(typed(13, "uint64_data", [2**64 - 1], [1])), F, "int64"),
+    "negative dimension": (lambda: edited_tensor(set_dims(-4, -27)), F, "negative"),
+    "overflowing shape": (lambda: edited_tensor(set_dims(2**32, 2**32)), F, "4 GiB"),
+    "a terabyte": (lambda: edited_tensor(set_dims(2**20, 2**20)), F, "4 GiB"),
+    "nine dimensions": (lambda: edited_tensor(set_dims(*[1] * 9)), U, "9 dimensions"),
+    "no type": (lambda: edited_tensor(lambda t: t.ClearField("data_type")), F, "element type 0"),
+    "unknown type": (lambda: edited_tensor(lambda t: setattr(t, "data_type", 77)), F, "element type 77"),
+    "string": (lambda: conv(typed(8, "string_data", [b"a"], [1])), U, "string"),
+    "complex": (lambda: conv(typed(14, "float_data", [1, 1], [1])), U, "complex64"),
+    "int4": (lambda: conv(typed(22, "int32_data", [1], [2])), U, "int4"),
+    "float8": (lambda: conv(typed(17, "int32_data", [1], [1])), U, "float8"),
+    "segment": (lambda: edited_tensor(lambda t: setattr(t.segment, "begin", 1)), U, "segment"),
+    "external in memory": (lambda: conv(external(location="w.bin")), F, "from its path"),
+    "stray external_data": (lambda: edited_tensor(lambda t: t.external_data.add(key="location", value="w")), F, "data_location"),
+}
+
+BOMBS: Dict[str, Row] = {
+    "ConstantOfShape": (lambda: net(node("ConstantOfShape", "s", output="c"), node("Add", "x", "c"), initializers=[ints("s", 10**6, 10**6)]), F, "1000000000000 elements"),
+    "ConstantOfShape overflow": (lambda: net(node("ConstantOfShape", "s", output="c"), node("Add", "x", "c"), initializers=[ints("s", *[2**40] * 4)]), F, "elements"),
+    "Expand a constant": (lambda: net(node("Expand", "w", "s", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (1,)), ints("s", 10**6, 10**6)]), F, "elements"),
+    "Expand": (lambda: net(node("Expand", "x", "s"), initializers=[ints("s", 10**9, 1, 1, 1, 1)]), F, "elements"),
+    "Tile a constant": (lambda: net(node("Tile", "w", "s", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (1, 1)), ints("s", 10**6, 10**6)]), F, "elements"),
+    "Tile": (lambda: net(node("Tile", "x", "s"), initializers=[ints("s", *[4000] * 4)]), F, "Tile"),
+    "Range": (lambda: net(node("Range", *"abc", output="r"), node("Add", "x", "r"), initializers=[numpy_helper.from_array(np.int64(v), n) for n, v in zip("abc", (0, 10**12, 1))]), F, "elements"),
+    "Range for ever": (lambda: net(node("Range", *"abc", output="r"), node("Add", "x", "r"), initializers=[numpy_helper.from_array(np.int64(v), n) for n, v in zip("abc", (0, 9, 0))]), F, "the Range"),
+    "broadcast": (lambda: net(node("Mul", *"ab", output="c"), node("Add", "x", "c"), initializers=[tensor("a", (10**5, 1)), tensor("b", (1, 10**5))]), F, "elements"),
+    "Pad": (lambda: net(node("Pad", "x", "p"), initializers=[ints("p", *[10**6] * 8)]), F, "the Pad"),
+    "Pad overflow": (lambda: net(node("Pad", "x", "p"), initializers=[ints("p", *[2**62] * 8)]), F, "the Pad"),
+    "conv pads": (lambda: conv(pads=[10**6] * 4), F, "elements"),
+    "Resize": (lambda: net(node("Resize", "x", "", "s"), initializers=[numpy_helper.from_array(np.float32([1, 1, 1e30, 1]), "s")]), F, "the Resize"),
+    "Gather": (lambda: net(node("Gather", "w", "i", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (2, 10**5)), numpy_helper.from_array(np.zeros(10**5, np.int64), "i")]), F, "elements"),
+    "doubling": (lambda: net(*[node("Concat", f"v{i}", f"v{i}", output=f"v{i + 1}", axis=0) for i in range(60)], node("Relu", "v60"), initializers=[tensor("v0", (1,))]), F, "elements"),
+    "doubling activations": (lambda: net(node("Relu", "x", output="v0"), *[node("Concat", f"v{i}", f"v{i}", output=f"v{i + 1}", axis=0) for i in range(70)], node("Relu", "v70")), F, "elements"),
+}
+
+
+def external(**entries: str) -> TensorProto:
+    proto = TensorProto(name="w", data_type=1, dims=[4, 3, 3, 3], data_location=TensorProto.EXTERNAL)
+    for key, value in entries.items():
+        proto.external_data.add(key=key, value=value)
+    return proto
+
+
+ROWS = {
+    f"{group}: {name}": row
+    for group, rows in (
+        ("file", FILES),
+        ("graph", GRAPHS),
+        ("attribute", ATTRIBUTES),
+        ("tensor", TENSORS),
+        ("bomb", BOMBS),
+    )
+    for name, row in rows.items()
+}
