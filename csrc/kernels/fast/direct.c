@@ -1,0 +1,215 @@
+#include "kernels/fast/direct.h"
+
+#include <string.h>
+
+/* A strip's copy must stay in L2 beside the weights that stream past it: 512 KiB is all of a small L2 and a
+ * quarter of a large one, and 768 KiB measured no better on the latter. */
+#define STRIP_NBYTES (512 << 10)
+
+/* Items that a layer is cut into, if it has as much to cut: enough to balance a few threads. */
+#define ITEMS 8
+
+/* In place, pixels per item come in multiples of both tile widths, 14 and 6. */
+#define PIXELS 42
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Floats of one pixel of a copied plane, and the number of planes. */
+static int64_t lanes(const cnv_direct *d)
+{
+    return d->planar ? 1 : CNV_LANES;
+}
+
+static int64_t planes(const cnv_direct *d)
+{
+    return d->planar ? d->ic : cnv_blocks(d->ic);
+}
+
+static int64_t plane_size(const cnv_direct *d)
+{
+    return d->phases * d->phase_rows * d->pitch * lanes(d);
+}
+
+bool cnv_direct_fits(const cnv_geometry *g)
+{
+    return g->kernel[0] * g->kernel[1] <= CNV_MAX_TAPS && g->stride[0] * g->stride[1] <= CNV_MAX_PHASES;
+}
+
+/* The taps of the sum, each with its distance from the first one, before offsets are known. */
+typedef struct taps {
+    int64_t count;
+    int64_t at[CNV_MAX_TAPS][2];
+} taps;
+
+/* Finds or adds the phase that a tap reads. */
+static int64_t phase_of(cnv_direct *d, int64_t row, int64_t col)
+{
+    for (int64_t p = 0; p < d->phases; p++)
+        if (d->phase[p][0] == row && d->phase[p][1] == col) return p;
+    d->phase[d->phases][0] = row;
+    d->phase[d->phases][1] = col;
+    return d->phases++;
+}
+
+/* How many grid rows fit into the scratch, and how many output blocks one item takes. */
+static void choose_items(cnv_direct *d, int64_t reach)
+{
+    const int64_t row = planes(d) * d->phases * d->pitch * lanes(d) * (int64_t)sizeof(float);
+    const int64_t blocks = cnv_blocks(d->oc);
+    if (d->in_place) {
+        int64_t fit = STRIP_NBYTES / 2 / (planes(d) * CNV_LANES * (int64_t)sizeof(float));
+        d->strip = min64(d->cols, max64(fit / PIXELS, 1) * PIXELS);
+    } else {
+        int64_t fit = max64(STRIP_NBYTES / max64(row, 1) - reach, 2);
+        int64_t strips = cnv_ceil_div(d->rows, min64(fit, d->rows));
+        d->strip = cnv_ceil_div(d->rows, strips);
+    }
+    int64_t strips = cnv_ceil_div(d->in_place ? d->cols : d->rows, d->strip);
+    int64_t groups = min64(cnv_ceil_div(ITEMS, strips), cnv_ceil_div(blocks, 2));
+    d->group = cnv_ceil_div(cnv_ceil_div(blocks, groups), 2) * 2;
+}
+
+/* Fills in everything that follows from the grid and its taps. */
+static void settle(cnv_direct *d, const taps *t)
+{
+    int64_t reach[2] = {0, 0};
+    int64_t phase[CNV_MAX_TAPS];
+    d->phases = 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        phase[i] = phase_of(d, t->at[i][0] % d->stride[0], t->at[i][1] % d->stride[1]);
+        for (int a = 0; a < 2; a++) reach[a] = max64(reach[a], t->at[i][a] / d->stride[a]);
+    }
+    d->pitch = d->cols + reach[1];
+    choose_items(d, reach[0]);
+    d->phase_rows = d->strip + reach[0];
+    for (int64_t i = 0; i < t->count; i++) {
+        int64_t row = phase[i] * d->phase_rows + t->at[i][0] / d->stride[0];
+        d->offset[i] = (int32_t)((row * d->pitch + t->at[i][1] / d->stride[1]) * lanes(d));
+    }
+    d->taps = t->count;
+    if (!d->planar) return;
+    for (int64_t i = 0; i < d->ic * t->count; i++) {
+        d->offset[i] = d->offset[i % t->count] + (int32_t)(i / t->count * plane_size(d));
+        d->tap[i] = d->tap[i % t->count] + (int32_t)(i / t->count * t->count);
+    }
+    d->taps *= d->ic;
+}
+
+/* One tap at the pixel itself, and every pixel of x in its place. */
+static bool is_in_place(const cnv_direct *d, const taps *t)
+{
+    return !d->planar && t->count == 1 && d->first[0] == 0 && d->first[1] == 0 && d->stride[0] == 1 &&
+           d->stride[1] == 1 && d->step[0] == 1 && d->step[1] == 1 && d->rows == d->xh && d->cols == d->xw;
+}
+
+/* A grid without structure: one row of pixels. */
+static void flatten(cnv_direct *d)
+{
+    d->in_place = true;
+    d->cols *= d->rows;
+    d->rows = 1;
+}
+
+void cnv_direct_forward(cnv_direct *d, const cnv_geometry *g, bool planar)
+{
+    taps t = {0};
+    *d = (cnv_direct){.images = g->images, .ic = g->ic, .oc = g->oc, .xh = g->ih, .xw = g->iw,
+                      .yh = g->oh, .yw = g->ow, .rows = g->oh, .cols = g->ow,
+                      .step = {1, 1}, .stride = {g->stride[0], g->stride[1]},
+                      .first = {-g->pad[0], -g->pad[1]}, .planar = planar};
+    d->x_image = planar ? g->ic * g->ih * g->iw : cnv_blocked_size(g->ic, g->ih, g->iw);
+    d->y_image = cnv_blocked_size(g->oc, g->oh, g->ow);
+    for (int64_t r = 0; r < g->kernel[0]; r++) {
+        for (int64_t s = 0; s < g->kernel[1]; s++, t.count++) {
+            d->tap[t.count] = (int32_t)(r * g->kernel[1] + s);
+            t.at[t.count][0] = r * g->dilation[0];
+            t.at[t.count][1] = s * g->dilation[1];
+        }
+    }
+    if (is_in_place(d, &t)) flatten(d);
+    settle(d, &t);
+}
+
+/* Along one axis, dx pixel `remainder` + g * stride receives dy pixel g + shift through kernel tap `tap`:
+ * remainder + pad - tap * dilation must be a multiple of the stride. Returns whether it is. */
+static bool backward_shift(const cnv_geometry *g, int axis, int64_t remainder, int64_t tap, int64_t *shift)
+{
+    int64_t distance = remainder + g->pad[axis] - tap * g->dilation[axis];
+    *shift = distance / g->stride[axis];
+    return distance % g->stride[axis] == 0;
+}
+
+/* The smallest shift along an axis, so that taps count from 0; 0 when no tap is hit. */
+static int64_t smallest_shift(const cnv_geometry *g, int axis, int64_t remainder)
+{
+    int64_t smallest = INT64_MAX, shift;
+    for (int64_t tap = 0; tap < g->kernel[axis]; tap++)
+        if (backward_shift(g, axis, remainder, tap, &shift)) smallest = min64(smallest, shift);
+    return smallest == INT64_MAX ? 0 : smallest;
+}
+
+void cnv_direct_backward(cnv_direct *d, const cnv_geometry *g, int64_t phase, bool gated)
+{
+    taps t = {0};
+    const int64_t origin[2] = {phase / g->stride[1], phase % g->stride[1]};
+    *d = (cnv_direct){.images = g->images, .ic = g->oc, .oc = g->ic, .xh = g->oh, .xw = g->ow,
+                      .yh = g->ih, .yw = g->iw, .origin = {origin[0], origin[1]},
+                      .step = {g->stride[0], g->stride[1]}, .stride = {1, 1},
+                      .rows = cnv_ceil_div(max64(g->ih - origin[0], 0), g->stride[0]),
+                      .cols = cnv_ceil_div(max64(g->iw - origin[1], 0), g->stride[1]),
+                      .first = {smallest_shift(g, 0, origin[0]), smallest_shift(g, 1, origin[1])}};
+    d->x_image = cnv_blocked_size(g->oc, g->oh, g->ow);
+    d->y_image = cnv_blocked_size(g->ic, g->ih, g->iw);
+    for (int64_t r = 0; r < g->kernel[0]; r++) {
+        for (int64_t s = 0; s < g->kernel[1]; s++) {
+            int64_t row, col;
+            if (!backward_shift(g, 0, origin[0], r, &row) || !backward_shift(g, 1, origin[1], s, &col))
+                continue;
+            d->tap[t.count] = (int32_t)(r * g->kernel[1] + s);
+            t.at[t.count][0] = row - d->first[0];
+            t.at[t.count++][1] = col - d->first[1];
+        }
+    }
+    if (d->rows == 0 || d->cols == 0) return; /* a stride beyond the picture */
+    if (!gated && is_in_place(d, &t)) flatten(d);
+    settle(d, &t);
+}
+
+size_t cnv_direct_scratch(const cnv_direct *d)
+{
+    /* A tile of two short rows reads up to one row's width of pixels past the end and drops them. */
+    const int64_t slack = 16 * CNV_LANES;
+    return d->in_place ? 0 : (size_t)(planes(d) * plane_size(d) + slack) * sizeof(float);
+}
+
+size_t cnv_direct_weights(const cnv_direct *d)
+{
+    int64_t channels = d->planar ? 1 : d->ic;
+    return (size_t)(cnv_blocks(d->oc) * CNV_LANES * channels * d->taps) * sizeof(float);
+}
+
+void cnv_direct_pack(float *packed, const float *w, const cnv_direct *d, int64_t kernel_size, bool backward)
+{
+    const int64_t channels = d->planar ? 1 : d->ic;
+    const int64_t per_out = backward ? kernel_size : d->ic * kernel_size;
+    const int64_t per_in = backward ? d->oc * kernel_size : kernel_size;
+    for (int64_t block = 0; block < cnv_blocks(d->oc); block++) {
+        const int64_t outs = min64(d->oc - block * CNV_LANES, CNV_LANES);
+        for (int64_t c0 = 0; c0 < channels; c0 += CNV_LANES) {
+            for (int64_t t = 0; t < d->taps; t++) {
+                for (int64_t c = c0; c < min64(c0 + CNV_LANES, channels); c++, packed += CNV_LANES) {
+                    const float *from = w + block * CNV_LANES * per_out + c * per_in + d->tap[t];
+                    for (int64_t o = 0; o < CNV_LANES; o++) packed[o] = o < outs ? from[o * per_out] : 0;
+                }
+            }
+        }
+    }
+}

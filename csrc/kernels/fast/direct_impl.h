@@ -1,0 +1,236 @@
+/*
+ * The direct convolution kernel, for the instruction set of the file that includes this one.
+ */
+#ifndef CNV_FAST_DIRECT_IMPL_H
+#define CNV_FAST_DIRECT_IMPL_H
+
+#include "kernels/fast/direct.h"
+#include "kernels/fast/lanes.h"
+#include "kernels/fast/tile.h"
+
+typedef struct direct_call {
+    float *y;
+    const float *x, *packed, *bias;
+    const cnv_finish *finish;
+    const cnv_gate *gate;
+    const cnv_direct *d;
+    char *scratch;
+    size_t scratch_stride;
+    int64_t strips, groups;
+    int64_t holds[CNV_MAX_THREADS]; /* 1 + the strip, over all images, that a worker's scratch holds a copy of */
+} direct_call;
+
+/* The part of 0..count-1, counted from `first` in steps of `step`, that lies in 0..extent-1. */
+typedef struct direct_span {
+    int64_t begin, end;
+} direct_span;
+
+static direct_span direct_inside(int64_t first, int64_t step, int64_t count, int64_t extent)
+{
+    direct_span s = {0, count};
+    if (first < 0) s.begin = cnv_ceil_div(-first, step);
+    if (s.begin > count) s.begin = count;
+    int64_t end = first < extent ? (extent - 1 - first) / step + 1 : 0;
+    if (s.end > end) s.end = end;
+    if (s.end < s.begin) s.end = s.begin;
+    return s;
+}
+
+/* One row of one phase of one channel block: zeros, pixels, zeros. src_row is NULL in the padding. */
+static void direct_copy_row(float *to, const float *src_row, const uint16_t *bits, int64_t first,
+                            const cnv_direct *d, cnv_relu_rule rule)
+{
+    direct_span in = direct_inside(first, d->stride[1], d->pitch, d->xw);
+    if (src_row == NULL) in.begin = in.end = d->pitch;
+    lanes_clear(to, in.begin);
+    if (in.end > in.begin) {
+        const int64_t at = first + in.begin * d->stride[1];
+        lanes_copy(to + in.begin * 16, src_row + at * 16, bits != NULL ? bits + at : NULL, in.end - in.begin,
+                   d->stride[1], rule);
+    }
+    lanes_clear(to + in.end * 16, d->pitch - in.end);
+}
+
+static void direct_copy_planar_row(float *to, const float *src_row, int64_t first, const cnv_direct *d)
+{
+    direct_span in = direct_inside(first, d->stride[1], d->pitch, d->xw);
+    if (src_row == NULL) in.begin = in.end = d->pitch;
+    for (int64_t i = 0; i < in.begin; i++) to[i] = 0;
+    for (int64_t i = in.begin; i < in.end; i++) to[i] = src_row[first + i * d->stride[1]];
+    for (int64_t i = in.end; i < d->pitch; i++) to[i] = 0;
+}
+
+/* Copies what grid rows from `row` on read of one image. */
+static void direct_copy_strip(float *to, const direct_call *c, int64_t image, int64_t row)
+{
+    const cnv_direct *d = c->d;
+    const int64_t plane = d->xh * d->xw, lanes = d->planar ? 1 : 16;
+    const int64_t planes = d->planar ? d->ic : cnv_blocks(d->ic);
+    const float *x = c->x + image * d->x_image;
+    const uint16_t *bits = c->gate->bits != NULL ? c->gate->bits + image * planes * plane : NULL;
+    const cnv_relu_rule rule = gate_rule(c->gate, image);
+    for (int64_t b = 0; b < planes; b++, x += plane * lanes) {
+        const uint16_t *block_bits = bits != NULL ? bits + b * plane : NULL;
+        for (int64_t p = 0; p < d->phases; p++) {
+            const int64_t col = d->first[1] + d->phase[p][1];
+            for (int64_t r = 0; r < d->phase_rows; r++, to += d->pitch * lanes) {
+                const int64_t at = d->first[0] + d->phase[p][0] + (row + r) * d->stride[0];
+                const bool inside = at >= 0 && at < d->xh;
+                const float *src = inside ? x + at * d->xw * lanes : NULL;
+                if (d->planar)
+                    direct_copy_planar_row(to, src, col, d);
+                else
+                    direct_copy_row(to, src, inside && bits != NULL ? block_bits + at * d->xw : NULL, col, d, rule);
+            }
+        }
+    }
+}
+
+/* Where a run of results goes. */
+typedef struct direct_out {
+    float *y; /* the image's */
+    const float *add;
+    uint16_t *bits;
+    int64_t block;
+} direct_out;
+
+/* Finishes `count` pixels of `blocks` blocks that a tile has left in sums, [pixel][block][16]. */
+static void direct_finish(const direct_out *out, const float *sums, int64_t blocks, int64_t at, int64_t count,
+                          const direct_call *c)
+{
+    const int64_t plane = c->d->yh * c->d->yw, step = c->d->step[1];
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t q = (out->block + b) * plane + at;
+        for (int64_t p = 0; p < count; p++, q += step)
+            lanes_finish(out->y + q * 16, v16_load(sums + (p * blocks + b) * 16),
+                         out->add != NULL ? out->add + q * 16 : NULL,
+                         out->bits != NULL ? out->bits + q : NULL, c->finish);
+    }
+}
+
+CNV_INLINE void direct_tile(bool planar, int64_t blocks, int64_t pixels, const tile_walk *walk, const float *x0,
+                            const float *x1, float *out)
+{
+#if TILE_BLOCKS > 1
+    if (blocks == 2) {
+        if (planar)
+            tile_planar_2((int)pixels, walk, x0, x1, out);
+        else
+            tile_blocked_2((int)pixels, walk, x0, x1, out);
+        return;
+    }
+#endif
+    (void)blocks;
+    if (planar)
+        tile_planar_1((int)pixels, walk, x0, x1, out);
+    else
+        tile_blocked_1((int)pixels, walk, x0, x1, out);
+}
+
+/* One row of `cols` grid pixels, the first of which is pixel `at` of y, from x on. */
+static void direct_row(const direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t at,
+                       int64_t cols, const direct_call *c)
+{
+    const cnv_direct *d = c->d;
+    const int64_t gap = d->planar ? 1 : 16;
+    const bool straight = finish_is_plain(c->finish) && d->step[1] == 1;
+    float sums[TILE_PIXELS * TILE_BLOCKS * 16];
+    const int64_t tiles = cnv_ceil_div(cols, TILE_PIXELS);
+    for (int64_t t = 0, p = 0; t < tiles; t++) {
+        const int64_t end = (t + 1) * cols / tiles, count = end - p;
+        const float *x0 = x + p * gap;
+        if (straight) {
+            walk->out_pixel = 16;
+            walk->out_block = d->yh * d->yw * 16;
+            direct_tile(d->planar, blocks, count, walk, x0, x0 + TILE_HALF * gap,
+                        out->y + (out->block * d->yh * d->yw + at + p) * 16);
+        } else {
+            walk->out_pixel = blocks * 16;
+            walk->out_block = 16;
+            direct_tile(d->planar, blocks, count, walk, x0, x0 + TILE_HALF * gap, sums);
+            direct_finish(out, sums, blocks, at + p * d->step[1], count, c);
+        }
+        p = end;
+    }
+}
+
+/* Two rows that are at most half a tile wide, as one tile; pixels between them are computed and dropped. */
+static void direct_row_pair(const direct_out *out, tile_walk *walk, int64_t blocks, const float *x,
+                            int64_t row, const direct_call *c)
+{
+    const cnv_direct *d = c->d;
+    const int64_t gap = d->planar ? 1 : 16, at = (d->origin[0] + row * d->step[0]) * d->yw + d->origin[1];
+    float sums[TILE_PIXELS * TILE_BLOCKS * 16];
+    walk->out_pixel = blocks * 16;
+    walk->out_block = 16;
+    direct_tile(d->planar, blocks, TILE_HALF + d->cols, walk, x, x + d->pitch * gap, sums);
+    direct_finish(out, sums, blocks, at, d->cols, c);
+    direct_finish(out, sums + TILE_HALF * blocks * 16, blocks, at + d->step[0] * d->yw, d->cols, c);
+}
+
+/* Output blocks from `block` on, for grid rows row..end-1 (in place: pixels). x is what `row` reads. */
+static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t row,
+                          int64_t end, const direct_call *c)
+{
+    const cnv_direct *d = c->d;
+    if (d->in_place) {
+        direct_row(out, walk, blocks, x, row, end - row, c);
+        return;
+    }
+    const int64_t row_size = d->pitch * (d->planar ? 1 : 16);
+    for (int64_t r = row; r < end; r++, x += row_size) {
+        if (d->cols <= TILE_HALF && r + 1 < end) {
+            direct_row_pair(out, walk, blocks, x, r, c);
+            r++;
+            x += row_size;
+        } else {
+            const int64_t at = (d->origin[0] + r * d->step[0]) * d->yw + d->origin[1];
+            direct_row(out, walk, blocks, x, at, d->cols, c);
+        }
+    }
+}
+
+static void direct_item(void *context, int64_t item, int worker)
+{
+    direct_call *c = context;
+    const cnv_direct *d = c->d;
+    const int64_t group = item % c->groups, strip = item / c->groups;
+    const int64_t image = strip / c->strips, row = strip % c->strips * d->strip;
+    const int64_t extent = d->in_place ? d->cols : d->rows;
+    const int64_t end = row + d->strip < extent ? row + d->strip : extent;
+    const int64_t y_blocks = cnv_blocks(d->oc), plane = d->yh * d->yw;
+    const float *x = d->in_place ? c->x + image * d->x_image + row * 16 : NULL;
+    if (x == NULL) {
+        float *copy = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
+        if (c->holds[worker] != strip + 1) direct_copy_strip(copy, c, image, row);
+        c->holds[worker] = strip + 1;
+        x = copy;
+    }
+    const int64_t x_pixels = d->in_place ? d->xh * d->xw : d->phases * d->phase_rows * d->pitch;
+    const int64_t channels = d->planar ? 1 : d->ic;
+    tile_walk walk = {.w_block = channels * d->taps * 16, .channels = channels, .x_block = x_pixels * 16,
+                      .taps = d->taps, .offset = d->offset};
+    direct_out out = {.y = c->y + image * d->y_image};
+    if (c->finish->add != NULL) out.add = c->finish->add + image * y_blocks * plane * 16;
+    if (c->finish->bits != NULL) out.bits = c->finish->bits + image * y_blocks * plane;
+    const int64_t last = (group + 1) * d->group < y_blocks ? (group + 1) * d->group : y_blocks;
+    for (out.block = group * d->group; out.block < last; out.block += TILE_BLOCKS) {
+        walk.w = c->packed + out.block * walk.w_block;
+        walk.start = c->bias != NULL ? c->bias + out.block * 16 : NULL;
+        direct_blocks(&out, &walk, last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS, x, row, end, c);
+    }
+}
+
+static void direct_run(float *y, const float *x, const float *packed, const float *bias,
+                       const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d, void *scratch,
+                       size_t scratch_stride, cnv_run *run)
+{
+    if (d->rows == 0 || d->cols == 0) return;
+    direct_call c = {.y = y, .x = x, .packed = packed, .bias = bias, .finish = finish, .gate = gate, .d = d,
+                     .scratch = scratch, .scratch_stride = scratch_stride};
+    c.strips = cnv_ceil_div(d->in_place ? d->cols : d->rows, d->strip);
+    c.groups = cnv_ceil_div(cnv_blocks(d->oc), d->group);
+    cnv_parallel(run, d->images * c.strips * c.groups, direct_item, &c);
+}
+
+#endif

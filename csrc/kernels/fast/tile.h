@@ -1,0 +1,280 @@
+/*
+ * The one micro-kernel: a tile of pixels by output channels, held in registers while it walks along input
+ * channels and kernel taps.
+ *
+ *     out[p][o] = start[o] + sum over steps s of x[p][s] * w[s][o]
+ *
+ * Direct convolution in both directions, 1x1, and the Winograd products are all this sum; they differ in how
+ * many pixels a row has and where a step finds its input. A pixel's input is broadcast, sixteen output
+ * channels are one vector, and every accumulator is summed in the same order whatever the shape of the tile,
+ * so bits depend neither on the tiling nor on the instruction set.
+ *
+ * Accumulators live in an array that is only indexed by constants in straight-line code: GCC 12 keeps such
+ * an array in registers, and spills one that a loop indexes, even a loop that it unrolls later.
+ */
+#ifndef CNV_FAST_TILE_H
+#define CNV_FAST_TILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/vec.h"
+
+/* The largest tile that leaves registers for the weights and one broadcast: 14 pixels x 2 blocks of sixteen
+ * in 32 zmm, 6 x 1 in 16 ymm. */
+#if defined(__AVX512F__)
+#define TILE_PIXELS 14
+#define TILE_BLOCKS 2
+#else
+#define TILE_PIXELS 6
+#define TILE_BLOCKS 1
+#endif
+#define TILE_HALF (TILE_PIXELS / 2)
+
+/* What all tiles of one call have in common. */
+typedef struct tile_walk {
+    const float *start;     /* [blocks of the tile][16]: where the sums begin, NULL for 0 */
+    const float *w;         /* [channels][16] per tap, taps inside channel blocks: the packed weights */
+    int64_t w_block;        /* floats between the weights of two output blocks */
+    int64_t channels;       /* input channels, in blocks of 16 of which the last may be short */
+    int64_t x_block;        /* floats between two channel blocks of x */
+    int64_t taps;
+    const int32_t *offset;  /* of each tap, in floats from the pixel */
+    int64_t out_pixel;      /* floats between pixels and between blocks of the result */
+    int64_t out_block;
+    const char *ahead;      /* weights wanted soon: brought to L2 at one line per step; NULL for none */
+} tile_walk;
+
+typedef void tile_kernel(const tile_walk *walk, const float *x0, const float *x1, float *out);
+
+CNV_INLINE void tile_pixel(int blocks, v16 *acc, const float *x, v16 w0, v16 w1)
+{
+    v16 value = v16_all(*x);
+    acc[0] = v16_fma(value, w0, acc[0]);
+    if (blocks > 1) acc[1] = v16_fma(value, w1, acc[1]);
+}
+
+/* One step for `pixels` pixels that lie `gap` floats apart, the second half of them from xb on. */
+CNV_INLINE void tile_step(int pixels, int blocks, int gap, v16 *acc, const float *xa, const float *xb,
+                          const float *w, int64_t w_block)
+{
+    v16 w0 = v16_load(w);
+    v16 w1 = blocks > 1 ? v16_load(w + w_block) : w0;
+    const int b = blocks;
+    if (TILE_HALF > 0 && pixels > 0) tile_pixel(b, acc, xa, w0, w1);
+    if (TILE_HALF > 1 && pixels > 1) tile_pixel(b, acc + b, xa + gap, w0, w1);
+    if (TILE_HALF > 2 && pixels > 2) tile_pixel(b, acc + 2 * b, xa + 2 * gap, w0, w1);
+    if (TILE_HALF > 3 && pixels > 3) tile_pixel(b, acc + 3 * b, xa + 3 * gap, w0, w1);
+    if (TILE_HALF > 4 && pixels > 4) tile_pixel(b, acc + 4 * b, xa + 4 * gap, w0, w1);
+    if (TILE_HALF > 5 && pixels > 5) tile_pixel(b, acc + 5 * b, xa + 5 * gap, w0, w1);
+    if (TILE_HALF > 6 && pixels > 6) tile_pixel(b, acc + 6 * b, xa + 6 * gap, w0, w1);
+    acc += TILE_HALF * b;
+    pixels -= TILE_HALF;
+    if (TILE_HALF > 0 && pixels > 0) tile_pixel(b, acc, xb, w0, w1);
+    if (TILE_HALF > 1 && pixels > 1) tile_pixel(b, acc + b, xb + gap, w0, w1);
+    if (TILE_HALF > 2 && pixels > 2) tile_pixel(b, acc + 2 * b, xb + 2 * gap, w0, w1);
+    if (TILE_HALF > 3 && pixels > 3) tile_pixel(b, acc + 3 * b, xb + 3 * gap, w0, w1);
+    if (TILE_HALF > 4 && pixels > 4) tile_pixel(b, acc + 4 * b, xb + 4 * gap, w0, w1);
+    if (TILE_HALF > 5 && pixels > 5) tile_pixel(b, acc + 5 * b, xb + 5 * gap, w0, w1);
+    if (TILE_HALF > 6 && pixels > 6) tile_pixel(b, acc + 6 * b, xb + 6 * gap, w0, w1);
+}
+
+/* acc[i] of pixel i / blocks, block i % blocks. */
+CNV_INLINE void tile_begin(int pixels, int blocks, v16 *acc, const float *start)
+{
+    v16 s0 = start != NULL ? v16_load(start) : v16_zero();
+    v16 s1 = start != NULL && blocks > 1 ? v16_load(start + 16) : v16_zero();
+    const int n = pixels * blocks;
+    const v16 odd = blocks > 1 ? s1 : s0;
+    if (n > 0) acc[0] = s0;
+    if (n > 1) acc[1] = odd;
+    if (n > 2) acc[2] = s0;
+    if (n > 3) acc[3] = odd;
+    if (n > 4) acc[4] = s0;
+    if (n > 5) acc[5] = odd;
+    if (n > 6) acc[6] = s0;
+    if (n > 7) acc[7] = odd;
+    if (n > 8) acc[8] = s0;
+    if (n > 9) acc[9] = odd;
+    if (n > 10) acc[10] = s0;
+    if (n > 11) acc[11] = odd;
+    if (n > 12) acc[12] = s0;
+    if (n > 13) acc[13] = odd;
+    if (n > 14) acc[14] = s0;
+    if (n > 15) acc[15] = odd;
+    if (n > 16) acc[16] = s0;
+    if (n > 17) acc[17] = odd;
+    if (n > 18) acc[18] = s0;
+    if (n > 19) acc[19] = odd;
+    if (n > 20) acc[20] = s0;
+    if (n > 21) acc[21] = odd;
+    if (n > 22) acc[22] = s0;
+    if (n > 23) acc[23] = odd;
+    if (n > 24) acc[24] = s0;
+    if (n > 25) acc[25] = odd;
+    if (n > 26) acc[26] = s0;
+    if (n > 27) acc[27] = odd;
+}
+
+CNV_INLINE void tile_put(int pixels, int blocks, int p, const v16 *acc, float *out, const tile_walk *walk)
+{
+    if (p >= pixels) return;
+    v16_store(out + p * walk->out_pixel, acc[p * blocks]);
+    if (blocks > 1) v16_store(out + p * walk->out_pixel + walk->out_block, acc[p * blocks + 1]);
+}
+
+CNV_INLINE void tile_end(int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
+{
+    tile_put(pixels, blocks, 0, acc, out, walk);
+    tile_put(pixels, blocks, 1, acc, out, walk);
+    tile_put(pixels, blocks, 2, acc, out, walk);
+    tile_put(pixels, blocks, 3, acc, out, walk);
+    tile_put(pixels, blocks, 4, acc, out, walk);
+    tile_put(pixels, blocks, 5, acc, out, walk);
+    tile_put(pixels, blocks, 6, acc, out, walk);
+    tile_put(pixels, blocks, 7, acc, out, walk);
+    tile_put(pixels, blocks, 8, acc, out, walk);
+    tile_put(pixels, blocks, 9, acc, out, walk);
+    tile_put(pixels, blocks, 10, acc, out, walk);
+    tile_put(pixels, blocks, 11, acc, out, walk);
+    tile_put(pixels, blocks, 12, acc, out, walk);
+    tile_put(pixels, blocks, 13, acc, out, walk);
+}
+
+/* x in blocks of sixteen channels: a pixel's channels are neighbours, a step is one of them. */
+CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, const float *x0, const float *x1,
+                             float *out)
+{
+    v16 acc[TILE_PIXELS * TILE_BLOCKS];
+    tile_begin(pixels, blocks, acc, walk->start);
+    const float *w = walk->w;
+    const char *ahead = walk->ahead != NULL ? walk->ahead : (const char *)w;
+    const int64_t ahead_step = walk->ahead != NULL ? 64 : 0;
+    const int64_t w_block = walk->w_block, taps = walk->taps;
+    for (int64_t left = walk->channels; left > 0; left -= 16) {
+        const int64_t steps = left < 16 ? left : 16;
+        for (int64_t t = 0; t < taps; t++) {
+            const float *xa = x0 + walk->offset[t], *xb = x1 + walk->offset[t];
+            for (const float *end = xa + steps; xa < end; xa++, xb++, w += 16) {
+                _mm_prefetch(ahead, _MM_HINT_T1); /* a branch here makes clang 14 spill */
+                ahead += ahead_step;
+                tile_step(pixels, blocks, 16, acc, xa, xb, w, w_block);
+            }
+        }
+        x0 += walk->x_block;
+        x1 += walk->x_block;
+    }
+    tile_end(pixels, blocks, acc, out, walk);
+}
+
+/* x in planes of single channels: neighbouring pixels are neighbours in memory, and every step is a "tap"
+ * that names its channel too. For the first layer, whose input has too few channels to fill a block. */
+CNV_INLINE void tile_planar(int pixels, int blocks, const tile_walk *walk, const float *x0, const float *x1,
+                            float *out)
+{
+    v16 acc[TILE_PIXELS * TILE_BLOCKS];
+    tile_begin(pixels, blocks, acc, walk->start);
+    const float *w = walk->w;
+    for (int64_t t = 0; t < walk->taps; t++, w += 16)
+        tile_step(pixels, blocks, 1, acc, x0 + walk->offset[t], x1 + walk->offset[t], w, walk->w_block);
+    tile_end(pixels, blocks, acc, out, walk);
+}
+
+/* One body per tile shape: pixels is 1..TILE_PIXELS, the last digit of the name is the number of blocks. */
+static __attribute__((noinline)) void tile_blocked_1(int pixels, const tile_walk *walk, const float *x0, const float *x1, float *out)
+{
+    switch (pixels) {
+    case 1: tile_blocked(1, 1, walk, x0, x1, out); return;
+    case 2: tile_blocked(2, 1, walk, x0, x1, out); return;
+    case 3: tile_blocked(3, 1, walk, x0, x1, out); return;
+    case 4: tile_blocked(4, 1, walk, x0, x1, out); return;
+    case 5: tile_blocked(5, 1, walk, x0, x1, out); return;
+    case 6: tile_blocked(6, 1, walk, x0, x1, out); return;
+#if TILE_PIXELS > 6
+    case 7: tile_blocked(7, 1, walk, x0, x1, out); return;
+    case 8: tile_blocked(8, 1, walk, x0, x1, out); return;
+    case 9: tile_blocked(9, 1, walk, x0, x1, out); return;
+    case 10: tile_blocked(10, 1, walk, x0, x1, out); return;
+    case 11: tile_blocked(11, 1, walk, x0, x1, out); return;
+    case 12: tile_blocked(12, 1, walk, x0, x1, out); return;
+    case 13: tile_blocked(13, 1, walk, x0, x1, out); return;
+    case 14: tile_blocked(14, 1, walk, x0, x1, out); return;
+#endif
+    default: return;
+    }
+}
+
+#if TILE_BLOCKS > 1
+static __attribute__((noinline)) void tile_blocked_2(int pixels, const tile_walk *walk, const float *x0, const float *x1, float *out)
+{
+    switch (pixels) {
+    case 1: tile_blocked(1, 2, walk, x0, x1, out); return;
+    case 2: tile_blocked(2, 2, walk, x0, x1, out); return;
+    case 3: tile_blocked(3, 2, walk, x0, x1, out); return;
+    case 4: tile_blocked(4, 2, walk, x0, x1, out); return;
+    case 5: tile_blocked(5, 2, walk, x0, x1, out); return;
+    case 6: tile_blocked(6, 2, walk, x0, x1, out); return;
+#if TILE_PIXELS > 6
+    case 7: tile_blocked(7, 2, walk, x0, x1, out); return;
+    case 8: tile_blocked(8, 2, walk, x0, x1, out); return;
+    case 9: tile_blocked(9, 2, walk, x0, x1, out); return;
+    case 10: tile_blocked(10, 2, walk, x0, x1, out); return;
+    case 11: tile_blocked(11, 2, walk, x0, x1, out); return;
+    case 12: tile_blocked(12, 2, walk, x0, x1, out); return;
+    case 13: tile_blocked(13, 2, walk, x0, x1, out); return;
+    case 14: tile_blocked(14, 2, walk, x0, x1, out); return;
+#endif
+    default: return;
+    }
+}
+#endif
+
+static __attribute__((noinline)) void tile_planar_1(int pixels, const tile_walk *walk, const float *x0, const float *x1, float *out)
+{
+    switch (pixels) {
+    case 1: tile_planar(1, 1, walk, x0, x1, out); return;
+    case 2: tile_planar(2, 1, walk, x0, x1, out); return;
+    case 3: tile_planar(3, 1, walk, x0, x1, out); return;
+    case 4: tile_planar(4, 1, walk, x0, x1, out); return;
+    case 5: tile_planar(5, 1, walk, x0, x1, out); return;
+    case 6: tile_planar(6, 1, walk, x0, x1, out); return;
+#if TILE_PIXELS > 6
+    case 7: tile_planar(7, 1, walk, x0, x1, out); return;
+    case 8: tile_planar(8, 1, walk, x0, x1, out); return;
+    case 9: tile_planar(9, 1, walk, x0, x1, out); return;
+    case 10: tile_planar(10, 1, walk, x0, x1, out); return;
+    case 11: tile_planar(11, 1, walk, x0, x1, out); return;
+    case 12: tile_planar(12, 1, walk, x0, x1, out); return;
+    case 13: tile_planar(13, 1, walk, x0, x1, out); return;
+    case 14: tile_planar(14, 1, walk, x0, x1, out); return;
+#endif
+    default: return;
+    }
+}
+
+#if TILE_BLOCKS > 1
+static __attribute__((noinline)) void tile_planar_2(int pixels, const tile_walk *walk, const float *x0, const float *x1, float *out)
+{
+    switch (pixels) {
+    case 1: tile_planar(1, 2, walk, x0, x1, out); return;
+    case 2: tile_planar(2, 2, walk, x0, x1, out); return;
+    case 3: tile_planar(3, 2, walk, x0, x1, out); return;
+    case 4: tile_planar(4, 2, walk, x0, x1, out); return;
+    case 5: tile_planar(5, 2, walk, x0, x1, out); return;
+    case 6: tile_planar(6, 2, walk, x0, x1, out); return;
+#if TILE_PIXELS > 6
+    case 7: tile_planar(7, 2, walk, x0, x1, out); return;
+    case 8: tile_planar(8, 2, walk, x0, x1, out); return;
+    case 9: tile_planar(9, 2, walk, x0, x1, out); return;
+    case 10: tile_planar(10, 2, walk, x0, x1, out); return;
+    case 11: tile_planar(11, 2, walk, x0, x1, out); return;
+    case 12: tile_planar(12, 2, walk, x0, x1, out); return;
+    case 13: tile_planar(13, 2, walk, x0, x1, out); return;
+    case 14: tile_planar(14, 2, walk, x0, x1, out); return;
+#endif
+    default: return;
+    }
+}
+#endif
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * Sixteen float lanes, whatever the machine: one zmm register, or two ymm.
+ *
+ * The fast kernels are written once against these functions and compiled once per instruction set. Lanes are
+ * channels, every operation works lane by lane and v16_sum adds in one fixed order, so a kernel gives the
+ * same bits on every instruction set.
+ */
+#ifndef CNV_KERNELS_VEC_H
+#define CNV_KERNELS_VEC_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define CNV_INLINE static inline __attribute__((always_inline))
+
+#if defined(__AVX512F__)
+
+typedef __m512 v16;
+
+CNV_INLINE v16 v16_zero(void) { return _mm512_setzero_ps(); }
+CNV_INLINE v16 v16_all(float value) { return _mm512_set1_ps(value); }
+CNV_INLINE v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }
+CNV_INLINE void v16_store(float *p, v16 a) { _mm512_storeu_ps(p, a); }
+CNV_INLINE v16 v16_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
+CNV_INLINE v16 v16_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
+CNV_INLINE v16 v16_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
+/* a * b + c, rounded once */
+CNV_INLINE v16 v16_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
+/* the second operand where either is NaN */
+CNV_INLINE v16 v16_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }
+CNV_INLINE v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
+/* bit i: a[i] > b[i]; not so where either is NaN */
+CNV_INLINE uint16_t v16_greater(v16 a, v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+/* a where the bit is set, elsewhere 0 */
+CNV_INLINE v16 v16_keep(uint16_t bits, v16 a) { return _mm512_maskz_mov_ps(bits, a); }
+/* b where the bit is set, elsewhere a */
+CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b) { return _mm512_mask_mov_ps(a, bits, b); }
+CNV_INLINE __m256 v16_low(v16 a) { return _mm512_castps512_ps256(a); }
+CNV_INLINE __m256 v16_high(v16 a) { return _mm512_extractf32x8_ps(a, 1); }
+
+#else
+
+typedef struct v16 {
+    __m256 low, high;
+} v16;
+
+CNV_INLINE v16 v16_of(__m256 low, __m256 high)
+{
+    v16 a = {low, high};
+    return a;
+}
+CNV_INLINE v16 v16_zero(void) { return v16_of(_mm256_setzero_ps(), _mm256_setzero_ps()); }
+CNV_INLINE v16 v16_all(float value) { return v16_of(_mm256_set1_ps(value), _mm256_set1_ps(value)); }
+CNV_INLINE v16 v16_load(const float *p) { return v16_of(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+CNV_INLINE void v16_store(float *p, v16 a)
+{
+    _mm256_storeu_ps(p, a.low);
+    _mm256_storeu_ps(p + 8, a.high);
+}
+CNV_INLINE v16 v16_add(v16 a, v16 b)
+{
+    return v16_of(_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high));
+}
+CNV_INLINE v16 v16_sub(v16 a, v16 b)
+{
+    return v16_of(_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high));
+}
+CNV_INLINE v16 v16_mul(v16 a, v16 b)
+{
+    return v16_of(_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high));
+}
+/* a * b + c, rounded once */
+CNV_INLINE v16 v16_fma(v16 a, v16 b, v16 c)
+{
+    return v16_of(_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high));
+}
+/* the second operand where either is NaN */
+CNV_INLINE v16 v16_max(v16 a, v16 b)
+{
+    return v16_of(_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high));
+}
+CNV_INLINE v16 v16_min(v16 a, v16 b)
+{
+    return v16_of(_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high));
+}
+/* bit i: a[i] > b[i]; not so where either is NaN */
+CNV_INLINE uint16_t v16_greater(v16 a, v16 b)
+{
+    int low = _mm256_movemask_ps(_mm256_cmp_ps(a.low, b.low, _CMP_GT_OQ));
+    int high = _mm256_movemask_ps(_mm256_cmp_ps(a.high, b.high, _CMP_GT_OQ));
+    return (uint16_t)(low | high << 8);
+}
+/* All ones in the lanes whose bit is set among the eight lowest. */
+CNV_INLINE __m256 v8_lanes_of(uint16_t bits)
+{
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    __m256i set = _mm256_and_si256(_mm256_set1_epi32(bits), lane);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane));
+}
+/* a where the bit is set, elsewhere 0 */
+CNV_INLINE v16 v16_keep(uint16_t bits, v16 a)
+{
+    return v16_of(_mm256_and_ps(v8_lanes_of(bits), a.low),
+                  _mm256_and_ps(v8_lanes_of((uint16_t)(bits >> 8)), a.high));
+}
+/* b where the bit is set, elsewhere a */
+CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b)
+{
+    return v16_of(_mm256_blendv_ps(a.low, b.low, v8_lanes_of(bits)),
+                  _mm256_blendv_ps(a.high, b.high, v8_lanes_of((uint16_t)(bits >> 8))));
+}
+CNV_INLINE __m256 v16_low(v16 a) { return a.low; }
+CNV_INLINE __m256 v16_high(v16 a) { return a.high; }
+
+#endif
+
+/* The sum of all lanes, always in this order: halves, quarters, pairs. */
+CNV_INLINE float v16_sum(v16 a)
+{
+    __m256 half = _mm256_add_ps(v16_low(a), v16_high(a));
+    __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
+}
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * GF/s of each fast kernel on one thread, beside the FMA peak measured in the same run. Rates are those of the
+ * direct sum, whatever the algorithm; medians of interleaved rounds.
+ *
+ *     python tests/bench/kernels.py [--cc clang] [--tier avx2]
+ */
+#define _POSIX_C_SOURCE 199309L
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels/fast/direct.h"
+
+double bench_peak_avx2(void);
+double bench_peak_avx512(void);
+
+#define ROUNDS 9
+#define MAX_CASES 64
+
+typedef struct bench {
+    const char *what;
+    cnv_geometry g;
+    bool backward;
+} bench;
+
+#define LAYER(c, o, h, k, s)                                                                   \
+    {.images = 1, .ic = c, .ih = h, .iw = h, .oc = o, .kernel = {k, k}, .stride = {s, s}, \
+     .pad = {(k) / 2, (k) / 2}, .dilation = {1, 1}}
+
+static const bench benches[] = {
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), false},
+    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false},
+    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false},
+    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), true},
+    {"3x3 16-64 @55", LAYER(16, 64, 55, 3, 1), false},
+    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false},
+    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), false},
+    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), true},
+    {"7x7 s2 3-64 @224", LAYER(3, 64, 224, 7, 2), false},
+    {"3x3 3-64 @224", LAYER(3, 64, 224, 3, 1), false},
+    {"1x1 64-256 @56", LAYER(64, 256, 56, 1, 1), false},
+    {"1x1 256-64 @56", LAYER(256, 64, 56, 1, 1), false},
+    {"1x1 512-128 @28", LAYER(512, 128, 28, 1, 1), false},
+    {"1x1 1024-256 @14", LAYER(1024, 256, 14, 1, 1), false},
+    {"1x1 512-2048 @7", LAYER(512, 2048, 7, 1, 1), false},
+    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), false},
+    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), true},
+};
+#define N_BENCHES ((int)(sizeof benches / sizeof *benches))
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *block(size_t nbytes)
+{
+    float *p = aligned_alloc(64, (nbytes + 63) / 64 * 64 + 64);
+    if (p == NULL) abort();
+    for (size_t i = 0; i < nbytes / sizeof(float); i++) p[i] = (float)(i % 17) * 0.01f;
+    return p;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int n)
+{
+    qsort(values, (size_t)n, sizeof *values, by_value);
+    return values[n / 2];
+}
+
+typedef struct prepared {
+    cnv_geometry g;
+    int64_t passes;
+    cnv_direct *d;
+    float **packed;
+    float *x, *y;
+    void *scratch;
+    double flops;
+} prepared;
+
+static prepared prepare(const bench *b)
+{
+    prepared p = {.g = b->g};
+    cnv_geometry *g = &p.g;
+    g->oh = (g->ih + 2 * g->pad[0] - g->kernel[0]) / g->stride[0] + 1;
+    g->ow = (g->iw + 2 * g->pad[1] - g->kernel[1]) / g->stride[1] + 1;
+    p.passes = b->backward ? g->stride[0] * g->stride[1] : 1;
+    p.d = calloc((size_t)p.passes, sizeof *p.d);
+    p.packed = calloc((size_t)p.passes, sizeof *p.packed);
+    float *w = block((size_t)(g->oc * g->ic * g->kernel[0] * g->kernel[1]) * sizeof(float));
+    size_t scratch = 0;
+    for (int64_t i = 0; i < p.passes; i++) {
+        if (b->backward)
+            cnv_direct_backward(&p.d[i], g, i, false);
+        else
+            cnv_direct_forward(&p.d[i], g, g->ic <= 4);
+        p.packed[i] = block(cnv_direct_weights(&p.d[i]));
+        cnv_direct_pack(p.packed[i], w, &p.d[i], g->kernel[0] * g->kernel[1], b->backward);
+        if (cnv_direct_scratch(&p.d[i]) > scratch) scratch = cnv_direct_scratch(&p.d[i]);
+    }
+    free(w);
+    p.x = block((size_t)(p.d[0].x_image) * sizeof(float));
+    p.y = block((size_t)(p.d[0].y_image) * sizeof(float));
+    p.scratch = block(scratch);
+    p.flops = 2.0 * (double)(g->oc * g->ic * g->kernel[0] * g->kernel[1] * g->oh * g->ow);
+    return p;
+}
+
+static double run_once(const prepared *p, cnv_direct_kernel *kernel)
+{
+    cnv_run run = {.threads = 1};
+    cnv_finish finish = {0};
+    cnv_gate gate = {0};
+    double start = now();
+    for (int64_t i = 0; i < p->passes; i++)
+        kernel(p->y, p->x, p->packed[i], NULL, &finish, &gate, &p->d[i], p->scratch, 0, &run);
+    return p->flops / (now() - start) * 1e-9;
+}
+
+int main(int argc, char **argv)
+{
+    const bool wide = argc < 2 || strcmp(argv[1], "avx2") != 0;
+    cnv_direct_kernel *kernel = wide ? cnv_direct_avx512 : cnv_direct_avx2;
+    prepared p[N_BENCHES];
+    double rates[N_BENCHES][ROUNDS], peaks[ROUNDS];
+    for (int i = 0; i < N_BENCHES; i++) p[i] = prepare(&benches[i]);
+    for (int r = 0; r < ROUNDS; r++) {
+        peaks[r] = wide ? bench_peak_avx512() : bench_peak_avx2();
+        for (int i = 0; i < N_BENCHES; i++) {
+            run_once(&p[i], kernel);
+            rates[i][r] = run_once(&p[i], kernel);
+        }
+    }
+    const double peak = median(peaks, ROUNDS);
+    printf("FMA peak %.1f (best %.1f)\n", peak, peaks[ROUNDS - 1]);
+    for (int i = 0; i < N_BENCHES; i++) {
+        double rate = median(rates[i], ROUNDS);
+        printf("%-24s %-8s %7.1f GF/s  %4.0f %% of peak; best %4.0f %%\n", benches[i].what,
+               benches[i].backward ? "backward" : "forward", rate, 100 * rate / peak,
+               100 * rates[i][ROUNDS - 1] / peaks[ROUNDS - 1]);
+    }
+    return 0;
+}

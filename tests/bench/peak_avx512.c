@@ -1,0 +1,8 @@
+#define _POSIX_C_SOURCE 199309L
+#include "peak.h"
+
+double bench_peak_avx512(void);
+double bench_peak_avx512(void)
+{
+    return peak_rate();
+}

@@ -1,0 +1,29 @@
+/*
+ * What the tests of the fast kernels share: pictures in both layouts and naive convolutions in double.
+ */
+#ifndef CNV_TESTS_FAST_H
+#define CNV_TESTS_FAST_H
+
+#include "kernels/fast/direct.h"
+
+/* N,C,H,W -> N,C/16,H,W,16 with zeros in the lanes past C, in a guarded block of *size floats; and back. */
+float *fast_to_blocked(const float *x, int64_t n, int64_t c, int64_t pixels, int64_t *size);
+void fast_from_blocked(float *y, const float *x, int64_t n, int64_t c, int64_t pixels);
+
+/* A guarded copy of a bias, padded to whole blocks. */
+float *fast_pad_bias(const float *bias, int64_t c, int64_t *size);
+
+/* Everything N,C,H,W; the gradient adds nothing up, it overwrites dx. b may be NULL. */
+void fast_naive_forward(float *y, const float *x, const float *w, const float *b, const cnv_geometry *g);
+void fast_naive_backward(float *dx, const float *dy, const float *w, const cnv_geometry *g);
+
+/* The largest |a - b| relative to the largest |b|. */
+double fast_error(const float *a, const float *b, int64_t n);
+
+/* A filled guarded block. */
+float *fast_numbers(int64_t n, uint64_t seed);
+
+/* One run on `threads` threads, never interrupted. */
+cnv_run fast_run(int threads);
+
+#endif

@@ -1,0 +1,205 @@
+/* Direct convolution of the fast tier against the naive sums, on each instruction set the CPU has. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "fast.h"
+#include "kernels/fast/direct.h"
+
+/* What the issue of a kernel may differ by from exact sums, relative to the largest result. */
+#define TOLERANCE 2e-5
+
+typedef struct tier {
+    const char *name;
+    cnv_direct_kernel *run;
+    bool present;
+} tier;
+
+static tier tiers[] = {{"avx2", cnv_direct_avx2, false}, {"avx512", cnv_direct_avx512, false}};
+#define N_TIERS 2
+
+typedef struct row {
+    const char *what;
+    cnv_geometry g; /* oh and ow follow */
+} row;
+
+#define SAME(k) .kernel = {k, k}, .stride = {1, 1}, .pad = {(k) / 2, (k) / 2}, .dilation = {1, 1}
+
+static const row rows[] = {
+    {"3x3", {.images = 2, .ic = 32, .ih = 15, .iw = 17, .oc = 48, SAME(3)}},
+    {"3x3 odd channels", {.images = 1, .ic = 19, .ih = 9, .iw = 13, .oc = 37, SAME(3)}},
+    {"3x3 on 7x7", {.images = 2, .ic = 32, .ih = 7, .iw = 7, .oc = 64, SAME(3)}},
+    {"3x3 on 5x3", {.images = 1, .ic = 16, .ih = 5, .iw = 3, .oc = 16, SAME(3)}},
+    {"3x3 on 1x1", {.images = 1, .ic = 17, .ih = 1, .iw = 1, .oc = 16, SAME(3)}},
+    {"3x3 wide", {.images = 1, .ic = 64, .ih = 3, .iw = 101, .oc = 16, SAME(3)}},
+    {"3x3 many strips", {.images = 1, .ic = 96, .ih = 60, .iw = 56, .oc = 16, SAME(3)}},
+    {"3x3 stride 2",
+     {.images = 2, .ic = 32, .ih = 14, .iw = 15, .oc = 32, .kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1}, .dilation = {1, 1}}},
+    {"3x3 stride 2 no pad",
+     {.images = 1, .ic = 3, .ih = 31, .iw = 29, .oc = 64, .kernel = {3, 3}, .stride = {2, 2}, .pad = {0, 0}, .dilation = {1, 1}}},
+    {"7x7 stride 2",
+     {.images = 2, .ic = 3, .ih = 30, .iw = 33, .oc = 64, .kernel = {7, 7}, .stride = {2, 2}, .pad = {3, 3}, .dilation = {1, 1}}},
+    {"11x11 stride 4",
+     {.images = 1, .ic = 3, .ih = 47, .iw = 51, .oc = 20, .kernel = {11, 11}, .stride = {4, 4}, .pad = {2, 2}, .dilation = {1, 1}}},
+    {"3x3 stride 3,2 dilation 1,2",
+     {.images = 1, .ic = 16, .ih = 20, .iw = 22, .oc = 16, .kernel = {3, 3}, .stride = {3, 2}, .pad = {1, 2}, .dilation = {1, 2}}},
+    {"5x5 dilation 2",
+     {.images = 1, .ic = 20, .ih = 16, .iw = 15, .oc = 33, .kernel = {5, 5}, .stride = {1, 1}, .pad = {4, 4}, .dilation = {2, 2}}},
+    {"1x3", {.images = 1, .ic = 32, .ih = 8, .iw = 9, .oc = 16, .kernel = {1, 3}, .stride = {1, 1}, .pad = {0, 1}, .dilation = {1, 1}}},
+    {"1x1", {.images = 2, .ic = 64, .ih = 13, .iw = 13, .oc = 48, SAME(1)}},
+    {"1x1 odd channels", {.images = 1, .ic = 24, .ih = 10, .iw = 11, .oc = 10, SAME(1)}},
+    {"1x1 deep", {.images = 1, .ic = 1100, .ih = 9, .iw = 9, .oc = 40, SAME(1)}},
+    {"1x1 stride 2",
+     {.images = 2, .ic = 32, .ih = 14, .iw = 13, .oc = 64, .kernel = {1, 1}, .stride = {2, 2}, .pad = {0, 0}, .dilation = {1, 1}}},
+    {"2x2 no pad", {.images = 1, .ic = 16, .ih = 6, .iw = 6, .oc = 16, .kernel = {2, 2}, .stride = {1, 1}, .pad = {0, 0}, .dilation = {1, 1}}},
+    {"4x4 stride 2", {.images = 1, .ic = 16, .ih = 6, .iw = 7, .oc = 16, .kernel = {4, 4}, .stride = {2, 2}, .pad = {1, 1}, .dilation = {1, 1}}},
+};
+#define N_ROWS ((int)(sizeof rows / sizeof *rows))
+
+static cnv_geometry geometry_of(const row *r)
+{
+    cnv_geometry g = r->g;
+    g.oh = (g.ih + 2 * g.pad[0] - g.dilation[0] * (g.kernel[0] - 1) - 1) / g.stride[0] + 1;
+    g.ow = (g.iw + 2 * g.pad[1] - g.dilation[1] * (g.kernel[1] - 1) - 1) / g.stride[1] + 1;
+    return g;
+}
+
+/* Runs one description with freshly packed weights and scratch for two workers. */
+static void run_direct(const tier *t, float *y, const float *x, const float *w, const float *bias,
+                       const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d,
+                       const cnv_geometry *g, bool backward)
+{
+    const int64_t n_packed = (int64_t)(cnv_direct_weights(d) / sizeof(float));
+    const int64_t stride = (int64_t)((cnv_direct_scratch(d) + 63) / 64 * 16);
+    float *packed = check_guarded(n_packed), *scratch = check_guarded(2 * stride);
+    cnv_direct_pack(packed, w, d, g->kernel[0] * g->kernel[1], backward);
+    cnv_run run = fast_run(2);
+    t->run(y, x, packed, bias, finish, gate, d, scratch, (size_t)stride * sizeof(float), &run);
+    check_unguard(packed, n_packed);
+    check_unguard(scratch, 2 * stride);
+}
+
+/* The forward pass with everything a finish can do, and the bits it leaves. */
+static void test_forward(const tier *t, const row *r, bool rectify)
+{
+    const cnv_geometry g = geometry_of(r);
+    const bool planar = g.ic <= 4;
+    const int64_t in = g.images * g.ic * g.ih * g.iw, plane = g.oh * g.ow, out = g.images * g.oc * plane;
+    int64_t n_x, n_y, n_add, n_bias;
+    float *x = fast_numbers(in, 1), *w = fast_numbers(g.oc * g.ic * g.kernel[0] * g.kernel[1], 2);
+    float *b = fast_numbers(g.oc, 3), *add = fast_numbers(out, 4), *expected = fast_numbers(out, 5);
+    float *y = fast_to_blocked(expected, g.images, g.oc, plane, &n_y), *got = fast_numbers(out, 6);
+    float *xb = planar ? x : fast_to_blocked(x, g.images, g.ic, g.ih * g.iw, &n_x);
+    float *addb = fast_to_blocked(add, g.images, g.oc, plane, &n_add), *bias = fast_pad_bias(b, g.oc, &n_bias);
+    uint16_t *bits = malloc((size_t)n_y / 16 * sizeof *bits);
+    cnv_direct d;
+    fast_naive_forward(expected, x, w, b, &g);
+    for (int64_t i = 0; i < out && rectify; i++) {
+        expected[i] += add[i];
+        if (!(expected[i] > 0)) expected[i] = 0;
+    }
+    cnv_finish finish = {.add = rectify ? addb : NULL, .rectify = rectify, .high = INFINITY, .bits = bits};
+    cnv_gate gate = {0};
+    cnv_direct_forward(&d, &g, planar);
+    run_direct(t, y, xb, w, bias, &finish, &gate, &d, &g, false);
+    fast_from_blocked(got, y, g.images, g.oc, plane);
+    double error = fast_error(got, expected, out);
+    CHECK(error < TOLERANCE, "%s %s forward%s: %.2g", t->name, r->what, rectify ? " rectified" : "", error);
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < n_y && rectify; i++) wrong += (bits[i / 16] >> (i % 16) & 1) != (y[i] > 0);
+    CHECK(wrong == 0, "%s %s: %lld bits disagree with y > 0", t->name, r->what, (long long)wrong);
+    free(bits);
+    check_unguard(bias, n_bias);
+    check_unguard(addb, n_add);
+    if (!planar) check_unguard(xb, n_x);
+    check_unguard(got, out);
+    check_unguard(y, n_y);
+    check_unguard(expected, out);
+    check_unguard(add, out);
+    check_unguard(b, g.oc);
+    check_unguard(w, g.oc * g.ic * g.kernel[0] * g.kernel[1]);
+    check_unguard(x, in);
+}
+
+/* The gradient of the data, overwriting or adding, with and without a gate. */
+static void test_backward(const tier *t, const row *r, bool accumulate, bool gated)
+{
+    const cnv_geometry g = geometry_of(r);
+    const int64_t plane = g.ih * g.iw, in = g.images * g.ic * plane, out = g.images * g.oc * g.oh * g.ow;
+    const int64_t n_w = g.oc * g.ic * g.kernel[0] * g.kernel[1];
+    int64_t n_dy, n_dx;
+    float *dy = fast_numbers(out, 1), *w = fast_numbers(n_w, 2), *before = fast_numbers(in, 3);
+    float *expected = fast_numbers(in, 4), *got = fast_numbers(in, 5);
+    float *dyb = fast_to_blocked(dy, g.images, g.oc, g.oh * g.ow, &n_dy);
+    float *dx = fast_to_blocked(before, g.images, g.ic, plane, &n_dx);
+    uint16_t *bits = malloc((size_t)n_dy / 16 * sizeof *bits);
+    for (int64_t i = 0; i < n_dy / 16; i++) bits[i] = (uint16_t)(i * 40503);
+    for (int64_t i = 0; i < out && gated; i++) {
+        int64_t pixels = g.oh * g.ow, k = i / pixels % g.oc, n = i / pixels / g.oc;
+        int64_t at = (n * cnv_blocks(g.oc) + k / 16) * pixels + i % pixels;
+        if (!(bits[at] >> (k % 16) & 1)) dy[i] = 0;
+    }
+    fast_naive_backward(expected, dy, w, &g);
+    for (int64_t i = 0; i < in && accumulate; i++) expected[i] += before[i];
+    cnv_finish finish = {.accumulate = accumulate};
+    cnv_gate gate = {.bits = gated ? bits : NULL};
+    for (int64_t phase = 0; phase < g.stride[0] * g.stride[1]; phase++) {
+        cnv_direct d;
+        cnv_direct_backward(&d, &g, phase, gated);
+        if (d.rows * d.cols > 0) run_direct(t, dx, dyb, w, NULL, &finish, &gate, &d, &g, true);
+    }
+    fast_from_blocked(got, dx, g.images, g.ic, plane);
+    double error = fast_error(got, expected, in);
+    CHECK(error < TOLERANCE, "%s %s backward%s%s: %.2g", t->name, r->what, accumulate ? " adding" : "",
+          gated ? " gated" : "", error);
+    free(bits);
+    check_unguard(dx, n_dx);
+    check_unguard(dyb, n_dy);
+    check_unguard(got, in);
+    check_unguard(expected, in);
+    check_unguard(before, in);
+    check_unguard(w, n_w);
+    check_unguard(dy, out);
+}
+
+/* The two instruction sets agree bit for bit. */
+static void test_same_bits(const row *r)
+{
+    const cnv_geometry g = geometry_of(r);
+    const bool planar = g.ic <= 4;
+    const int64_t in = g.images * g.ic * g.ih * g.iw, out = g.images * cnv_blocks(g.oc) * 16 * g.oh * g.ow;
+    int64_t n_x;
+    float *x = fast_numbers(in, 1), *w = fast_numbers(g.oc * g.ic * g.kernel[0] * g.kernel[1], 2);
+    float *xb = planar ? x : fast_to_blocked(x, g.images, g.ic, g.ih * g.iw, &n_x);
+    float *y[2] = {fast_numbers(out, 3), fast_numbers(out, 4)};
+    cnv_finish finish = {0};
+    cnv_gate gate = {0};
+    cnv_direct d;
+    cnv_direct_forward(&d, &g, planar);
+    for (int i = 0; i < 2; i++) run_direct(&tiers[i], y[i], xb, w, NULL, &finish, &gate, &d, &g, false);
+    CHECK(memcmp(y[0], y[1], (size_t)out * sizeof(float)) == 0, "%s: avx2 and avx512 differ", r->what);
+    check_unguard(y[0], out);
+    check_unguard(y[1], out);
+    if (!planar) check_unguard(xb, n_x);
+    check_unguard(w, g.oc * g.ic * g.kernel[0] * g.kernel[1]);
+    check_unguard(x, in);
+}
+
+int main(void)
+{
+    tiers[0].present = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    tiers[1].present = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    for (int i = 0; i < N_ROWS; i++) {
+        for (int t = 0; t < N_TIERS; t++) {
+            if (!tiers[t].present) continue;
+            test_forward(&tiers[t], &rows[i], false);
+            test_forward(&tiers[t], &rows[i], true);
+            test_backward(&tiers[t], &rows[i], false, false);
+            test_backward(&tiers[t], &rows[i], true, true);
+        }
+        if (tiers[0].present && tiers[1].present) test_same_bits(&rows[i]);
+    }
+    return check_report();
+}
