@@ -17,26 +17,71 @@
 
 typedef __m512 v16;
 
-CNV_INLINE v16 v16_zero(void) { return _mm512_setzero_ps(); }
-CNV_INLINE v16 v16_all(float value) { return _mm512_set1_ps(value); }
-CNV_INLINE v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }
-CNV_INLINE void v16_store(float *p, v16 a) { _mm512_storeu_ps(p, a); }
-CNV_INLINE v16 v16_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
-CNV_INLINE v16 v16_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
-CNV_INLINE v16 v16_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
+CNV_INLINE v16 v16_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+CNV_INLINE v16 v16_all(float value)
+{
+    return _mm512_set1_ps(value);
+}
+CNV_INLINE v16 v16_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+CNV_INLINE void v16_store(float *p, v16 a)
+{
+    _mm512_storeu_ps(p, a);
+}
+CNV_INLINE v16 v16_add(v16 a, v16 b)
+{
+    return _mm512_add_ps(a, b);
+}
+CNV_INLINE v16 v16_sub(v16 a, v16 b)
+{
+    return _mm512_sub_ps(a, b);
+}
+CNV_INLINE v16 v16_mul(v16 a, v16 b)
+{
+    return _mm512_mul_ps(a, b);
+}
 /* a * b + c, rounded once */
-CNV_INLINE v16 v16_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
+CNV_INLINE v16 v16_fma(v16 a, v16 b, v16 c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
 /* the second operand where either is NaN */
-CNV_INLINE v16 v16_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }
-CNV_INLINE v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
+CNV_INLINE v16 v16_max(v16 a, v16 b)
+{
+    return _mm512_max_ps(a, b);
+}
+CNV_INLINE v16 v16_min(v16 a, v16 b)
+{
+    return _mm512_min_ps(a, b);
+}
 /* bit i: a[i] > b[i]; not so where either is NaN */
-CNV_INLINE uint16_t v16_greater(v16 a, v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+CNV_INLINE uint16_t v16_greater(v16 a, v16 b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
 /* a where the bit is set, elsewhere 0 */
-CNV_INLINE v16 v16_keep(uint16_t bits, v16 a) { return _mm512_maskz_mov_ps(bits, a); }
+CNV_INLINE v16 v16_keep(uint16_t bits, v16 a)
+{
+    return _mm512_maskz_mov_ps(bits, a);
+}
 /* b where the bit is set, elsewhere a */
-CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b) { return _mm512_mask_mov_ps(a, bits, b); }
-CNV_INLINE __m256 v16_low(v16 a) { return _mm512_castps512_ps256(a); }
-CNV_INLINE __m256 v16_high(v16 a) { return _mm512_extractf32x8_ps(a, 1); }
+CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b)
+{
+    return _mm512_mask_mov_ps(a, bits, b);
+}
+CNV_INLINE __m256 v16_low(v16 a)
+{
+    return _mm512_castps512_ps256(a);
+}
+CNV_INLINE __m256 v16_high(v16 a)
+{
+    return _mm512_extractf32x8_ps(a, 1);
+}
 
 #else
 
@@ -49,9 +94,18 @@ CNV_INLINE v16 v16_of(__m256 low, __m256 high)
     v16 a = {low, high};
     return a;
 }
-CNV_INLINE v16 v16_zero(void) { return v16_of(_mm256_setzero_ps(), _mm256_setzero_ps()); }
-CNV_INLINE v16 v16_all(float value) { return v16_of(_mm256_set1_ps(value), _mm256_set1_ps(value)); }
-CNV_INLINE v16 v16_load(const float *p) { return v16_of(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+CNV_INLINE v16 v16_zero(void)
+{
+    return v16_of(_mm256_setzero_ps(), _mm256_setzero_ps());
+}
+CNV_INLINE v16 v16_all(float value)
+{
+    return v16_of(_mm256_set1_ps(value), _mm256_set1_ps(value));
+}
+CNV_INLINE v16 v16_load(const float *p)
+{
+    return v16_of(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+}
 CNV_INLINE void v16_store(float *p, v16 a)
 {
     _mm256_storeu_ps(p, a.low);
@@ -109,8 +163,14 @@ CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b)
     return v16_of(_mm256_blendv_ps(a.low, b.low, v8_lanes_of(bits)),
                   _mm256_blendv_ps(a.high, b.high, v8_lanes_of((uint16_t)(bits >> 8))));
 }
-CNV_INLINE __m256 v16_low(v16 a) { return a.low; }
-CNV_INLINE __m256 v16_high(v16 a) { return a.high; }
+CNV_INLINE __m256 v16_low(v16 a)
+{
+    return a.low;
+}
+CNV_INLINE __m256 v16_high(v16 a)
+{
+    return a.high;
+}
 
 #endif
 

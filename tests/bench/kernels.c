@@ -1,6 +1,6 @@
 /*
- * GF/s of each fast kernel on one thread, beside the FMA peak measured in the same run. Rates are those of the
- * direct sum, whatever the algorithm; medians of interleaved rounds.
+ * GF/s of each fast kernel on one thread, beside the FMA peak measured in the same run. Rates are those of
+ * the direct sum, whatever the algorithm; medians of interleaved rounds.
  *
  *     python tests/bench/kernels.py [--cc clang] [--tier avx2]
  */
@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "kernels/fast/direct.h"
+#include "kernels/fast/winograd.h"
 
 double bench_peak_avx2(void);
 double bench_peak_avx512(void);
@@ -23,31 +24,60 @@ typedef struct bench {
     const char *what;
     cnv_geometry g;
     bool backward;
+    int64_t m; /* of Winograd; 0: direct */
 } bench;
 
-#define LAYER(c, o, h, k, s)                                                                   \
-    {.images = 1, .ic = c, .ih = h, .iw = h, .oc = o, .kernel = {k, k}, .stride = {s, s}, \
-     .pad = {(k) / 2, (k) / 2}, .dilation = {1, 1}}
+#define LAYER(c, o, h, k, s)    \
+    {.images = 1,               \
+     .ic = c,                   \
+     .ih = h,                   \
+     .iw = h,                   \
+     .oc = o,                   \
+     .kernel = {k, k},          \
+     .stride = {s, s},          \
+     .pad = {(k) / 2, (k) / 2}, \
+     .dilation = {1, 1}}
 
 static const bench benches[] = {
-    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), false},
-    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false},
-    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false},
-    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false},
-    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), true},
-    {"3x3 16-64 @55", LAYER(16, 64, 55, 3, 1), false},
-    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false},
-    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), false},
-    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), true},
-    {"7x7 s2 3-64 @224", LAYER(3, 64, 224, 7, 2), false},
-    {"3x3 3-64 @224", LAYER(3, 64, 224, 3, 1), false},
-    {"1x1 64-256 @56", LAYER(64, 256, 56, 1, 1), false},
-    {"1x1 256-64 @56", LAYER(256, 64, 56, 1, 1), false},
-    {"1x1 512-128 @28", LAYER(512, 128, 28, 1, 1), false},
-    {"1x1 1024-256 @14", LAYER(1024, 256, 14, 1, 1), false},
-    {"1x1 512-2048 @7", LAYER(512, 2048, 7, 1, 1), false},
-    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), false},
-    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), true},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), false, 0},
+    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 0},
+    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 0},
+    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 0},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), true, 0},
+    {"3x3 16-64 @55", LAYER(16, 64, 55, 3, 1), false, 0},
+    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 0},
+    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), false, 0},
+    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), true, 0},
+    {"7x7 s2 3-64 @224", LAYER(3, 64, 224, 7, 2), false, 0},
+    {"3x3 3-64 @224", LAYER(3, 64, 224, 3, 1), false, 0},
+    {"1x1 64-256 @56", LAYER(64, 256, 56, 1, 1), false, 0},
+    {"1x1 256-64 @56", LAYER(256, 64, 56, 1, 1), false, 0},
+    {"1x1 512-128 @28", LAYER(512, 128, 28, 1, 1), false, 0},
+    {"1x1 1024-256 @14", LAYER(1024, 256, 14, 1, 1), false, 0},
+    {"1x1 512-2048 @7", LAYER(512, 2048, 7, 1, 1), false, 0},
+    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), false, 0},
+    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), true, 0},
+    {"3x3 64 @224", LAYER(64, 64, 224, 3, 1), false, 4},
+    {"3x3 64-128 @112", LAYER(64, 128, 112, 3, 1), false, 4},
+    {"3x3 128 @112", LAYER(128, 128, 112, 3, 1), false, 4},
+    {"3x3 256 @56", LAYER(256, 256, 56, 3, 1), false, 4},
+    {"3x3 512 @28", LAYER(512, 512, 28, 3, 1), false, 4},
+    {"3x3 512 @28", LAYER(512, 512, 28, 3, 1), false, 2},
+    {"3x3 512 @14", LAYER(512, 512, 14, 3, 1), false, 4},
+    {"3x3 512 @14", LAYER(512, 512, 14, 3, 1), false, 2},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), false, 4},
+    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 4},
+    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 2},
+    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 4},
+    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 2},
+    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 4},
+    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 2},
+    {"3x3 16-64 @55", LAYER(16, 64, 55, 3, 1), false, 4},
+    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 4},
+    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 2},
+    {"3x3 64-256 @13", LAYER(64, 256, 13, 3, 1), false, 4},
+    {"3x3 64-256 @13", LAYER(64, 256, 13, 3, 1), false, 2},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), true, 4},
 };
 #define N_BENCHES ((int)(sizeof benches / sizeof *benches))
 
@@ -82,18 +112,37 @@ typedef struct prepared {
     cnv_geometry g;
     int64_t passes;
     cnv_direct *d;
+    cnv_winograd wino;
+    int64_t m;
+    float *shared;
     float **packed;
     float *x, *y;
     void *scratch;
     double flops;
 } prepared;
 
+static void prepare_winograd(prepared *p, const bench *b)
+{
+    cnv_winograd_describe(&p->wino, &p->g, b->m, b->backward);
+    p->packed = malloc(sizeof *p->packed);
+    p->packed[0] = block(cnv_winograd_weights(&p->wino));
+    p->x = block((size_t)cnv_blocked_size(p->wino.ic, p->wino.xh, p->wino.xw) * sizeof(float));
+    p->y = block((size_t)cnv_blocked_size(p->wino.oc, p->wino.yh, p->wino.yw) * sizeof(float));
+    p->shared = block(cnv_winograd_shared(&p->wino));
+    p->scratch = block(cnv_winograd_scratch(&p->wino));
+}
+
 static prepared prepare(const bench *b)
 {
-    prepared p = {.g = b->g};
+    prepared p = {.g = b->g, .m = b->m};
     cnv_geometry *g = &p.g;
     g->oh = (g->ih + 2 * g->pad[0] - g->kernel[0]) / g->stride[0] + 1;
     g->ow = (g->iw + 2 * g->pad[1] - g->kernel[1]) / g->stride[1] + 1;
+    p.flops = 2.0 * (double)(g->oc * g->ic * g->kernel[0] * g->kernel[1] * g->oh * g->ow);
+    if (b->m != 0) {
+        prepare_winograd(&p, b);
+        return p;
+    }
     p.passes = b->backward ? g->stride[0] * g->stride[1] : 1;
     p.d = calloc((size_t)p.passes, sizeof *p.d);
     p.packed = calloc((size_t)p.passes, sizeof *p.packed);
@@ -112,16 +161,19 @@ static prepared prepare(const bench *b)
     p.x = block((size_t)(p.d[0].x_image) * sizeof(float));
     p.y = block((size_t)(p.d[0].y_image) * sizeof(float));
     p.scratch = block(scratch);
-    p.flops = 2.0 * (double)(g->oc * g->ic * g->kernel[0] * g->kernel[1] * g->oh * g->ow);
     return p;
 }
 
-static double run_once(const prepared *p, cnv_direct_kernel *kernel)
+static double run_once(const prepared *p, bool wide)
 {
     cnv_run run = {.threads = 1};
     cnv_finish finish = {0};
     cnv_gate gate = {0};
+    cnv_direct_kernel *kernel = wide ? cnv_direct_avx512 : cnv_direct_avx2;
     double start = now();
+    if (p->m != 0)
+        (wide ? cnv_winograd_avx512 : cnv_winograd_avx2)(p->y, p->x, p->packed[0], NULL, &finish, &gate,
+                                                         &p->wino, p->shared, p->scratch, 0, &run);
     for (int64_t i = 0; i < p->passes; i++)
         kernel(p->y, p->x, p->packed[i], NULL, &finish, &gate, &p->d[i], p->scratch, 0, &run);
     return p->flops / (now() - start) * 1e-9;
@@ -130,22 +182,22 @@ static double run_once(const prepared *p, cnv_direct_kernel *kernel)
 int main(int argc, char **argv)
 {
     const bool wide = argc < 2 || strcmp(argv[1], "avx2") != 0;
-    cnv_direct_kernel *kernel = wide ? cnv_direct_avx512 : cnv_direct_avx2;
     prepared p[N_BENCHES];
     double rates[N_BENCHES][ROUNDS], peaks[ROUNDS];
     for (int i = 0; i < N_BENCHES; i++) p[i] = prepare(&benches[i]);
     for (int r = 0; r < ROUNDS; r++) {
         peaks[r] = wide ? bench_peak_avx512() : bench_peak_avx2();
         for (int i = 0; i < N_BENCHES; i++) {
-            run_once(&p[i], kernel);
-            rates[i][r] = run_once(&p[i], kernel);
+            run_once(&p[i], wide);
+            rates[i][r] = run_once(&p[i], wide);
         }
     }
     const double peak = median(peaks, ROUNDS);
     printf("FMA peak %.1f (best %.1f)\n", peak, peaks[ROUNDS - 1]);
     for (int i = 0; i < N_BENCHES; i++) {
         double rate = median(rates[i], ROUNDS);
-        printf("%-24s %-8s %7.1f GF/s  %4.0f %% of peak; best %4.0f %%\n", benches[i].what,
+        const char *algorithm = benches[i].m == 4 ? "F4" : benches[i].m == 2 ? "F2" : "direct";
+        printf("%-24s %-6s %-8s %7.1f GF/s  %4.0f %% of peak; best %4.0f %%\n", benches[i].what, algorithm,
                benches[i].backward ? "backward" : "forward", rate, 100 * rate / peak,
                100 * rates[i][ROUNDS - 1] / peaks[ROUNDS - 1]);
     }

@@ -33,7 +33,8 @@ float *fast_pad_bias(const float *bias, int64_t c, int64_t *size)
 }
 
 /* Calls the sum's every term: output o,i,j and input c,r,s through weight index w. */
-static double output_at(const float *x, const float *w, const cnv_geometry *g, int64_t o, int64_t i, int64_t j)
+static double output_at(const float *x, const float *w, const cnv_geometry *g, int64_t o, int64_t i,
+                        int64_t j)
 {
     double sum = 0;
     for (int64_t c = 0; c < g->ic; c++) {
@@ -60,7 +61,8 @@ void fast_naive_forward(float *y, const float *x, const float *w, const float *b
 }
 
 /* Adds one cotangent times its window of weights to dx. */
-static void scatter(double *dx, double dy, const float *w, const cnv_geometry *g, int64_t o, int64_t i, int64_t j)
+static void scatter(double *dx, double dy, const float *w, const cnv_geometry *g, int64_t o, int64_t i,
+                    int64_t j)
 {
     for (int64_t c = 0; c < g->ic; c++) {
         for (int64_t r = 0; r < g->kernel[0]; r++) {
@@ -106,6 +108,33 @@ float *fast_numbers(int64_t n, uint64_t seed)
     float *block = check_guarded(n);
     check_fill(block, n, seed);
     return block;
+}
+
+uint16_t *fast_some_bits(int64_t n)
+{
+    uint16_t *bits = malloc((size_t)n * sizeof *bits);
+    if (bits == NULL) abort();
+    for (int64_t i = 0; i < n; i++) bits[i] = (uint16_t)(i * 40503);
+    return bits;
+}
+
+void fast_apply_bits(float *dy, const uint16_t *bits, int64_t n, int64_t c, int64_t pixels)
+{
+    for (int64_t i = 0; i < n * c * pixels; i++) {
+        const int64_t k = i / pixels % c, image = i / pixels / c;
+        if (!(bits[(image * cnv_blocks(c) + k / 16) * pixels + i % pixels] >> (k % 16) & 1)) dy[i] = 0;
+    }
+}
+
+bool fast_has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+bool fast_has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
 
 cnv_run fast_run(int threads)

@@ -23,6 +23,15 @@ double fast_error(const float *a, const float *b, int64_t n);
 /* A filled guarded block. */
 float *fast_numbers(int64_t n, uint64_t seed);
 
+/* n words of pseudo-random rectifier bits, to be freed; and a gradient, N,C,H,W, with what they block zeroed.
+ */
+uint16_t *fast_some_bits(int64_t n);
+void fast_apply_bits(float *dy, const uint16_t *bits, int64_t n, int64_t c, int64_t pixels);
+
+/* What the CPU that runs the test has. */
+bool fast_has_avx2(void);
+bool fast_has_avx512(void);
+
 /* One run on `threads` threads, never interrupted. */
 cnv_run fast_run(int threads);
 

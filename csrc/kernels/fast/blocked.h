@@ -38,7 +38,7 @@ typedef struct cnv_finish {
     bool accumulate;  /* y holds something already */
     bool rectify;     /* clip to 0..high, which is INFINITY for a plain ReLU */
     float high;
-    uint16_t *bits;   /* where 0 < y < high, for backward; NULL: not wanted */
+    uint16_t *bits; /* where 0 < y < high, for backward; NULL: not wanted */
 } cnv_finish;
 
 /* What happens to a gradient on its way into a backward kernel: the rectifier that the forward kernel had

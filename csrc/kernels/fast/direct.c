@@ -121,10 +121,19 @@ static void flatten(cnv_direct *d)
 void cnv_direct_forward(cnv_direct *d, const cnv_geometry *g, bool planar)
 {
     taps t = {0};
-    *d = (cnv_direct){.images = g->images, .ic = g->ic, .oc = g->oc, .xh = g->ih, .xw = g->iw,
-                      .yh = g->oh, .yw = g->ow, .rows = g->oh, .cols = g->ow,
-                      .step = {1, 1}, .stride = {g->stride[0], g->stride[1]},
-                      .first = {-g->pad[0], -g->pad[1]}, .planar = planar};
+    *d = (cnv_direct){.images = g->images,
+                      .ic = g->ic,
+                      .oc = g->oc,
+                      .xh = g->ih,
+                      .xw = g->iw,
+                      .yh = g->oh,
+                      .yw = g->ow,
+                      .rows = g->oh,
+                      .cols = g->ow,
+                      .step = {1, 1},
+                      .stride = {g->stride[0], g->stride[1]},
+                      .first = {-g->pad[0], -g->pad[1]},
+                      .planar = planar};
     d->x_image = planar ? g->ic * g->ih * g->iw : cnv_blocked_size(g->ic, g->ih, g->iw);
     d->y_image = cnv_blocked_size(g->oc, g->oh, g->ow);
     for (int64_t r = 0; r < g->kernel[0]; r++) {
@@ -160,9 +169,16 @@ void cnv_direct_backward(cnv_direct *d, const cnv_geometry *g, int64_t phase, bo
 {
     taps t = {0};
     const int64_t origin[2] = {phase / g->stride[1], phase % g->stride[1]};
-    *d = (cnv_direct){.images = g->images, .ic = g->oc, .oc = g->ic, .xh = g->oh, .xw = g->ow,
-                      .yh = g->ih, .yw = g->iw, .origin = {origin[0], origin[1]},
-                      .step = {g->stride[0], g->stride[1]}, .stride = {1, 1},
+    *d = (cnv_direct){.images = g->images,
+                      .ic = g->oc,
+                      .oc = g->ic,
+                      .xh = g->oh,
+                      .xw = g->ow,
+                      .yh = g->ih,
+                      .yw = g->iw,
+                      .origin = {origin[0], origin[1]},
+                      .step = {g->stride[0], g->stride[1]},
+                      .stride = {1, 1},
                       .rows = cnv_ceil_div(max64(g->ih - origin[0], 0), g->stride[0]),
                       .cols = cnv_ceil_div(max64(g->iw - origin[1], 0), g->stride[1]),
                       .first = {smallest_shift(g, 0, origin[0]), smallest_shift(g, 1, origin[1])}};

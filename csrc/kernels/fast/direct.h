@@ -35,11 +35,11 @@ typedef struct cnv_direct {
     int64_t ic, oc; /* channels of x and y here: a backward pass has them the other way round */
     int64_t xh, xw;
     int64_t yh, yw;
-    int64_t x_image, y_image;    /* floats between images */
-    int64_t rows, cols;          /* the grid; in_place: one row of all pixels */
-    int64_t origin[2], step[2];  /* where it lies in y */
-    int64_t first[2], stride[2]; /* x of grid point 0 and tap 0; between grid points */
-    int64_t taps;                /* planar: of all channels together */
+    int64_t x_image, y_image;     /* floats between images */
+    int64_t rows, cols;           /* the grid; in_place: one row of all pixels */
+    int64_t origin[2], step[2];   /* where it lies in y */
+    int64_t first[2], stride[2];  /* x of grid point 0 and tap 0; between grid points */
+    int64_t taps;                 /* planar: of all channels together */
     int32_t tap[CNV_MAX_TAPS];    /* which of the kernel's weights, per pair of channels */
     int32_t offset[CNV_MAX_TAPS]; /* where its pixel lies in the copied strip, in floats */
 

@@ -17,7 +17,8 @@ typedef struct direct_call {
     char *scratch;
     size_t scratch_stride;
     int64_t strips, groups;
-    int64_t holds[CNV_MAX_THREADS]; /* 1 + the strip, over all images, that a worker's scratch holds a copy of */
+    int64_t
+        holds[CNV_MAX_THREADS]; /* 1 + the strip, over all images, that a worker's scratch holds a copy of */
 } direct_call;
 
 /* The part of 0..count-1, counted from `first` in steps of `step`, that lies in 0..extent-1. */
@@ -80,7 +81,8 @@ static void direct_copy_strip(float *to, const direct_call *c, int64_t image, in
                 if (d->planar)
                     direct_copy_planar_row(to, src, col, d);
                 else
-                    direct_copy_row(to, src, inside && bits != NULL ? block_bits + at * d->xw : NULL, col, d, rule);
+                    direct_copy_row(to, src, inside && bits != NULL ? block_bits + at * d->xw : NULL, col, d,
+                                    rule);
             }
         }
     }
@@ -108,8 +110,8 @@ static void direct_finish(const direct_out *out, const float *sums, int64_t bloc
     }
 }
 
-CNV_INLINE void direct_tile(bool planar, int64_t blocks, int64_t pixels, const tile_walk *walk, const float *x0,
-                            const float *x1, float *out)
+CNV_INLINE void direct_tile(bool planar, int64_t blocks, int64_t pixels, const tile_walk *walk,
+                            const float *x0, const float *x1, float *out)
 {
 #if TILE_BLOCKS > 1
     if (blocks == 2) {
@@ -208,8 +210,11 @@ static void direct_item(void *context, int64_t item, int worker)
     }
     const int64_t x_pixels = d->in_place ? d->xh * d->xw : d->phases * d->phase_rows * d->pitch;
     const int64_t channels = d->planar ? 1 : d->ic;
-    tile_walk walk = {.w_block = channels * d->taps * 16, .channels = channels, .x_block = x_pixels * 16,
-                      .taps = d->taps, .offset = d->offset};
+    tile_walk walk = {.w_block = channels * d->taps * 16,
+                      .channels = channels,
+                      .x_block = x_pixels * 16,
+                      .taps = d->taps,
+                      .offset = d->offset};
     direct_out out = {.y = c->y + image * d->y_image};
     if (c->finish->add != NULL) out.add = c->finish->add + image * y_blocks * plane * 16;
     if (c->finish->bits != NULL) out.bits = c->finish->bits + image * y_blocks * plane;
@@ -217,7 +222,8 @@ static void direct_item(void *context, int64_t item, int worker)
     for (out.block = group * d->group; out.block < last; out.block += TILE_BLOCKS) {
         walk.w = c->packed + out.block * walk.w_block;
         walk.start = c->bias != NULL ? c->bias + out.block * 16 : NULL;
-        direct_blocks(&out, &walk, last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS, x, row, end, c);
+        direct_blocks(&out, &walk, last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS, x, row,
+                      end, c);
     }
 }
 
@@ -226,8 +232,15 @@ static void direct_run(float *y, const float *x, const float *packed, const floa
                        size_t scratch_stride, cnv_run *run)
 {
     if (d->rows == 0 || d->cols == 0) return;
-    direct_call c = {.y = y, .x = x, .packed = packed, .bias = bias, .finish = finish, .gate = gate, .d = d,
-                     .scratch = scratch, .scratch_stride = scratch_stride};
+    direct_call c = {.y = y,
+                     .x = x,
+                     .packed = packed,
+                     .bias = bias,
+                     .finish = finish,
+                     .gate = gate,
+                     .d = d,
+                     .scratch = scratch,
+                     .scratch_stride = scratch_stride};
     c.strips = cnv_ceil_div(d->in_place ? d->cols : d->rows, d->strip);
     c.groups = cnv_ceil_div(cnv_blocks(d->oc), d->group);
     cnv_parallel(run, d->images * c.strips * c.groups, direct_item, &c);

@@ -37,10 +37,14 @@ CNV_INLINE v16 lanes_gate(v16 g, uint16_t bits, cnv_relu_rule rule)
 {
     const v16 zero = v16_zero();
     switch (rule) {
-    case CNV_RELU_GUIDED: return v16_keep(bits, v16_max(zero, g));
-    case CNV_RELU_DECONV: return v16_max(zero, g);
-    case CNV_RELU_REDIRECTED: return v16_blend(bits, v16_max(zero, g), g);
-    default: return v16_keep(bits, g);
+    case CNV_RELU_GUIDED:
+        return v16_keep(bits, v16_max(zero, g));
+    case CNV_RELU_DECONV:
+        return v16_max(zero, g);
+    case CNV_RELU_REDIRECTED:
+        return v16_blend(bits, v16_max(zero, g), g);
+    default:
+        return v16_keep(bits, g);
     }
 }
 

@@ -33,16 +33,16 @@
 
 /* What all tiles of one call have in common. */
 typedef struct tile_walk {
-    const float *start;     /* [blocks of the tile][16]: where the sums begin, NULL for 0 */
-    const float *w;         /* [channels][16] per tap, taps inside channel blocks: the packed weights */
-    int64_t w_block;        /* floats between the weights of two output blocks */
-    int64_t channels;       /* input channels, in blocks of 16 of which the last may be short */
-    int64_t x_block;        /* floats between two channel blocks of x */
+    const float *start; /* [blocks of the tile][16]: where the sums begin, NULL for 0 */
+    const float *w;     /* [channels][16] per tap, taps inside channel blocks: the packed weights */
+    int64_t w_block;    /* floats between the weights of two output blocks */
+    int64_t channels;   /* input channels, in blocks of 16 of which the last may be short */
+    int64_t x_block;    /* floats between two channel blocks of x */
     int64_t taps;
-    const int32_t *offset;  /* of each tap, in floats from the pixel */
-    int64_t out_pixel;      /* floats between pixels and between blocks of the result */
+    const int32_t *offset; /* of each tap, in floats from the pixel */
+    int64_t out_pixel;     /* floats between pixels and between blocks of the result */
     int64_t out_block;
-    const char *ahead;      /* weights wanted soon: brought to L2 at one line per step; NULL for none */
+    const char *ahead; /* weights wanted soon: brought to L2 at one line per step; NULL for none */
 } tile_walk;
 
 typedef void tile_kernel(const tile_walk *walk, const float *x0, const float *x1, float *out);
@@ -181,98 +181,218 @@ CNV_INLINE void tile_planar(int pixels, int blocks, const tile_walk *walk, const
 }
 
 /* One body per tile shape: pixels is 1..TILE_PIXELS, the last digit of the name is the number of blocks. */
-static __attribute__((noinline)) void tile_blocked_1(int pixels, const tile_walk *walk, const float *x0, const float *x1, float *out)
+static __attribute__((noinline)) void tile_blocked_1(int pixels, const tile_walk *walk, const float *x0,
+                                                     const float *x1, float *out)
 {
     switch (pixels) {
-    case 1: tile_blocked(1, 1, walk, x0, x1, out); return;
-    case 2: tile_blocked(2, 1, walk, x0, x1, out); return;
-    case 3: tile_blocked(3, 1, walk, x0, x1, out); return;
-    case 4: tile_blocked(4, 1, walk, x0, x1, out); return;
-    case 5: tile_blocked(5, 1, walk, x0, x1, out); return;
-    case 6: tile_blocked(6, 1, walk, x0, x1, out); return;
+    case 1:
+        tile_blocked(1, 1, walk, x0, x1, out);
+        return;
+    case 2:
+        tile_blocked(2, 1, walk, x0, x1, out);
+        return;
+    case 3:
+        tile_blocked(3, 1, walk, x0, x1, out);
+        return;
+    case 4:
+        tile_blocked(4, 1, walk, x0, x1, out);
+        return;
+    case 5:
+        tile_blocked(5, 1, walk, x0, x1, out);
+        return;
+    case 6:
+        tile_blocked(6, 1, walk, x0, x1, out);
+        return;
 #if TILE_PIXELS > 6
-    case 7: tile_blocked(7, 1, walk, x0, x1, out); return;
-    case 8: tile_blocked(8, 1, walk, x0, x1, out); return;
-    case 9: tile_blocked(9, 1, walk, x0, x1, out); return;
-    case 10: tile_blocked(10, 1, walk, x0, x1, out); return;
-    case 11: tile_blocked(11, 1, walk, x0, x1, out); return;
-    case 12: tile_blocked(12, 1, walk, x0, x1, out); return;
-    case 13: tile_blocked(13, 1, walk, x0, x1, out); return;
-    case 14: tile_blocked(14, 1, walk, x0, x1, out); return;
+    case 7:
+        tile_blocked(7, 1, walk, x0, x1, out);
+        return;
+    case 8:
+        tile_blocked(8, 1, walk, x0, x1, out);
+        return;
+    case 9:
+        tile_blocked(9, 1, walk, x0, x1, out);
+        return;
+    case 10:
+        tile_blocked(10, 1, walk, x0, x1, out);
+        return;
+    case 11:
+        tile_blocked(11, 1, walk, x0, x1, out);
+        return;
+    case 12:
+        tile_blocked(12, 1, walk, x0, x1, out);
+        return;
+    case 13:
+        tile_blocked(13, 1, walk, x0, x1, out);
+        return;
+    case 14:
+        tile_blocked(14, 1, walk, x0, x1, out);
+        return;
 #endif
-    default: return;
+    default:
+        return;
     }
 }
 
 #if TILE_BLOCKS > 1
-static __attribute__((noinline)) void tile_blocked_2(int pixels, const tile_walk *walk, const float *x0, const float *x1, float *out)
+static __attribute__((noinline)) void tile_blocked_2(int pixels, const tile_walk *walk, const float *x0,
+                                                     const float *x1, float *out)
 {
     switch (pixels) {
-    case 1: tile_blocked(1, 2, walk, x0, x1, out); return;
-    case 2: tile_blocked(2, 2, walk, x0, x1, out); return;
-    case 3: tile_blocked(3, 2, walk, x0, x1, out); return;
-    case 4: tile_blocked(4, 2, walk, x0, x1, out); return;
-    case 5: tile_blocked(5, 2, walk, x0, x1, out); return;
-    case 6: tile_blocked(6, 2, walk, x0, x1, out); return;
+    case 1:
+        tile_blocked(1, 2, walk, x0, x1, out);
+        return;
+    case 2:
+        tile_blocked(2, 2, walk, x0, x1, out);
+        return;
+    case 3:
+        tile_blocked(3, 2, walk, x0, x1, out);
+        return;
+    case 4:
+        tile_blocked(4, 2, walk, x0, x1, out);
+        return;
+    case 5:
+        tile_blocked(5, 2, walk, x0, x1, out);
+        return;
+    case 6:
+        tile_blocked(6, 2, walk, x0, x1, out);
+        return;
 #if TILE_PIXELS > 6
-    case 7: tile_blocked(7, 2, walk, x0, x1, out); return;
-    case 8: tile_blocked(8, 2, walk, x0, x1, out); return;
-    case 9: tile_blocked(9, 2, walk, x0, x1, out); return;
-    case 10: tile_blocked(10, 2, walk, x0, x1, out); return;
-    case 11: tile_blocked(11, 2, walk, x0, x1, out); return;
-    case 12: tile_blocked(12, 2, walk, x0, x1, out); return;
-    case 13: tile_blocked(13, 2, walk, x0, x1, out); return;
-    case 14: tile_blocked(14, 2, walk, x0, x1, out); return;
+    case 7:
+        tile_blocked(7, 2, walk, x0, x1, out);
+        return;
+    case 8:
+        tile_blocked(8, 2, walk, x0, x1, out);
+        return;
+    case 9:
+        tile_blocked(9, 2, walk, x0, x1, out);
+        return;
+    case 10:
+        tile_blocked(10, 2, walk, x0, x1, out);
+        return;
+    case 11:
+        tile_blocked(11, 2, walk, x0, x1, out);
+        return;
+    case 12:
+        tile_blocked(12, 2, walk, x0, x1, out);
+        return;
+    case 13:
+        tile_blocked(13, 2, walk, x0, x1, out);
+        return;
+    case 14:
+        tile_blocked(14, 2, walk, x0, x1, out);
+        return;
 #endif
-    default: return;
+    default:
+        return;
     }
 }
 #endif
 
-static __attribute__((noinline)) void tile_planar_1(int pixels, const tile_walk *walk, const float *x0, const float *x1, float *out)
+static __attribute__((noinline)) void tile_planar_1(int pixels, const tile_walk *walk, const float *x0,
+                                                    const float *x1, float *out)
 {
     switch (pixels) {
-    case 1: tile_planar(1, 1, walk, x0, x1, out); return;
-    case 2: tile_planar(2, 1, walk, x0, x1, out); return;
-    case 3: tile_planar(3, 1, walk, x0, x1, out); return;
-    case 4: tile_planar(4, 1, walk, x0, x1, out); return;
-    case 5: tile_planar(5, 1, walk, x0, x1, out); return;
-    case 6: tile_planar(6, 1, walk, x0, x1, out); return;
+    case 1:
+        tile_planar(1, 1, walk, x0, x1, out);
+        return;
+    case 2:
+        tile_planar(2, 1, walk, x0, x1, out);
+        return;
+    case 3:
+        tile_planar(3, 1, walk, x0, x1, out);
+        return;
+    case 4:
+        tile_planar(4, 1, walk, x0, x1, out);
+        return;
+    case 5:
+        tile_planar(5, 1, walk, x0, x1, out);
+        return;
+    case 6:
+        tile_planar(6, 1, walk, x0, x1, out);
+        return;
 #if TILE_PIXELS > 6
-    case 7: tile_planar(7, 1, walk, x0, x1, out); return;
-    case 8: tile_planar(8, 1, walk, x0, x1, out); return;
-    case 9: tile_planar(9, 1, walk, x0, x1, out); return;
-    case 10: tile_planar(10, 1, walk, x0, x1, out); return;
-    case 11: tile_planar(11, 1, walk, x0, x1, out); return;
-    case 12: tile_planar(12, 1, walk, x0, x1, out); return;
-    case 13: tile_planar(13, 1, walk, x0, x1, out); return;
-    case 14: tile_planar(14, 1, walk, x0, x1, out); return;
+    case 7:
+        tile_planar(7, 1, walk, x0, x1, out);
+        return;
+    case 8:
+        tile_planar(8, 1, walk, x0, x1, out);
+        return;
+    case 9:
+        tile_planar(9, 1, walk, x0, x1, out);
+        return;
+    case 10:
+        tile_planar(10, 1, walk, x0, x1, out);
+        return;
+    case 11:
+        tile_planar(11, 1, walk, x0, x1, out);
+        return;
+    case 12:
+        tile_planar(12, 1, walk, x0, x1, out);
+        return;
+    case 13:
+        tile_planar(13, 1, walk, x0, x1, out);
+        return;
+    case 14:
+        tile_planar(14, 1, walk, x0, x1, out);
+        return;
 #endif
-    default: return;
+    default:
+        return;
     }
 }
 
 #if TILE_BLOCKS > 1
-static __attribute__((noinline)) void tile_planar_2(int pixels, const tile_walk *walk, const float *x0, const float *x1, float *out)
+static __attribute__((noinline)) void tile_planar_2(int pixels, const tile_walk *walk, const float *x0,
+                                                    const float *x1, float *out)
 {
     switch (pixels) {
-    case 1: tile_planar(1, 2, walk, x0, x1, out); return;
-    case 2: tile_planar(2, 2, walk, x0, x1, out); return;
-    case 3: tile_planar(3, 2, walk, x0, x1, out); return;
-    case 4: tile_planar(4, 2, walk, x0, x1, out); return;
-    case 5: tile_planar(5, 2, walk, x0, x1, out); return;
-    case 6: tile_planar(6, 2, walk, x0, x1, out); return;
+    case 1:
+        tile_planar(1, 2, walk, x0, x1, out);
+        return;
+    case 2:
+        tile_planar(2, 2, walk, x0, x1, out);
+        return;
+    case 3:
+        tile_planar(3, 2, walk, x0, x1, out);
+        return;
+    case 4:
+        tile_planar(4, 2, walk, x0, x1, out);
+        return;
+    case 5:
+        tile_planar(5, 2, walk, x0, x1, out);
+        return;
+    case 6:
+        tile_planar(6, 2, walk, x0, x1, out);
+        return;
 #if TILE_PIXELS > 6
-    case 7: tile_planar(7, 2, walk, x0, x1, out); return;
-    case 8: tile_planar(8, 2, walk, x0, x1, out); return;
-    case 9: tile_planar(9, 2, walk, x0, x1, out); return;
-    case 10: tile_planar(10, 2, walk, x0, x1, out); return;
-    case 11: tile_planar(11, 2, walk, x0, x1, out); return;
-    case 12: tile_planar(12, 2, walk, x0, x1, out); return;
-    case 13: tile_planar(13, 2, walk, x0, x1, out); return;
-    case 14: tile_planar(14, 2, walk, x0, x1, out); return;
+    case 7:
+        tile_planar(7, 2, walk, x0, x1, out);
+        return;
+    case 8:
+        tile_planar(8, 2, walk, x0, x1, out);
+        return;
+    case 9:
+        tile_planar(9, 2, walk, x0, x1, out);
+        return;
+    case 10:
+        tile_planar(10, 2, walk, x0, x1, out);
+        return;
+    case 11:
+        tile_planar(11, 2, walk, x0, x1, out);
+        return;
+    case 12:
+        tile_planar(12, 2, walk, x0, x1, out);
+        return;
+    case 13:
+        tile_planar(13, 2, walk, x0, x1, out);
+        return;
+    case 14:
+        tile_planar(14, 2, walk, x0, x1, out);
+        return;
 #endif
-    default: return;
+    default:
+        return;
     }
 }
 #endif
