@@ -11,8 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernels/fast/direct.h"
-#include "kernels/fast/winograd.h"
+#include "kernels/fast/fast.h"
 
 double bench_peak_avx2(void);
 double bench_peak_avx512(void);
@@ -169,13 +168,13 @@ static double run_once(const prepared *p, bool wide)
     cnv_run run = {.threads = 1};
     cnv_finish finish = {0};
     cnv_gate gate = {0};
-    cnv_direct_kernel *kernel = wide ? cnv_direct_avx512 : cnv_direct_avx2;
+    const cnv_fast *fast = wide ? &cnv_fast_avx512 : &cnv_fast_avx2;
     double start = now();
     if (p->m != 0)
-        (wide ? cnv_winograd_avx512 : cnv_winograd_avx2)(p->y, p->x, p->packed[0], NULL, &finish, &gate,
-                                                         &p->wino, p->shared, p->scratch, 0, &run);
+        fast->winograd(p->y, p->x, p->packed[0], NULL, &finish, &gate, &p->wino, p->shared, p->scratch, 0,
+                       &run);
     for (int64_t i = 0; i < p->passes; i++)
-        kernel(p->y, p->x, p->packed[i], NULL, &finish, &gate, &p->d[i], p->scratch, 0, &run);
+        fast->direct(p->y, p->x, p->packed[i], NULL, &finish, &gate, &p->d[i], p->scratch, 0, &run);
     return p->flops / (now() - start) * 1e-9;
 }
 

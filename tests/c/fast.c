@@ -126,13 +126,11 @@ void fast_apply_bits(float *dy, const uint16_t *bits, int64_t n, int64_t c, int6
     }
 }
 
-bool fast_has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+const cnv_fast *const fast_tiers[FAST_TIERS] = {&cnv_fast_avx2, &cnv_fast_avx512};
 
-bool fast_has_avx512(void)
+bool fast_present(const cnv_fast *tier)
 {
+    if (tier == &cnv_fast_avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }

@@ -4,7 +4,7 @@
 #ifndef CNV_TESTS_FAST_H
 #define CNV_TESTS_FAST_H
 
-#include "kernels/fast/direct.h"
+#include "kernels/fast/fast.h"
 
 /* N,C,H,W -> N,C/16,H,W,16 with zeros in the lanes past C, in a guarded block of *size floats; and back. */
 float *fast_to_blocked(const float *x, int64_t n, int64_t c, int64_t pixels, int64_t *size);
@@ -28,9 +28,10 @@ float *fast_numbers(int64_t n, uint64_t seed);
 uint16_t *fast_some_bits(int64_t n);
 void fast_apply_bits(float *dy, const uint16_t *bits, int64_t n, int64_t c, int64_t pixels);
 
-/* What the CPU that runs the test has. */
-bool fast_has_avx2(void);
-bool fast_has_avx512(void);
+/* Both instruction sets, and whether this CPU has one. */
+#define FAST_TIERS 2
+extern const cnv_fast *const fast_tiers[FAST_TIERS];
+bool fast_present(const cnv_fast *tier);
 
 /* One run on `threads` threads, never interrupted. */
 cnv_run fast_run(int threads);

@@ -39,6 +39,11 @@ def core_sources() -> List[Path]:
     return [ROOT / path for path in setup.sources() if Path(path).parent.name != "python"]
 
 
+def helper_sources() -> List[Path]:
+    """Return what the tests share."""
+    return sorted(path for path in HERE.glob("*.c") if not path.stem.startswith("test_"))
+
+
 class Builder:
     """Compiles into one folder with one compiler and one set of flags."""
 
@@ -71,7 +76,7 @@ def build(
     """Return one program per test."""
     builder = Builder(folder, compiler, sanitize)
     with ThreadPoolExecutor(jobs) as pool:
-        shared = list(pool.map(builder.compile, [*core_sources(), HERE / "check.c"]))
+        shared = list(pool.map(builder.compile, [*core_sources(), *helper_sources()]))
         own = list(pool.map(builder.compile, tests))
         return list(pool.map(lambda pair: builder.link([*shared, pair[0]], pair[1].stem), zip(own, tests)))
 

@@ -10,15 +10,6 @@
 /* What a float32 sum may differ by from the exact one, relative to the largest result. */
 #define TOLERANCE 2e-5
 
-typedef struct tier {
-    const char *name;
-    cnv_direct_kernel *run;
-    bool present;
-} tier;
-
-static tier tiers[] = {{"avx2", cnv_direct_avx2, false}, {"avx512", cnv_direct_avx512, false}};
-#define N_TIERS 2
-
 typedef struct row {
     const char *what;
     cnv_geometry g; /* oh and ow follow */
@@ -149,7 +140,7 @@ static cnv_geometry geometry_of(const row *r)
 }
 
 /* Runs one description with freshly packed weights and scratch for two workers. */
-static void run_direct(const tier *t, float *y, const float *x, const float *w, const float *bias,
+static void run_direct(const cnv_fast *t, float *y, const float *x, const float *w, const float *bias,
                        const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d,
                        const cnv_geometry *g, bool backward)
 {
@@ -158,13 +149,13 @@ static void run_direct(const tier *t, float *y, const float *x, const float *w, 
     float *packed = check_guarded(n_packed), *scratch = check_guarded(2 * stride);
     cnv_direct_pack(packed, w, d, g->kernel[0] * g->kernel[1], backward);
     cnv_run run = fast_run(2);
-    t->run(y, x, packed, bias, finish, gate, d, scratch, (size_t)stride * sizeof(float), &run);
+    t->direct(y, x, packed, bias, finish, gate, d, scratch, (size_t)stride * sizeof(float), &run);
     check_unguard(packed, n_packed);
     check_unguard(scratch, 2 * stride);
 }
 
 /* The forward pass with everything a finish can do, and the bits it leaves. */
-static void test_forward(const tier *t, const row *r, bool rectify)
+static void test_forward(const cnv_fast *t, const row *r, bool rectify)
 {
     const cnv_geometry g = geometry_of(r);
     const bool planar = g.ic <= 4;
@@ -207,7 +198,7 @@ static void test_forward(const tier *t, const row *r, bool rectify)
 }
 
 /* The gradient of the data, overwriting or adding, with and without a gate. */
-static void test_backward(const tier *t, const row *r, bool accumulate, bool gated)
+static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool gated)
 {
     const cnv_geometry g = geometry_of(r);
     const int64_t plane = g.ih * g.iw, in = g.images * g.ic * plane, out = g.images * g.oc * g.oh * g.ow;
@@ -256,7 +247,7 @@ static void test_same_bits(const row *r)
     cnv_gate gate = {0};
     cnv_direct d;
     cnv_direct_forward(&d, &g, planar);
-    for (int i = 0; i < 2; i++) run_direct(&tiers[i], y[i], xb, w, NULL, &finish, &gate, &d, &g, false);
+    for (int i = 0; i < 2; i++) run_direct(fast_tiers[i], y[i], xb, w, NULL, &finish, &gate, &d, &g, false);
     CHECK(memcmp(y[0], y[1], (size_t)out * sizeof(float)) == 0, "%s: avx2 and avx512 differ", r->what);
     check_unguard(y[0], out);
     check_unguard(y[1], out);
@@ -267,17 +258,15 @@ static void test_same_bits(const row *r)
 
 int main(void)
 {
-    tiers[0].present = fast_has_avx2();
-    tiers[1].present = fast_has_avx512();
     for (int i = 0; i < N_ROWS; i++) {
-        for (int t = 0; t < N_TIERS; t++) {
-            if (!tiers[t].present) continue;
-            test_forward(&tiers[t], &rows[i], false);
-            test_forward(&tiers[t], &rows[i], true);
-            test_backward(&tiers[t], &rows[i], false, false);
-            test_backward(&tiers[t], &rows[i], true, true);
+        for (int t = 0; t < FAST_TIERS; t++) {
+            if (!fast_present(fast_tiers[t])) continue;
+            test_forward(fast_tiers[t], &rows[i], false);
+            test_forward(fast_tiers[t], &rows[i], true);
+            test_backward(fast_tiers[t], &rows[i], false, false);
+            test_backward(fast_tiers[t], &rows[i], true, true);
         }
-        if (tiers[0].present && tiers[1].present) test_same_bits(&rows[i]);
+        if (fast_present(fast_tiers[0]) && fast_present(fast_tiers[1])) test_same_bits(&rows[i]);
     }
     return check_report();
 }

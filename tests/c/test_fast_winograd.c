@@ -10,15 +10,6 @@
 /* Relative to the largest result: what F(4x4,3x3) loses on weights and pixels of one size. */
 #define TOLERANCE 2e-5
 
-typedef struct tier {
-    const char *name;
-    cnv_winograd_kernel *run;
-    bool present;
-} tier;
-
-static tier tiers[] = {{"avx2", cnv_winograd_avx2, false}, {"avx512", cnv_winograd_avx512, false}};
-#define N_TIERS 2
-
 typedef struct row {
     const char *what;
     int64_t images, ic, h, w, oc, pad;
@@ -54,7 +45,7 @@ static cnv_geometry geometry_of(const row *r)
     return g;
 }
 
-static void run_winograd(const tier *t, float *y, const float *x, const float *w, const float *bias,
+static void run_winograd(const cnv_fast *t, float *y, const float *x, const float *w, const float *bias,
                          const cnv_finish *finish, const cnv_gate *gate, const cnv_winograd *d, bool backward)
 {
     const int64_t n_packed = (int64_t)(cnv_winograd_weights(d) / sizeof(float));
@@ -64,13 +55,13 @@ static void run_winograd(const tier *t, float *y, const float *x, const float *w
     float *shared = check_guarded(n_shared + 1);
     cnv_winograd_pack(packed, w, d, backward);
     cnv_run run = fast_run(2);
-    t->run(y, x, packed, bias, finish, gate, d, shared, scratch, (size_t)stride * sizeof(float), &run);
+    t->winograd(y, x, packed, bias, finish, gate, d, shared, scratch, (size_t)stride * sizeof(float), &run);
     check_unguard(packed, n_packed);
     check_unguard(scratch, 2 * stride);
     check_unguard(shared, n_shared + 1);
 }
 
-static void test_forward(const tier *t, const row *r, int64_t m, bool rectify)
+static void test_forward(const cnv_fast *t, const row *r, int64_t m, bool rectify)
 {
     const cnv_geometry g = geometry_of(r);
     const int64_t in = g.images * g.ic * g.ih * g.iw, plane = g.oh * g.ow, out = g.images * g.oc * plane;
@@ -113,7 +104,7 @@ static void test_forward(const tier *t, const row *r, int64_t m, bool rectify)
     check_unguard(x, in);
 }
 
-static void test_backward(const tier *t, const row *r, int64_t m, bool accumulate, bool gated)
+static void test_backward(const cnv_fast *t, const row *r, int64_t m, bool accumulate, bool gated)
 {
     const cnv_geometry g = geometry_of(r);
     const int64_t plane = g.ih * g.iw, in = g.images * g.ic * plane, out = g.images * g.oc * g.oh * g.ow;
@@ -161,9 +152,9 @@ static void test_same_bits(const row *r, int64_t m)
     cnv_gate gate = {0};
     cnv_winograd d;
     cnv_winograd_describe(&d, &batch, m, false);
-    for (int i = 0; i < 2; i++) run_winograd(&tiers[i], y[i], x, w, NULL, &finish, &gate, &d, false);
+    for (int i = 0; i < 2; i++) run_winograd(fast_tiers[i], y[i], x, w, NULL, &finish, &gate, &d, false);
     cnv_winograd_describe(&d, &one, m, false);
-    run_winograd(&tiers[1], y[2], x, w, NULL, &finish, &gate, &d, false);
+    run_winograd(fast_tiers[1], y[2], x, w, NULL, &finish, &gate, &d, false);
     CHECK(memcmp(y[0], y[1], (size_t)out * sizeof(float)) == 0, "F%d %s: avx2 and avx512 differ", (int)m,
           r->what);
     CHECK(memcmp(y[1], y[2], (size_t)image * sizeof(float)) == 0, "F%d %s: an image differs in a batch",
@@ -175,18 +166,16 @@ static void test_same_bits(const row *r, int64_t m)
 
 int main(void)
 {
-    tiers[0].present = fast_has_avx2();
-    tiers[1].present = fast_has_avx512();
     for (int i = 0; i < N_ROWS; i++) {
         for (int64_t m = 2; m <= 4; m += 2) {
-            for (int t = 0; t < N_TIERS; t++) {
-                if (!tiers[t].present) continue;
-                test_forward(&tiers[t], &rows[i], m, false);
-                test_forward(&tiers[t], &rows[i], m, true);
-                test_backward(&tiers[t], &rows[i], m, false, false);
-                test_backward(&tiers[t], &rows[i], m, true, true);
+            for (int t = 0; t < FAST_TIERS; t++) {
+                if (!fast_present(fast_tiers[t])) continue;
+                test_forward(fast_tiers[t], &rows[i], m, false);
+                test_forward(fast_tiers[t], &rows[i], m, true);
+                test_backward(fast_tiers[t], &rows[i], m, false, false);
+                test_backward(fast_tiers[t], &rows[i], m, true, true);
             }
-            if (tiers[0].present && tiers[1].present) test_same_bits(&rows[i], m);
+            if (fast_present(fast_tiers[0]) && fast_present(fast_tiers[1])) test_same_bits(&rows[i], m);
         }
     }
     return check_report();

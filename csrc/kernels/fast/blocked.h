@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cnnviz.h"
+#include "runtime/types.h"
 
 #define CNV_LANES 16
 

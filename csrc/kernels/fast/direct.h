@@ -73,6 +73,4 @@ typedef void cnv_direct_kernel(float *y, const float *x, const float *packed, co
                                const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d,
                                void *scratch, size_t scratch_stride, cnv_run *run);
 
-cnv_direct_kernel cnv_direct_avx2, cnv_direct_avx512;
-
 #endif

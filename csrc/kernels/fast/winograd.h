@@ -54,8 +54,6 @@ typedef void cnv_winograd_kernel(float *y, const float *x, const float *packed, 
                                  const cnv_finish *finish, const cnv_gate *gate, const cnv_winograd *d,
                                  float *shared, void *scratch, size_t scratch_stride, cnv_run *run);
 
-cnv_winograd_kernel cnv_winograd_avx2, cnv_winograd_avx512;
-
 /* Floats between two positions of V or M: one line more than the tiles take, because a power of two would
  * put all positions of a tile into the same set of the L1 cache. */
 static inline int64_t cnv_winograd_position(int64_t blocks, int64_t tiles)

@@ -1,0 +1,278 @@
+#ifndef CNV_FAST_POOL_IMPL_H
+#define CNV_FAST_POOL_IMPL_H
+
+#include "kernels/fast/lanes.h"
+#include "kernels/fast/pool.h"
+#include "kernels/window.h"
+
+typedef struct pool_call {
+    float *out;
+    const float *in;
+    uint8_t *index;
+    const uint8_t *winners;
+    bool accumulate;
+    const cnv_fast_pool *p;
+} pool_call;
+
+/* a[i] is NaN, bit by bit */
+CNV_INLINE uint16_t pool_nan(v16 a)
+{
+    return (uint16_t)~(v16_greater(a, v16_zero()) | v16_greater(v16_all(1), a));
+}
+
+/* Tap numbers, exact in float, to bytes and back. */
+CNV_INLINE void pool_store_taps(uint8_t *to, v16 taps)
+{
+    __m256i low = _mm256_cvtps_epi32(v16_low(taps)), high = _mm256_cvtps_epi32(v16_high(taps));
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
+    __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128((__m128i *)to, bytes);
+}
+
+/* Which lanes' winner is `tap`. */
+CNV_INLINE uint16_t pool_is_tap(const uint8_t *from, int64_t tap)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)from);
+    return (uint16_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8((char)tap)));
+}
+
+/* One output row of one block. */
+static void pool_max_row(float *y, uint8_t *index, const float *x, int64_t row, const cnv_fast_pool *p)
+{
+    const int64_t top = row * p->stride[0] - p->pad[0];
+    const cnv_span rows = cnv_taps_inside(p->ih, p->kernel[0], p->dilation[0], top);
+    for (int64_t j = 0; j < p->ow; j++, y += 16) {
+        const int64_t left = j * p->stride[1] - p->pad[1];
+        const cnv_span cols = cnv_taps_inside(p->iw, p->kernel[1], p->dilation[1], left);
+        const bool any = rows.begin < rows.end && cols.begin < cols.end;
+        v16 best = v16_all(-INFINITY);
+        v16 tap = v16_all(any ? (float)(rows.begin * p->kernel[1] + cols.begin) : 0);
+        for (int64_t r = rows.begin; r < rows.end; r++) {
+            const float *line = x + ((top + r * p->dilation[0]) * p->iw + left) * 16;
+            for (int64_t s = cols.begin; s < cols.end; s++) {
+                v16 v = v16_load(line + s * p->dilation[1] * 16);
+                uint16_t wins = v16_greater(v, best) | (uint16_t)(pool_nan(v) & ~pool_nan(best));
+                best = v16_blend(wins, best, v);
+                tap = v16_blend(wins, tap, v16_all((float)(r * p->kernel[1] + s)));
+            }
+        }
+        v16_store(y, best);
+        if (index != NULL) pool_store_taps(index + j * 16, tap);
+    }
+}
+
+static void pool_max_item(void *context, int64_t block, int worker)
+{
+    const pool_call *c = context;
+    const cnv_fast_pool *p = c->p;
+    const int64_t plane = p->oh * p->ow * 16;
+    for (int64_t i = 0; i < p->oh; i++)
+        pool_max_row(c->out + block * plane + i * p->ow * 16,
+                     c->index != NULL ? c->index + block * plane + i * p->ow * 16 : NULL,
+                     c->in + block * p->ih * p->iw * 16, i, p);
+    (void)worker;
+}
+
+static void max_forward(float *y, uint8_t *index, const float *x, const cnv_fast_pool *p, cnv_run *run)
+{
+    pool_call c = {.out = y, .in = x, .index = index, .p = p};
+    cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_max_item, &c);
+}
+
+/* Windows and taps through which input `at` is seen along one axis: window first + i, tap - i * step. */
+typedef struct pool_seen {
+    int64_t count;
+    int64_t window[CNV_POOL_KERNEL], tap[CNV_POOL_KERNEL];
+} pool_seen;
+
+static void pool_see(pool_seen *seen, const cnv_fast_pool *p, int axis, int64_t at)
+{
+    const int64_t windows = axis == 0 ? p->oh : p->ow;
+    seen->count = 0;
+    for (int64_t t = 0; t < p->kernel[axis]; t++) {
+        const int64_t distance = at + p->pad[axis] - t * p->dilation[axis];
+        if (distance < 0 || distance % p->stride[axis] != 0 || distance / p->stride[axis] >= windows)
+            continue;
+        seen->window[seen->count] = distance / p->stride[axis];
+        seen->tap[seen->count++] = t;
+    }
+}
+
+/* Every window that reaches input `at` along an axis, ignoring the ends, is there. */
+static bool pool_is_inner(const cnv_fast_pool *p, int axis, int64_t at)
+{
+    const int64_t windows = axis == 0 ? p->oh : p->ow;
+    return at + p->pad[axis] >= (p->kernel[axis] - 1) * p->dilation[axis] &&
+           at + p->pad[axis] < windows * p->stride[axis];
+}
+
+/* For column `at`, given what column at - stride has left in `seen`: away from the ends the same taps see the
+ * next windows. */
+static void pool_see_next(pool_seen *seen, const cnv_fast_pool *p, int64_t at)
+{
+    if (at < p->stride[1] || !pool_is_inner(p, 1, at) || !pool_is_inner(p, 1, at - p->stride[1]))
+        pool_see(seen, p, 1, at);
+    else
+        for (int64_t i = 0; i < seen->count; i++) seen->window[i]++;
+}
+
+static void pool_max_back_row(float *dx, const float *dy, const uint8_t *winners, int64_t row,
+                              const pool_call *c)
+{
+    const cnv_fast_pool *p = c->p;
+    pool_seen rows, phases[CNV_POOL_STRIDE];
+    pool_see(&rows, p, 0, row);
+    for (int64_t j = 0; j < p->iw; j++, dx += 16) {
+        pool_seen *cols = &phases[j % p->stride[1]];
+        v16 sum = c->accumulate ? v16_load(dx) : v16_zero();
+        pool_see_next(cols, p, j);
+        for (int64_t r = 0; r < rows.count; r++) {
+            for (int64_t s = 0; s < cols->count; s++) {
+                const int64_t q = (rows.window[r] * p->ow + cols->window[s]) * 16;
+                uint16_t won = pool_is_tap(winners + q, rows.tap[r] * p->kernel[1] + cols->tap[s]);
+                sum = v16_add(sum, v16_keep(won, v16_load(dy + q)));
+            }
+        }
+        v16_store(dx, sum);
+    }
+}
+
+static void pool_max_back_item(void *context, int64_t block, int worker)
+{
+    const pool_call *c = context;
+    const cnv_fast_pool *p = c->p;
+    const int64_t plane = p->oh * p->ow * 16;
+    for (int64_t i = 0; i < p->ih; i++)
+        pool_max_back_row(c->out + (block * p->ih + i) * p->iw * 16, c->in + block * plane,
+                          c->winners + block * plane, i, c);
+    (void)worker;
+}
+
+static void max_backward(float *dx, const float *dy, const uint8_t *index, bool accumulate,
+                         const cnv_fast_pool *p, cnv_run *run)
+{
+    pool_call c = {.out = dx, .in = dy, .winners = index, .accumulate = accumulate, .p = p};
+    cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_max_back_item, &c);
+}
+
+/* Taps of window w that count along one axis: inside, or on the padding when that is included. */
+static int64_t pool_counted(const cnv_fast_pool *p, int axis, int64_t window)
+{
+    const int64_t extent = axis == 0 ? p->ih : p->iw, start = window * p->stride[axis] - p->pad[axis];
+    cnv_span taps = cnv_taps_inside(extent, p->kernel[axis], p->dilation[axis], start);
+    if (p->count_include_pad)
+        taps = cnv_taps_inside(extent + p->pad[axis] + p->pad[axis + 2], p->kernel[axis], p->dilation[axis],
+                               start + p->pad[axis]);
+    return taps.end - taps.begin;
+}
+
+static void pool_average_item(void *context, int64_t block, int worker)
+{
+    const pool_call *c = context;
+    const cnv_fast_pool *p = c->p;
+    const float *x = c->in + block * p->ih * p->iw * 16;
+    float *y = c->out + block * p->oh * p->ow * 16;
+    for (int64_t i = 0; i < p->oh; i++) {
+        const int64_t top = i * p->stride[0] - p->pad[0], counted = pool_counted(p, 0, i);
+        const cnv_span rows = cnv_taps_inside(p->ih, p->kernel[0], p->dilation[0], top);
+        for (int64_t j = 0; j < p->ow; j++, y += 16) {
+            const int64_t left = j * p->stride[1] - p->pad[1], count = counted * pool_counted(p, 1, j);
+            const cnv_span cols = cnv_taps_inside(p->iw, p->kernel[1], p->dilation[1], left);
+            v16 sum = v16_zero();
+            for (int64_t r = rows.begin; r < rows.end; r++)
+                for (int64_t s = cols.begin; s < cols.end; s++)
+                    sum = v16_add(
+                        sum,
+                        v16_load(x + ((top + r * p->dilation[0]) * p->iw + left + s * p->dilation[1]) * 16));
+            v16_store(y, v16_mul(sum, v16_all(count > 0 ? 1.0f / (float)count : 0)));
+        }
+    }
+    (void)worker;
+}
+
+static void average_forward(float *y, const float *x, const cnv_fast_pool *p, cnv_run *run)
+{
+    pool_call c = {.out = y, .in = x, .p = p};
+    cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_average_item, &c);
+}
+
+static void pool_average_back_item(void *context, int64_t block, int worker)
+{
+    const pool_call *c = context;
+    const cnv_fast_pool *p = c->p;
+    const float *dy = c->in + block * p->oh * p->ow * 16;
+    float *dx = c->out + block * p->ih * p->iw * 16;
+    pool_seen rows, cols;
+    for (int64_t i = 0; i < p->ih; i++) {
+        pool_see(&rows, p, 0, i);
+        for (int64_t j = 0; j < p->iw; j++, dx += 16) {
+            v16 sum = c->accumulate ? v16_load(dx) : v16_zero();
+            pool_see(&cols, p, 1, j);
+            for (int64_t r = 0; r < rows.count; r++) {
+                const int64_t counted = pool_counted(p, 0, rows.window[r]);
+                for (int64_t s = 0; s < cols.count; s++) {
+                    const v16 share = v16_all(1.0f / (float)(counted * pool_counted(p, 1, cols.window[s])));
+                    sum = v16_fma(share, v16_load(dy + (rows.window[r] * p->ow + cols.window[s]) * 16), sum);
+                }
+            }
+            v16_store(dx, sum);
+        }
+    }
+    (void)worker;
+}
+
+static void average_backward(float *dx, const float *dy, bool accumulate, const cnv_fast_pool *p,
+                             cnv_run *run)
+{
+    pool_call c = {.out = dx, .in = dy, .accumulate = accumulate, .p = p};
+    cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_average_back_item, &c);
+}
+
+static void pool_mean_item(void *context, int64_t item, int worker)
+{
+    const pool_call *c = context;
+    const cnv_fast_pool *p = c->p;
+    const int64_t blocks = cnv_blocks(p->channels), pixels = p->ih * p->iw, first = item % blocks * 16;
+    const float *x = c->in + item * pixels * 16;
+    v16 sum0 = v16_zero(), sum1 = v16_zero();
+    float mean[16];
+    int64_t i = 0;
+    for (; i + 2 <= pixels; i += 2) {
+        sum0 = v16_add(sum0, v16_load(x + i * 16));
+        sum1 = v16_add(sum1, v16_load(x + i * 16 + 16));
+    }
+    if (i < pixels) sum0 = v16_add(sum0, v16_load(x + i * 16));
+    v16_store(mean, v16_mul(v16_add(sum0, sum1), v16_all(1.0f / (float)pixels)));
+    for (int64_t k = 0; k < 16 && first + k < p->channels; k++)
+        c->out[item / blocks * p->channels + first + k] = mean[k];
+    (void)worker;
+}
+
+static void mean_forward(float *y, const float *x, const cnv_fast_pool *p, cnv_run *run)
+{
+    pool_call c = {.out = y, .in = x, .p = p};
+    cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_mean_item, &c);
+}
+
+static void pool_mean_back_item(void *context, int64_t item, int worker)
+{
+    const pool_call *c = context;
+    const cnv_fast_pool *p = c->p;
+    const int64_t blocks = cnv_blocks(p->channels), pixels = p->ih * p->iw, first = item % blocks * 16;
+    float *dx = c->out + item * pixels * 16;
+    float dy[16] = {0};
+    for (int64_t k = 0; k < 16 && first + k < p->channels; k++)
+        dy[k] = c->in[item / blocks * p->channels + first + k] * (1.0f / (float)pixels);
+    const v16 share = v16_load(dy);
+    for (int64_t i = 0; i < pixels; i++)
+        v16_store(dx + i * 16, c->accumulate ? v16_add(v16_load(dx + i * 16), share) : share);
+    (void)worker;
+}
+
+static void mean_backward(float *dx, const float *dy, bool accumulate, const cnv_fast_pool *p, cnv_run *run)
+{
+    pool_call c = {.out = dx, .in = dy, .accumulate = accumulate, .p = p};
+    cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_mean_back_item, &c);
+}
+
+#endif
