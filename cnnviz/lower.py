@@ -19,6 +19,7 @@ from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.fold import Budget, can_evaluate, evaluate, shape_value
 from cnnviz.graph import Graph, Node
 from cnnviz.lower_arithmetic import ROWS as ARITHMETIC
+from cnnviz.lower_linear import ROWS as LINEAR
 from cnnviz.lower_shapes import ROWS as SHAPES
 from cnnviz.lower_shapes import rebatched
 from cnnviz.lower_windows import ROWS as WINDOWS
@@ -29,7 +30,7 @@ __all__ = ["Lowered", "Lowering", "Weights", "lower", "supported_ops"]
 # 8 GiB of float32. No network comes near it, and files that ask for more do so to exhaust the memory.
 MAX_VALUE_ELEMENTS = 1 << 31
 
-_ROWS = {**ARITHMETIC, **SHAPES, **WINDOWS}
+_ROWS = {**ARITHMETIC, **LINEAR, **SHAPES, **WINDOWS}
 
 
 def supported_ops() -> FrozenSet[str]:

@@ -95,6 +95,13 @@ SCHEMAS: Dict[str, Schema] = {
     "MatMul": _BINARY,
     # normalisation
     "BatchNormalization": Schema((5, 5), {"epsilon": _float(1e-5)}),
+    "GroupNormalization": Schema(
+        (3, 3), {"epsilon": _float(1e-5), "num_groups": _NEEDED_INT, "stash_type": _int(1)}
+    ),
+    "InstanceNormalization": Schema((3, 3), {"epsilon": _float(1e-5)}),
+    "LayerNormalization": Schema(
+        (2, 3), {"axis": _int(-1), "epsilon": _float(1e-5), "stash_type": _int(1)}, many_outputs=True
+    ),
     "LRN": Schema(
         (1, 1), {"alpha": _float(1e-4), "beta": _float(0.75), "bias": _float(1.0), "size": _NEEDED_INT}
     ),
@@ -106,6 +113,11 @@ SCHEMAS: Dict[str, Schema] = {
     "Sigmoid": _UNARY,
     "HardSigmoid": Schema((1, 1), {"alpha": _float(0.2), "beta": _float(0.5)}),
     "HardSwish": _UNARY,
+    "Elu": Schema((1, 1), {"alpha": _float(1.0)}),
+    "Gelu": Schema((1, 1), {"approximate": Attribute("str", "none")}),
+    "Mish": _UNARY,
+    "Selu": Schema((1, 1), {"alpha": _float(1.6732631921768188), "gamma": _float(1.0507010221481323)}),
+    "Softplus": _UNARY,
     "Swish": Schema((1, 1), {"alpha": _float(1.0)}),
     "Tanh": _UNARY,
     "Softmax": Schema((1, 1), {"axis": _int(-1)}),
@@ -116,11 +128,18 @@ SCHEMAS: Dict[str, Schema] = {
     "GlobalAveragePool": _UNARY,
     "GlobalMaxPool": _UNARY,
     # arithmetic
+    "Abs": _UNARY,
     "Add": _BINARY,
     "Sub": _BINARY,
     "Mul": _BINARY,
     "Div": _BINARY,
+    "Erf": _UNARY,
+    "Exp": _UNARY,
+    "Log": _UNARY,
     "Neg": _UNARY,
+    "Pow": _BINARY,
+    "Reciprocal": _UNARY,
+    "Sqrt": _UNARY,
     "Sum": _MANY,
     "Mean": _MANY,
     "Min": _MANY,
@@ -185,7 +204,6 @@ SCHEMAS: Dict[str, Schema] = {
     ),
     "Identity": _UNARY,
     # sizes and constants
-    "Abs": _KNOWN_UNARY,
     "And": _KNOWN_BINARY,
     "Ceil": _KNOWN_UNARY,
     "ConstantOfShape": Schema((1, 1), {"value": Attribute("tensor")}, known_only=True),
@@ -196,12 +214,10 @@ SCHEMAS: Dict[str, Schema] = {
     "Mod": Schema((2, 2), {"fmod": _int(0)}, known_only=True),
     "Not": _KNOWN_UNARY,
     "Or": _KNOWN_BINARY,
-    "Pow": _KNOWN_BINARY,
     "Range": Schema((3, 3), {"stash_type": _int(1)}, known_only=True),
     "ReduceProd": Schema((1, 2), _REDUCE_ATTRIBUTES, {1: "axes"}, known_only=True),
     "Shape": Schema((1, 1), {"start": _int(0), "end": _MAYBE_INT}),
     "Size": _UNARY,
-    "Sqrt": _KNOWN_UNARY,
     "Where": Schema((3, 3), known_only=True),
 }
 

@@ -147,7 +147,7 @@ GRAPHS: Dict[str, Row] = {
     "training": (lambda: net(node("BatchNormalization", *"xssss", training_mode=1), initializers=[tensor("s", (3,))], opset=15), U, "training_mode=1"),
     "mask is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"]), node("Relu", "m")), U, "Dropout"),
     "operand from the picture": (lambda: net(node("Reshape", "x", "x")), U, "shape depends on the picture"),
-    "sizes only": (lambda: net(node("Sqrt", "x")), U, "Sqrt"),
+    "sizes only": (lambda: net(node("Floor", "x")), U, "Floor"),
     "string input": (lambda: edited(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 8)), U, "string"),
     "sequence input": (lambda: edited(lambda m: m.graph.input[0].type.sequence_type.SetInParent()), U, "not a tensor"),
     "negative dimension": (lambda: net(node("Relu", "x"), shape=(1, 3, -5, 8)), F, "dimension of -5"),

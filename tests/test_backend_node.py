@@ -29,8 +29,6 @@ EXCLUDED = {
     r"test_maxpool_with_argmax": "the indices are an output that only unpooling reads",
     r"test_equal_string": "strings",
     r"test_identity_(sequence|opt)": "sequences and optionals",
-    r"test_(max|min)_(example|two_inputs|float16|float32|float64)_cpu": "the maximum of two activations",
-    r"test_(group|layer|rms)_normalization_\w*_expanded": "the square root of an activation",
     r"test_wrap_pad": "padding with the opposite edge",
     r"test_resize_tf_crop_and_resize": "cropping while resizing",
     r"test_rotary_embedding_((no_position_ids_)?(interleaved_)?|3d_input_)expanded": "empty slices",
