@@ -39,6 +39,12 @@ OPS: Dict[str, Op] = {
         lambda x: np.where(x > 0, x, 0.5 * x),
         lambda g, x: [np.where(x > 0, g, 0.5 * g)],
     ),
+    "tanh": Op(
+        1,
+        lambda plan, x, name: plan.tanh(x, name=name),
+        np.tanh,
+        lambda g, x: [g * (1 - np.tanh(x) ** 2)],
+    ),
     "add": Op(
         2,
         lambda plan, a, b, name: plan.add(a, b, name=name),
