@@ -67,7 +67,7 @@ class LongPass:
 
 
 def latency(run: Callable[[], object], error: type) -> float:
-    """Seconds from a SIGINT in the middle of a pass to the exception; the best of three: machines are busy."""
+    """Seconds from a SIGINT in the middle of a pass to the exception; the best of three."""
 
     def once() -> float:
         sent: List[float] = []
