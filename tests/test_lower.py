@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import numpy as np
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from cnnviz.graph import Graph
-from cnnviz.lower import Weights, lower
+from cnnviz.errors import ModelFormatError
+from cnnviz.fold import can_evaluate
+from cnnviz.graph import Graph, Node, pre_softmax
+from cnnviz.lower import _ROWS, Weights, lower, supported_ops
 from cnnviz.onnx_reader import read
+from cnnviz.onnx_schema import NEWEST_OPSET, SCHEMAS
 from cnnviz.rewrite import simplify
 
 NETWORKS = [
@@ -64,3 +67,180 @@ def test_networks_agree_with_onnxruntime(assets: Path, name: str) -> None:
         assert found.shape == expected.shape
         limit = 1e-3 if dtype == np.float16 else 1e-5  # half precision is what the reference computes in
         assert np.abs(found - expected).max() <= limit * max(1, np.abs(expected).max())
+
+
+def small(nodes: Sequence[NodeProto], *, shape: Sequence[Any], opset: int = 17, **constants: Any) -> Graph:
+    """A graph from x to y."""
+    arrays = {name: np.asarray(value) for name, value in constants.items()}
+    arrays = {n: a.astype(np.float32 if a.dtype.kind == "f" else np.int64) for n, a in arrays.items()}
+    proto = helper.make_graph(
+        list(nodes),
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    return read(helper.make_model(proto, opset_imports=opsets, ir_version=3 if opset < 9 else 8))
+
+
+def node(op: str, inputs: Sequence[str], output: str = "y", **attributes: Any) -> NodeProto:
+    return helper.make_node(op, list(inputs), [output], name=f"the {op}", **attributes)
+
+
+def test_each_claimed_operator_has_a_row_or_is_evaluated() -> None:
+    """And none is implemented that the reader would refuse."""
+    known = {op for op, schema in SCHEMAS.items() if schema.known_only}
+    assert set(_ROWS) == set(SCHEMAS) - known - {"Shape", "Size"}
+    assert all(can_evaluate(Node(op, op, (), ("y",))) for op in known)
+    assert supported_ops() == set(SCHEMAS) | {"Constant", "Upsample"}
+
+
+# Reshapes as exporters write them for a traced batch of one, applied to x of shape N,6,4,4.
+RESHAPES = {
+    "flatten": ([1, 96], lambda n: (n, 96)),
+    "flatten, open": ([1, -1], lambda n: (n, 96)),
+    "flatten, batch open": ([-1, 96], lambda n: (n, 96)),
+    "copied": ([0, -1], lambda n: (n, 96)),
+    "channel shuffle": ([1, 2, 3, 4, 4], lambda n: (n, 2, 3, 4, 4)),
+    "groups into the batch": ([2, 3, 4, 4], lambda n: (2 * n, 3, 4, 4)),
+    "groups into the batch, open": ([2, -1, 4, 4], lambda n: (2 * n, 3, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("name", RESHAPES)
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_reshape_follows_the_batch(name: str, batch: int) -> None:
+    """Each picture's numbers are what they are when it is alone."""
+    target, expected = RESHAPES[name]
+    graph = small([node("Reshape", ["x", "t"])], shape=(1, 6, 4, 4), t=target)
+    x = np.random.default_rng(0).normal(size=(batch, 6, 4, 4)).astype(np.float32)
+    (y,) = run(graph, x)
+    assert y.shape == expected(batch)
+    alone = np.concatenate([run(graph, x[i : i + 1])[0] for i in range(batch)])
+    np.testing.assert_array_equal(y, alone.reshape(y.shape))
+
+
+def test_a_free_batch_is_taken_literally() -> None:
+    graph = small([node("Reshape", ["x", "t"])], shape=("N", 6), t=[1, -1])
+    assert run(graph, np.zeros((4, 6), np.float32))[0].shape == (1, 24)
+
+
+def test_shape_arithmetic_follows_batch_and_size() -> None:
+    """x.view(x.size(0), -1, x.size(2) // 2) as exporters spell it."""
+    nodes = [
+        node("Shape", ["x"], "s"),
+        node("Gather", ["s", "zero"], "n"),
+        node("Gather", ["s", "two"], "h"),
+        node("Div", ["h", "two"], "half"),
+        node("Unsqueeze", ["n", "axis"], "n1"),
+        node("Unsqueeze", ["half", "axis"], "half1"),
+        node("Concat", ["n1", "minus", "half1"], "t", axis=0),
+        node("Reshape", ["x", "t"]),
+    ]
+    graph = small(nodes, shape=("N", 3, None, None), zero=0, two=2, axis=[0], minus=[-1])
+    for n, h, w in ((1, 8, 8), (3, 6, 10)):
+        x = np.random.default_rng(0).normal(size=(n, 3, h, w)).astype(np.float32)
+        np.testing.assert_array_equal(run(graph, x)[0], x.reshape(n, -1, h // 2))
+
+
+OPSETS = [7, 9, 11, 13, 18, NEWEST_OPSET]
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_opsets_agree(opset: int) -> None:
+    """One network in the words of each opset: limits, axes and pads moved from attributes to inputs."""
+    rng = np.random.default_rng(0)
+    w, v = rng.normal(size=(4, 3, 3, 3)), rng.normal(size=(5, 64))
+    norm = {"scale": rng.normal(size=4), "shift": rng.normal(size=4), "mean": rng.normal(size=4)}
+    norm["var"] = rng.uniform(1, 2, size=4)
+
+    def either(op: str, x: str, y: str, since: int, **operands: Any) -> NodeProto:
+        """An operator whose operands are attributes before opset `since`, and inputs from then on."""
+        if opset < since:
+            return node(op, [x], y, **{k: np.asarray(v).tolist() for k, v in operands.items()})
+        inputs = [f"{op} {name}" for name in operands]
+        constants.update(zip(inputs, operands.values()))
+        return node(op, [x, *inputs], y)
+
+    constants: Dict[str, Any] = {"w": w, "v": v, **norm}
+    nodes = [
+        either("Pad", "x", "p", 11, pads=[0, 0, 1, 1, 0, 0, 1, 1]),
+        node("Conv", ["p", "w"], "c"),
+        node("BatchNormalization", ["c", *norm], "n"),
+        either("Clip", "n", "l", 11, min=-1.0, max=1.5),
+        node("MaxPool", ["l"], "m", kernel_shape=[2, 2], strides=[2, 2]),
+        either("Slice", "m", "s", 10, starts=[0, 0], ends=[4, -1], axes=[2, 3], steps=[1, 1])
+        if opset >= 10
+        else node("Slice", ["m"], "s", starts=[0, 0], ends=[4, -1], axes=[2, 3]),
+        either("ReduceMean", "m", "r", 18, axes=[3]),
+        node("Concat", ["s", "r"], "j", axis=3),
+        node("Dropout", ["j"], "d"),
+        either("Unsqueeze", "d", "u", 13, axes=[0]),
+        either("Squeeze", "u", "q", 13, axes=[0]),
+        node("Flatten", ["q"], "f"),
+        node("Gemm", ["f", "v"], "g", transB=1),
+        node("Softmax", ["g"], "y", axis=1),
+    ]
+    x = np.random.default_rng(1).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    graph = small(nodes, shape=(2, 3, 8, 8), opset=opset, **constants)
+    (found,) = run(simplify(graph), x)
+    np.testing.assert_allclose(found, _by_hand(x, w, v, norm), rtol=2e-4, atol=1e-6)
+    assert pre_softmax(graph, "y") in ("g", "y/rows")
+
+
+def _by_hand(x: np.ndarray, w: np.ndarray, v: np.ndarray, norm: Dict[str, np.ndarray]) -> np.ndarray:
+    """The network of the test above, in float64."""
+    p = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(p, (3, 3), axis=(2, 3))
+    c = np.einsum("nchwij,ocij->nohw", windows, w)
+    scale, shift, mean, var = (norm[name][:, None, None] for name in ("scale", "shift", "mean", "var"))
+    n = np.clip(scale * (c - mean) / np.sqrt(var + 1e-5) + shift, -1, 1.5)
+    m = n.reshape(2, 4, 4, 2, 4, 2).max((3, 5))
+    j = np.concatenate([m[:, :, :4, :-1], m.mean(3, keepdims=True)], axis=3)
+    g = j.reshape(2, -1) @ v.T
+    return np.exp(g) / np.exp(g).sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_softmax_before_opset_13_flattens(axis: int) -> None:
+    """As caffe2 wrote it: over all axes from `axis` on together."""
+    graph = small([node("Softmax", ["x"], axis=axis)], shape=(2, 3, 4), opset=11)
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    rows = x.reshape({1: 2, 2: 6, -1: 6}[axis], -1)
+    expected = np.exp(rows) / np.exp(rows).sum(1, keepdims=True)
+    np.testing.assert_allclose(run(graph, x)[0], expected.reshape(x.shape), rtol=1e-5)
+
+
+def test_signals_are_pictures_of_one_row() -> None:
+    w = np.random.default_rng(0).normal(size=(4, 3, 5))
+    nodes = [
+        node("Conv", ["x", "w"], "c", strides=[2], pads=[1, 2], dilations=[2]),
+        node("MaxPool", ["c"], "m", kernel_shape=[3], auto_pad="SAME_UPPER"),
+        node("GlobalAveragePool", ["m"]),
+    ]
+    graph = small(nodes, shape=(2, 3, 40), w=w)
+    assert run(graph, np.zeros((2, 3, 40), np.float32))[0].shape == (2, 4, 1)
+
+
+def test_weights_are_shared_by_plans() -> None:
+    graph = small([node("Gemm", ["x", "w"])], shape=("N", 3), w=np.ones((3, 4)))
+    weights = Weights(graph)
+    for batch in (1, 5):
+        lower(graph, {"x": (batch, 3)}, weights)
+    assert len(weights._made) == 1
+
+
+def test_errors_name_the_node_and_say_who_is_to_blame() -> None:
+    """A size that the file declares is the file's fault; any other is the caller's."""
+    nodes = [node("Flatten", ["x"], "f"), node("Gemm", ["f", "w"])]
+    with pytest.raises(ModelFormatError, match=r"the Gemm.*75"):
+        run(small(nodes, shape=(1, 3, 5, 5), w=np.ones((48, 4))), np.zeros((1, 3, 5, 5)))
+    graph = small(nodes, shape=(1, 3, 4, 4), w=np.ones((48, 4)))
+    with pytest.raises(ValueError, match=r"the Gemm.*75") as caught:
+        run(graph, np.zeros((1, 3, 5, 5)))
+    assert not isinstance(caught.value, ModelFormatError)
+    with pytest.raises(ValueError, match="'x' has 4 dimensions, not 3"):
+        lower(graph, {"x": (3, 4, 4)}, Weights(graph))
+    with pytest.raises(ValueError, match="no shape for the input 'x'"):
+        lower(graph, {}, Weights(graph))
