@@ -78,16 +78,20 @@ class Weights:
         """The constant `name`, or what `make` turns it into; `form` identifies what `make` does."""
         with self._lock:
             if (name, form) not in self._made:
-                array = self._arrays[name] if make is None else make(self._arrays[name])
-                self._made[name, form] = as_constant(array)
+                self._made[name, form] = as_constant(self._arrays[name], make)
             return self._made[name, form]
 
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 
 
-def as_constant(array: NDArray[Any]) -> _core.Constant:
-    """A constant of the core with these numbers."""
+def as_constant(
+    array: NDArray[Any], make: Optional[Callable[[NDArray[Any]], NDArray[Any]]] = None
+) -> _core.Constant:
+    """A constant of the core with these numbers, or with what `make` turns them into."""
+    if make is not None:
+        with np.errstate(all="ignore"):  # a file may well hold infinite weights
+            array = make(array)
     return _core.Constant(np.ascontiguousarray(array, np.float32).reshape(array.shape))
 
 
@@ -133,7 +137,7 @@ class Lowering:
         if name in self._weights:
             constant = self._weights.get(name, form, make)
         else:
-            constant = as_constant(make(self.known[name]))
+            constant = as_constant(self.known[name], make)
         return self.plan.constant(constant, name=f"{name} {form}")
 
     def number(self, value: float) -> int:

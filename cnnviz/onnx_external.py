@@ -17,9 +17,9 @@ __all__ = ["ExternalData"]
 
 _KEYS = frozenset({"location", "offset", "length", "checksum"})
 _NUMBER_DIGITS = 19  # what an int64 can have
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_NON_BLOCK = getattr(os, "O_NONBLOCK", 0)  # opening a FIFO must not wait for a writer
-_BINARY = getattr(os, "O_BINARY", 0)
+_CAN_DESCEND = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+# Windows has only the last of these. A FIFO must not make the call wait for somebody who writes.
+_FILE = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
 class ExternalData:
@@ -66,31 +66,49 @@ class ExternalData:
         return options
 
     def _open(self, parts: List[str], what: str) -> int:
+        """A descriptor of the file, looked at before and after it is opened."""
         path = self._folder
-        for part in parts:
+        for depth, part in enumerate(parts, start=1):
             path = os.path.join(path, part)
-            self._check(path, part is parts[-1], what)
+            try:
+                _refuse_kind(os.lstat(path), path, depth == len(parts), what)
+            except OSError as error:
+                raise _cannot_open(path, error, what) from None
         try:
-            descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _NON_BLOCK | _BINARY)
+            descriptor = self._descend(parts) if _CAN_DESCEND else os.open(path, _FILE)
         except OSError as error:
-            raise ModelFormatError(f"{what}: cannot open external data {path!r}: {error.strerror}") from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # swapped since it was looked at
+            raise _cannot_open(path, error, what) from None
+        try:
+            _refuse_kind(os.fstat(descriptor), path, True, what)
+        except ModelFormatError:
             os.close(descriptor)
-            raise ModelFormatError(f"{what}: external data {path!r} is not a regular file")
+            raise
         return descriptor
 
-    def _check(self, path: str, last: bool, what: str) -> None:
+    def _descend(self, parts: List[str]) -> int:
+        """Open folder by folder, following no link, so that nothing swapped in meanwhile leads elsewhere."""
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            info = os.lstat(path)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ModelFormatError(f"{what}: cannot open external data {path!r}: {reason}") from None
-        if stat.S_ISLNK(info.st_mode):
-            raise ModelFormatError(f"{what}: external data {path!r} is a symbolic link")
-        if last and not stat.S_ISREG(info.st_mode):
-            raise ModelFormatError(f"{what}: external data {path!r} is not a regular file")
-        if last and info.st_nlink > 1:
-            raise ModelFormatError(f"{what}: external data {path!r} has {info.st_nlink} hard links, not one")
+            for part in parts[:-1]:
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = below
+            return os.open(parts[-1], _FILE, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+
+def _refuse_kind(info: os.stat_result, path: str, last: bool, what: str) -> None:
+    if stat.S_ISLNK(info.st_mode):
+        raise ModelFormatError(f"{what}: external data {path!r} is a symbolic link")
+    if last and not stat.S_ISREG(info.st_mode):
+        raise ModelFormatError(f"{what}: external data {path!r} is not a regular file")
+    if last and info.st_nlink > 1:
+        raise ModelFormatError(f"{what}: external data {path!r} has {info.st_nlink} hard links, not one")
+
+
+def _cannot_open(path: str, error: OSError, what: str) -> ModelFormatError:
+    return ModelFormatError(f"{what}: cannot open external data {path!r}: {error.strerror}")
 
 
 def _components(location: str, what: str) -> List[str]:

@@ -104,6 +104,7 @@ def _per_channel(array: Array, linear: Linear) -> Optional[Array]:
     return numbers.reshape(()) if array.size == 1 else numbers.reshape(-1)
 
 
+@np.errstate(all="ignore")  # a file may well hold infinite weights
 def scaled_weights(node: Node, constants: Constants, affine: Affine) -> Dict[int, Array]:
     """The new constants of a node that takes an Affine in, by position of the input."""
     if node.op == "BatchNormalization":

@@ -21,9 +21,9 @@ Prepare = Callable[[Path], None]
 def folder(tmp_path: Path) -> Path:
     """A folder for a model, in another one that a hostile model would like to read from."""
     inside = tmp_path / "models"
-    (inside / "sub").mkdir(parents=True)
+    (inside / "s" / "s").mkdir(parents=True)
     numbers = np.arange(108, dtype=np.float32).tobytes()
-    for path in (tmp_path / "secret", inside / "w.bin", inside / "sub" / "w.bin"):
+    for path in (tmp_path / "secret", inside / "w.bin", inside / "s" / "s" / "w.bin"):
         path.write_bytes(b"head" + numbers)
     return inside
 
@@ -34,7 +34,7 @@ def load(folder: Path, **entries: str) -> np.ndarray:
     return read(path).constants["w"]
 
 
-@pytest.mark.parametrize("location", ["w.bin", "sub/w.bin"])
+@pytest.mark.parametrize("location", ["w.bin", "s/s/w.bin"])
 @pytest.mark.parametrize("length", [{}, {"length": str(NBYTES)}, {"checksum": "0" * 40}])
 def test_is_read(folder: Path, location: str, length: Dict[str, str]) -> None:
     found = load(folder, location=location, offset="4", **length)
@@ -65,13 +65,13 @@ ROWS: Dict[str, Tuple[Prepare, Dict[str, str], str]] = {
     "no location": (nothing, {}, "not a relative path"),
     "empty location": (nothing, {"location": ""}, "not a relative path"),
     "parent": (nothing, {"location": "../secret"}, "not a relative path"),
-    "parent within": (nothing, {"location": "sub/../w.bin"}, "not a relative path"),
+    "parent within": (nothing, {"location": "s/../w.bin"}, "not a relative path"),
     "absolute": (nothing, {"location": "/dev/zero"}, "not a relative path"),
     "Windows drive": (nothing, {"location": "C:w.bin"}, "not a relative path"),
     "backslash": (nothing, {"location": "..\\secret"}, "not a relative path"),
     "NUL": (nothing, {"location": "w.bin\0"}, "not a relative path"),
     "missing": (nothing, {"location": "v.bin"}, "No such file"),
-    "folder": (nothing, {"location": "sub"}, "not a regular file"),
+    "folder": (nothing, {"location": "s/s"}, "not a regular file"),
     "below a file": (nothing, {"location": "w.bin/x"}, "cannot open"),
     "symbolic link": (symlink, {"location": "link"}, "symbolic link"),
     "symbolic link to a folder": (folder_symlink, {"location": "up/secret"}, "symbolic link"),
@@ -102,7 +102,7 @@ def test_is_refused(folder: Path, name: str) -> None:
 
 def test_a_key_given_twice(folder: Path) -> None:
     proto = external(location="w.bin")
-    proto.external_data.add(key="location", value="sub/w.bin")
+    proto.external_data.add(key="location", value="s/s/w.bin")
     path = folder / "net.onnx"
     path.write_bytes(conv(proto).SerializeToString())
     with pytest.raises(ModelFormatError, match="twice"):
