@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable
 
 import onnx
+from onnx import TensorProto, helper
 from onnx.backend.test import BackendTest
 from onnx.backend.test.loader import load_model_tests
 from onnx_backend import CnnvizBackend, supports
@@ -27,7 +28,7 @@ EXCLUDED = {
     r"test_training_dropout": "dropping belongs to training",
     r"test_dropout_default_mask": "the mask is an output that only training reads",
     r"test_maxpool_with_argmax": "the indices are an output that only unpooling reads",
-    r"test_equal_string": "strings",
+    r"test_equal_string|test_cast(like)?_\w*STRING": "strings",
     r"test_identity_(sequence|opt)": "sequences and optionals",
     r"test_wrap_pad": "padding with the opposite edge",
     r"test_resize_tf_crop_and_resize": "cropping while resizing",
@@ -35,6 +36,8 @@ EXCLUDED = {
     r"test_slice_start_out_of_bounds": "empty slices",
     r"test_shape_start_greater_than_end": "empty outputs",
 }
+if helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16).name != "bfloat16":
+    EXCLUDED[r"BFLOAT16"] = "this version of onnx hands bfloat16 out as integers"
 
 Case = Callable[[unittest.TestCase], None]
 
