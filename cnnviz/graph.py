@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from numpy.typing import NDArray
 
-__all__ = ["Graph", "Node", "Tensor", "consumers", "pre_softmax", "producers", "prune"]
+__all__ = ["Graph", "Names", "Node", "Tensor", "consumers", "pre_softmax", "producers", "prune"]
 
 _PROBABILITIES = frozenset({"Softmax", "LogSoftmax"})
 _SAME_NUMBERS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast"})
@@ -146,11 +146,23 @@ def pre_softmax(graph: Graph, output: str) -> str:
     return output
 
 
-def unique(name: str, taken: Iterable[str]) -> str:
-    """`name`, or `name` with the first number that makes it differ from every name in `taken`."""
-    taken = taken if isinstance(taken, (set, frozenset, dict)) else set(taken)
-    candidate, number = name, 1
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    return candidate
+class Names:
+    """Hands out names, each once.
+
+    Asking again and again for the same name takes no longer each time: a file may call all its nodes alike.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._numbers: Dict[str, int] = {}
+
+    def fresh(self, name: str) -> str:
+        """`name`, or `name` with the first number that makes it new."""
+        number = self._numbers.get(name, 1)
+        candidate = name if number == 1 else f"{name}_{number}"
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{name}_{number}"
+        self._numbers[name] = number
+        self._taken.add(candidate)
+        return candidate

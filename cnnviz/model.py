@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.graph import Graph, Node, Tensor, pre_softmax, unique
+from cnnviz.graph import Graph, Names, Node, Tensor, pre_softmax
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.labels import LabelsLike, as_labels
 from cnnviz.layers import LayerList
@@ -340,7 +340,7 @@ def _channels_first(graph: Graph) -> Graph:
         return graph
     inner = graph.inputs[0].name
     taken = {name for node in graph.nodes for name in (node.name, *node.outputs)} | {inner}
-    outer = unique(f"{inner}_channels_first", taken)
+    outer = Names(taken).fresh(f"{inner}_channels_first")
     transpose = Node("Transpose", outer, (outer,), (inner,), {"perm": (0, 2, 3, 1)})
     image = Tensor(outer, (shape[0], shape[3], shape[1], shape[2]))
     return graph.replace(inputs=(image,), nodes=(transpose, *graph.nodes))

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.graph import Graph, Node, Tensor, unique
+from cnnviz.graph import Graph, Names, Node, Tensor
 from cnnviz.onnx_attribute import decode_attributes, decode_constant
 from cnnviz.onnx_normalise import RENAMED, normalise, refuse_training
 from cnnviz.onnx_schema import MAX_LIST, SCHEMAS, bind, complete
@@ -28,9 +28,9 @@ class GraphReader:
         self._decoder = decoder
         self._constants: Dict[str, NDArray[Any]] = {}
         self._nodes: List[Node] = []
-        self._node_names: Set[str] = set()
+        self._node_names = Names()
         self._defined: Set[str] = set()
-        self._reserved: Set[str] = set()  # every name of the file, so that fresh ones are fresh
+        self._value_names = Names()  # all of the file, once `_reserve` has been called
         self._data: Set[str] = set()  # values that depend on what is fed
         self._left_out: Dict[str, str] = {}  # second outputs -> whose they are
         self._problems: List[UnsupportedModelError] = []
@@ -116,14 +116,8 @@ class GraphReader:
         return tuple(outputs)
 
     def _reserve(self) -> None:
-        self._reserved = set(self._defined)
-        for proto in self._proto.node:
-            self._reserved.update(text(name, "output name") for name in proto.output)
-
-    def _fresh(self, hint: str) -> str:
-        name = unique(hint, self._reserved)
-        self._reserved.add(name)
-        return name
+        made = (text(name, "output name") for proto in self._proto.node for name in proto.output)
+        self._value_names = Names((*self._defined, *made))
 
     def _read_node(self, index: int, proto: Any) -> None:
         node = self._node(index, proto)
@@ -135,7 +129,7 @@ class GraphReader:
             self._constants[name] = decode_constant(proto, self._decoder, f"node {node.name!r} (Constant)")
             return
         try:
-            for part in normalise(self._keep_outputs(node), self._opset, self._fresh):
+            for part in normalise(self._keep_outputs(node), self._opset, self._value_names.fresh):
                 self._append(part)
         except UnsupportedModelError as error:
             self._problems.append(UnsupportedModelError(f"{error}\0{node.name}", error.operators))
@@ -149,8 +143,7 @@ class GraphReader:
         if not any(outputs):
             raise ModelFormatError(f"node {index} ({op}) has no output")
         hint = text(proto.name, "node name") or next(filter(None, outputs))
-        name = unique(hint, self._node_names)
-        self._node_names.add(name)
+        name = self._node_names.fresh(hint)
         if max(len(proto.input), len(outputs)) > MAX_LIST:
             raise ModelFormatError(f"node {name!r} ({op}) has more than {MAX_LIST} inputs or outputs")
         inputs = tuple(text(value, "input name") for value in proto.input)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.fold import Budget, can_evaluate, evaluate
-from cnnviz.graph import Graph, Node, consumers, prune, unique
+from cnnviz.graph import Graph, Names, Node, consumers, prune
 from cnnviz.onnx_schema import bind
 from cnnviz.rewrite_affine import Affine, affine_of, linear_of, scaled_weights
 
@@ -59,6 +59,8 @@ class _Rewriter:
         self._aliases: Dict[str, str] = dict(graph.aliases)
         self._node_aliases: Dict[str, str] = {}  # apart: a node may be called like another node's value
         self._vanished: Dict[str, str] = dict(graph.vanished)
+        made = (name for node in graph.nodes for name in node.outputs)
+        self._names = Names((*graph.constants, *(tensor.name for tensor in graph.inputs), *made))
         self._budget = Budget()
 
     def run(self) -> Graph:
@@ -91,7 +93,7 @@ class _Rewriter:
         return self._reads.get(name, 0) == 1 and name not in self._outputs
 
     def _add_constant(self, hint: str, value: NDArray[Any]) -> str:
-        name = unique(hint, self._constants)
+        name = self._names.fresh(hint)
         array = np.ascontiguousarray(value, np.float32).reshape(value.shape)
         array.flags.writeable = False
         self._constants[name] = array

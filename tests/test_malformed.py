@@ -79,8 +79,9 @@ def test_flipped_bits(seed: int) -> None:
     assert 0 < sum(refused) < len(refused)
 
 
-def test_a_long_graph_takes_linear_time() -> None:
-    nodes = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"]) for i in range(20_000)]
+@pytest.mark.parametrize("name", ["", "all alike"])
+def test_a_long_graph_takes_linear_time(name: str) -> None:
+    nodes = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"], name=name) for i in range(20_000)]
     model = net(helper.make_node("Relu", ["x"], ["v0"]), *nodes, helper.make_node("Relu", ["v20000"], ["y"]))
     start = time.perf_counter()
     load(model.SerializeToString())
