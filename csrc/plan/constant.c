@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "runtime/alloc.h"
 
@@ -99,7 +100,9 @@ static void bring_up_to_date(cnv_constant *constant, packed_form *form)
 static packed_form *find_form(const cnv_constant *constant, const cnv_packing *packing)
 {
     for (packed_form *form = constant->forms; form; form = form->next)
-        if (form->packing.kind == packing->kind && form->packing.nbytes == packing->nbytes) return form;
+        if (form->packing.kind == packing->kind && form->packing.nbytes == packing->nbytes &&
+            memcmp(form->packing.details, packing->details, sizeof packing->details) == 0)
+            return form;
     return NULL;
 }
 

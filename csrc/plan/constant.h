@@ -10,9 +10,10 @@
 #include "cnnviz.h"
 
 /* How a kernel wants its weights: `pack` writes nbytes bytes from the constant's numbers. Two packings with
- * the same kind and the same bytes are the same form, so a kind says everything that shapes the bytes. */
+ * the same kind, details and size are the same form, so those say everything that shapes the bytes. */
 typedef struct cnv_packing {
     uint64_t kind;
+    int64_t details[12];
     size_t nbytes;
     void (*pack)(const struct cnv_packing *packing, const float *data, const cnv_shape *shape, void *packed);
 } cnv_packing;

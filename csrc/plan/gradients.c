@@ -53,6 +53,15 @@ static void add_fill(cnv_plan *plan, cnv_value_id value, int seed, int time)
     plan->fills[plan->n_fills++] = (cnv_fill){.value = value, .seed = seed, .first = first};
 }
 
+/* Whether the step may overwrite the gradient of its input i because nothing has arrived there yet. */
+static bool takes_fresh(cnv_plan *plan, const cnv_node *node, int i, int time)
+{
+    cnv_value *root = plan->values[plan->values[node->inputs[i]]->gradient_root];
+    if (!node->op->fresh || i > CNV_LAST_BIT_INPUT || root->gradient_born >= 0) return false;
+    root->gradient_born = time;
+    return true;
+}
+
 static void fill_before_step(cnv_plan *plan, int s)
 {
     cnv_step *step = &plan->steps[s];
@@ -63,7 +72,11 @@ static void fill_before_step(cnv_plan *plan, int s)
         add_fill(plan, node->output, plan->values[node->output]->seed, time);
     for (int i = 0; i < node->n_inputs; i++) {
         const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
-        if (x && x->gradient_root != CNV_NONE) add_fill(plan, node->inputs[i], -1, time);
+        if (!x || x->gradient_root == CNV_NONE) continue;
+        if (takes_fresh(plan, node, i, time))
+            step->backward_io.fresh |= 1u << i;
+        else
+            add_fill(plan, node->inputs[i], -1, time);
     }
     step->n_fills = plan->n_fills - step->first_fill;
 }
@@ -88,7 +101,7 @@ static void fill_at_the_end(cnv_plan *plan)
     int before = plan->n_fills;
     for (cnv_value_id v = 0; v < plan->n_values; v++) {
         const cnv_value *value = plan->values[v];
-        bool visited = value->origin == CNV_FROM_NODE && plan->nodes[value->producer]->needs_grad;
+        bool visited = value->made_by && value->made_by->needs_grad;
         if (value->wrt && !visited) add_fill(plan, v, value->seed, 2 * plan->n_steps);
     }
     plan->n_final = plan->n_fills - before;

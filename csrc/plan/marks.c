@@ -5,15 +5,11 @@
  */
 #include "plan/state.h"
 
-/* Inputs past this one have no bit in grad_inputs and backward_reads; only concat, whose backward needs
- * nothing from forward, has so many. */
-#define LAST_BIT_INPUT 30
-
 static void mark_wants(cnv_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) plan->values[v]->wants_gradient = plan->values[v]->wrt;
-    for (int n = 0; n < plan->n_nodes; n++) {
-        const cnv_node *node = plan->nodes[n];
+    for (int n = 0; n < plan->n_runs; n++) {
+        const cnv_node *node = plan->runs[n];
         cnv_value *y = plan->values[node->output];
         for (int i = 0; i < node->n_inputs; i++) {
             const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
@@ -25,8 +21,8 @@ static void mark_wants(cnv_plan *plan)
 static void mark_reaches(cnv_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) plan->values[v]->reaches_seed = plan->values[v]->seed >= 0;
-    for (int n = plan->n_nodes - 1; n >= 0; n--) {
-        const cnv_node *node = plan->nodes[n];
+    for (int n = plan->n_runs - 1; n >= 0; n--) {
+        const cnv_node *node = plan->runs[n];
         if (!plan->values[node->output]->reaches_seed) continue;
         for (int i = 0; i < node->n_inputs; i++) {
             cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
@@ -44,7 +40,7 @@ static void mark_backward(cnv_plan *plan, cnv_node *node)
         const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
         if (!x || !x->wants_gradient || !y->reaches_seed) continue;
         wanted = true;
-        if (i <= LAST_BIT_INPUT) node->grad_inputs |= 1u << i;
+        if (i <= CNV_LAST_BIT_INPUT) node->grad_inputs |= 1u << i;
     }
     node->needs_grad = wanted;
 }
@@ -61,7 +57,7 @@ static void ask_needs(cnv_node *node)
 
 bool cnv_node_backward_reads(const cnv_node *node, int i)
 {
-    return i <= LAST_BIT_INPUT && (node->needs.backward_reads & (1u << i)) != 0;
+    return i <= CNV_LAST_BIT_INPUT && (node->needs.backward_reads & (1u << i)) != 0;
 }
 
 static void mark_forward(cnv_plan *plan, cnv_node *node)
@@ -80,9 +76,9 @@ void cnv_plan_mark(cnv_plan *plan)
     mark_wants(plan);
     mark_reaches(plan);
     for (int v = 0; v < plan->n_values; v++) plan->values[v]->needed = plan->values[v]->keep;
-    for (int n = 0; n < plan->n_nodes; n++) {
-        mark_backward(plan, plan->nodes[n]);
-        ask_needs(plan->nodes[n]);
+    for (int n = 0; n < plan->n_runs; n++) {
+        mark_backward(plan, plan->runs[n]);
+        ask_needs(plan->runs[n]);
     }
-    for (int n = plan->n_nodes - 1; n >= 0; n--) mark_forward(plan, plan->nodes[n]);
+    for (int n = plan->n_runs - 1; n >= 0; n--) mark_forward(plan, plan->runs[n]);
 }

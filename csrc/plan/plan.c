@@ -32,9 +32,10 @@ static void free_value(cnv_value *value)
     cnv_free(value);
 }
 
-static void free_node(cnv_node *node)
+void cnv_node_free(cnv_node *node)
 {
     if (!node) return;
+    cnv_free(node->form);
     cnv_free(node->name);
     cnv_free(node->inputs);
     cnv_free((void *)node->x_shape);
@@ -45,7 +46,7 @@ void cnv_plan_free(cnv_plan *plan)
 {
     if (!plan) return;
     cnv_plan_unprepare(plan);
-    for (int i = 0; i < plan->n_nodes; i++) free_node(plan->nodes[i]);
+    for (int i = 0; i < plan->n_nodes; i++) cnv_node_free(plan->nodes[i]);
     for (int i = 0; i < plan->n_values; i++) free_value(plan->values[i]);
     cnv_free(plan->nodes);
     cnv_free(plan->values);
@@ -233,7 +234,36 @@ cnv_status cnv_plan_add(cnv_plan *plan, const char *op_name, const cnv_value_id 
     plan->nodes[plan->n_nodes++] = node;
     node = NULL;
 done:
-    free_node(node);
+    cnv_node_free(node);
+    return status;
+}
+
+cnv_status cnv_plan_make_value(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value_id *value,
+                               cnv_error *err)
+{
+    cnv_value *made;
+    cnv_status status = new_value(plan, shape, name, &made, err);
+    if (status != CNV_OK) return status;
+    made->seed = -1;
+    *value = append_value(plan, made, CNV_FROM_NODE, -1);
+    return status;
+}
+
+cnv_status cnv_plan_make_node(cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs, int n_inputs,
+                              const cnv_params *params, const char *name, cnv_node **node, cnv_error *err)
+{
+    return new_node(plan, op, inputs, n_inputs, params, name, node, err);
+}
+
+void cnv_plan_drop_values(cnv_plan *plan, int n)
+{
+    while (plan->n_values > n) free_value(plan->values[--plan->n_values]);
+}
+
+cnv_status cnv_plan_append_run(cnv_plan *plan, cnv_node *node, cnv_error *err)
+{
+    cnv_status status = reserve((void ***)&plan->runs, plan->n_runs, &plan->room_runs, err);
+    if (status == CNV_OK) plan->runs[plan->n_runs++] = node;
     return status;
 }
 
@@ -268,11 +298,11 @@ int cnv_plan_n_nodes(const cnv_plan *plan)
 
 void cnv_plan_node_info(const cnv_plan *plan, int i, cnv_node_info *info)
 {
-    const cnv_node *node = plan->nodes[i];
+    const cnv_node *node = plan->nodes[i], *runs = node->by ? node->by : node;
     *info = (cnv_node_info){.name = node->name,
                             .op = node->op->name,
                             .kernel = node->kernel,
                             .value = node->output,
-                            .forward = node->runs_forward,
-                            .backward = node->needs_grad};
+                            .forward = runs->runs_forward,
+                            .backward = runs->needs_grad};
 }

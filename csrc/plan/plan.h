@@ -27,6 +27,7 @@ typedef struct cnv_io {
     void *scratch;         /* run->threads slices of needs.*_scratch bytes each, slice w for worker w */
     size_t scratch_stride; /* bytes between two workers' slices */
     cnv_relu_rule relu;    /* how this backward pass treats rectifiers */
+    unsigned fresh; /* bit i: nothing has been added to dx[i] yet, and it holds anything; see op->fresh */
 } cnv_io;
 
 /* In cnv_needs.backward_reads: bit i says that backward reads input i, this bit that it reads the output. */
@@ -55,7 +56,9 @@ typedef struct cnv_node {
     bool needs_grad;      /* this node runs in the backward walk */
     unsigned grad_inputs; /* bit i: the gradient of input i is wanted; inputs past 30 (concat's) have none */
     cnv_needs needs;
-    const char *kernel; /* what runs for it: "portable", "view", ...; "" when nothing does */
+    const char *kernel;  /* what runs for it: "portable", "view", ...; "" when nothing does */
+    struct cnv_node *by; /* the node that prepare has made to compute this one; NULL: it runs itself */
+    void *form;          /* owned; what the row of a made node has decided and packed */
 } cnv_node;
 
 /*
@@ -75,6 +78,9 @@ typedef struct cnv_op {
     void (*forward)(const cnv_node *node, const cnv_io *io, cnv_run *run);
     void (*backward)(const cnv_node *node, const cnv_io *io, cnv_run *run);
     int variant; /* rows that share their functions: which one this is (a cnv_binary_op, a cnv_unary_op) */
+    bool fresh;  /* backward heeds io->fresh, and takes dx in the order of the inputs */
+    /* Made nodes only: called once who runs in which direction is known, to pack weights. May be NULL. */
+    cnv_status (*settle)(cnv_plan *plan, cnv_node *node, cnv_error *err);
 } cnv_op;
 
 /* The table: every row, NULL-terminated, and the lookup by name (NULL when there is none). The rows

@@ -11,6 +11,17 @@ void cnv_plan_unprepare(cnv_plan *plan)
     cnv_free(plan->steps);
     cnv_free(plan->fills);
     cnv_free(plan->arena);
+    for (int n = 0; n < plan->n_runs; n++)
+        if (plan->runs[n]->form) cnv_node_free(plan->runs[n]);
+    cnv_free(plan->runs);
+    if (plan->n_user_values > 0) cnv_plan_drop_values(plan, plan->n_user_values);
+    for (int n = 0; n < plan->n_nodes; n++) {
+        plan->nodes[n]->by = NULL;
+        plan->nodes[n]->kernel = "";
+    }
+    for (int v = 0; v < plan->n_values; v++) plan->values[v]->made_by = NULL;
+    plan->runs = NULL;
+    plan->n_runs = plan->room_runs = plan->n_user_values = 0;
     plan->steps = NULL;
     plan->fills = NULL;
     plan->arena = NULL;
@@ -62,13 +73,25 @@ static cnv_status note_request(cnv_plan *plan, const cnv_request *request, cnv_e
     return CNV_OK;
 }
 
+/* Lets made nodes pack their weights. */
+static cnv_status settle(cnv_plan *plan, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    for (int n = 0; n < plan->n_runs && status == CNV_OK; n++)
+        if (plan->runs[n]->op->settle) status = plan->runs[n]->op->settle(plan, plan->runs[n], err);
+    return status;
+}
+
 cnv_status cnv_plan_prepare(cnv_plan *plan, const cnv_request *request, cnv_error *err)
 {
     cnv_status status = CNV_OK;
     if (plan->stage != CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "the plan is already prepared");
     CNV_TRY(check_request(plan, request, err));
     CNV_TRY(note_request(plan, request, err));
+    plan->n_user_values = plan->n_values;
+    CNV_TRY(cnv_plan_lower(plan, err));
     cnv_plan_mark(plan);
+    CNV_TRY(settle(plan, err));
     CNV_TRY(cnv_plan_make_steps(plan, err));
     CNV_TRY(cnv_plan_lay_gradients(plan, err));
     CNV_TRY(cnv_plan_lay_memory(plan, err));

@@ -1,9 +1,10 @@
 /*
  * The inside of a cnv_plan: what prepare decides and the walks follow. Private to plan/.
  *
- * Nodes are what the user built. Steps are what runs: today one per node that a pass needs, in the same
- * order. A pass that fuses nodes, changes a value's layout or picks a faster kernel makes other steps from
- * the same nodes (steps.c); neither memory.c nor execute.c has to know.
+ * Nodes are what the user built; `runs` is what runs. Prepare begins by replacing nodes with ones that it has
+ * made, where a faster kernel, another layout or a fusion is to be had (lower.c). Made nodes have rows and
+ * values of their own, so nothing after that has to know: marks, gradients, memory and the walks see a plan
+ * like any other. Steps are the nodes of `runs` that a pass needs.
  *
  * Time, for the memory planner: the forward walk visits step s at time s, the backward walk visits it at
  * 2 * n_steps - 1 - s, and at 2 * n_steps both are over and the user reads.
@@ -19,8 +20,9 @@ typedef struct cnv_value {
     char *name; /* owned */
     cnv_shape shape;
     cnv_origin origin;
-    int producer;           /* the node, or the position among the inputs */
-    cnv_constant *constant; /* a reference; NULL unless origin says so */
+    int producer;            /* the node, or the position among the inputs */
+    cnv_constant *constant;  /* a reference; NULL unless origin says so */
+    const cnv_node *made_by; /* lower.c: the node of `runs` whose output it is; NULL without one */
 
     /* From the request. */
     bool keep;
@@ -56,6 +58,10 @@ typedef struct cnv_fill {
 
 #define CNV_NO_BUFFER (-1)
 
+/* Inputs past this one have no bit in grad_inputs, backward_reads and fresh; only concat, whose backward
+ * needs nothing from forward, has so many. */
+#define CNV_LAST_BIT_INPUT 30
+
 typedef struct cnv_step {
     const cnv_node *node;
     void (*forward)(const cnv_node *node, const cnv_io *io, cnv_run *run);  /* NULL: nothing to run */
@@ -86,6 +92,10 @@ struct cnv_plan {
     int threads;
     int n_seeds;
     int n_wrt;
+    cnv_node **runs; /* nodes, and nodes that lower.c has made */
+    int n_runs;
+    int room_runs;
+    int n_user_values; /* while prepared: those past it are lower.c's */
     cnv_step *steps;
     int n_steps;
     cnv_fill *fills; /* in the order of the backward walk; the last n_final come after its last step */
@@ -104,7 +114,17 @@ cnv_value *cnv_plan_value(const cnv_plan *plan, cnv_value_id value);
 /* Whether backward of the node reads the numbers of its input i. */
 bool cnv_node_backward_reads(const cnv_node *node, int i);
 
+/* For lower.c: a value of `shape`, and a node that is in no list yet (free it with cnv_node_free). */
+cnv_status cnv_plan_make_value(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value_id *value,
+                               cnv_error *err);
+cnv_status cnv_plan_make_node(cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs, int n_inputs,
+                              const cnv_params *params, const char *name, cnv_node **node, cnv_error *err);
+void cnv_node_free(cnv_node *node);               /* accepts NULL */
+void cnv_plan_drop_values(cnv_plan *plan, int n); /* all from the n-th on */
+cnv_status cnv_plan_append_run(cnv_plan *plan, cnv_node *node, cnv_error *err);
+
 /* The parts of prepare, in this order; each reads what the ones before it decided. */
+cnv_status cnv_plan_lower(cnv_plan *plan, cnv_error *err);         /* nodes -> runs */
 void cnv_plan_mark(cnv_plan *plan);                                /* who runs, who needs what */
 cnv_status cnv_plan_make_steps(cnv_plan *plan, cnv_error *err);    /* nodes -> steps */
 cnv_status cnv_plan_lay_gradients(cnv_plan *plan, cnv_error *err); /* who shares, zeroes and seeds which */

@@ -1,4 +1,4 @@
-/* Nodes -> steps: which kernel runs for which node. Today every node that a pass needs is one step. */
+/* The nodes that a pass needs, one step each, with the arrays that their kernels will be handed. */
 #include "plan/state.h"
 #include "runtime/alloc.h"
 
@@ -23,16 +23,20 @@ static cnv_status make_step(const cnv_node *node, cnv_step *step, cnv_error *err
 cnv_status cnv_plan_make_steps(cnv_plan *plan, cnv_error *err)
 {
     cnv_status status = CNV_OK;
-    plan->steps = cnv_alloc((size_t)plan->n_nodes, sizeof *plan->steps);
+    plan->steps = cnv_alloc((size_t)plan->n_runs, sizeof *plan->steps);
     if (!plan->steps) {
-        status = cnv_fail(err, CNV_NO_MEMORY, "out of memory for %d steps", plan->n_nodes);
+        status = cnv_fail(err, CNV_NO_MEMORY, "out of memory for %d steps", plan->n_runs);
         goto done;
     }
-    for (int n = 0; n < plan->n_nodes; n++) {
-        cnv_node *node = plan->nodes[n];
+    for (int n = 0; n < plan->n_runs; n++) {
+        cnv_node *node = plan->runs[n];
         bool runs = node->runs_forward || node->needs_grad;
-        node->kernel = !runs ? "" : node->op->view ? "view" : "portable";
+        if (!node->form) node->kernel = !runs ? "" : node->op->view ? "view" : "portable";
         if (runs) CNV_TRY(make_step(node, &plan->steps[plan->n_steps++], err));
+    }
+    for (int n = 0; n < plan->n_nodes; n++) {
+        const cnv_node *by = plan->nodes[n]->by;
+        if (by && !by->runs_forward && !by->needs_grad) plan->nodes[n]->kernel = "";
     }
 done:
     return status;

@@ -39,6 +39,7 @@ typedef struct cnv_finish {
     bool rectify;     /* clip to 0..high, which is INFINITY for a plain ReLU */
     float high;
     uint16_t *bits; /* where 0 < y < high, for backward; NULL: not wanted */
+    int64_t above;  /* not 0: where y >= high is noted, too, so many elements behind its bits */
 } cnv_finish;
 
 /* What happens to a gradient on its way into a backward kernel: the rectifier that the forward kernel had
@@ -47,6 +48,8 @@ typedef struct cnv_gate {
     const uint16_t *bits; /* NULL: there was no rectifier, everything passes */
     cnv_relu_rule rule;
     const bool *dead;
+    int64_t
+        above; /* as in cnv_finish: what was clipped there, a dead image's gradient does not push further */
 } cnv_gate;
 
 #endif

@@ -235,7 +235,7 @@ static void depthwise_backward_item(void *context, int64_t item, int worker)
         float *copy = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
         depthwise_dy_rows(d, begin, end, seen);
         lanes_copy(copy, dy + seen[0] * d->ow * 16, c->gate->bits + (plane * d->oh + seen[0]) * d->ow,
-                   (seen[1] - seen[0]) * d->ow, 1, gate_rule(c->gate, plane / blocks));
+                   (seen[1] - seen[0]) * d->ow, 1, c->gate, gate_rule(c->gate, plane / blocks));
         dy = copy;
     }
     for (int64_t p = 0; p < d->stride[1]; p++) {

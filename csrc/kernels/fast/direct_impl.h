@@ -39,7 +39,7 @@ static direct_span direct_inside(int64_t first, int64_t step, int64_t count, int
 
 /* One row of one phase of one channel block: zeros, pixels, zeros. src_row is NULL in the padding. */
 static void direct_copy_row(float *to, const float *src_row, const uint16_t *bits, int64_t first,
-                            const cnv_direct *d, cnv_relu_rule rule)
+                            const cnv_direct *d, const cnv_gate *gate, cnv_relu_rule rule)
 {
     direct_span in = direct_inside(first, d->stride[1], d->pitch, d->xw);
     if (src_row == NULL) in.begin = in.end = d->pitch;
@@ -47,7 +47,7 @@ static void direct_copy_row(float *to, const float *src_row, const uint16_t *bit
     if (in.end > in.begin) {
         const int64_t at = first + in.begin * d->stride[1];
         lanes_copy(to + in.begin * 16, src_row + at * 16, bits != NULL ? bits + at : NULL, in.end - in.begin,
-                   d->stride[1], rule);
+                   d->stride[1], gate, rule);
     }
     lanes_clear(to + in.end * 16, d->pitch - in.end);
 }
@@ -82,7 +82,7 @@ static void direct_copy_strip(float *to, const direct_call *c, int64_t image, in
                     direct_copy_planar_row(to, src, col, d);
                 else
                     direct_copy_row(to, src, inside && bits != NULL ? block_bits + at * d->xw : NULL, col, d,
-                                    rule);
+                                    c->gate, rule);
             }
         }
     }

@@ -20,6 +20,7 @@ CNV_INLINE void lanes_finish(float *y, v16 sum, const float *add, uint16_t *bits
         if (bits != NULL) {
             uint16_t below = f->high < INFINITY ? v16_greater(high, sum) : 0xffff;
             *bits = v16_greater(sum, zero) & below;
+            if (f->above != 0) bits[f->above] = (uint16_t)~below;
         }
         sum = v16_min(high, v16_max(zero, sum));
     }
@@ -33,18 +34,20 @@ CNV_INLINE bool finish_is_plain(const cnv_finish *f)
 }
 
 /* The gradient that a rectifier lets through, see cnv_relu_rule; `redirected` here means a dead image. */
-CNV_INLINE v16 lanes_gate(v16 g, uint16_t bits, cnv_relu_rule rule)
+CNV_INLINE v16 lanes_gate(v16 g, const uint16_t *bits, const cnv_gate *gate, cnv_relu_rule rule)
 {
     const v16 zero = v16_zero();
     switch (rule) {
     case CNV_RELU_GUIDED:
-        return v16_keep(bits, v16_max(zero, g));
+        return v16_keep(*bits, v16_max(zero, g));
     case CNV_RELU_DECONV:
         return v16_max(zero, g);
-    case CNV_RELU_REDIRECTED:
-        return v16_blend(bits, v16_max(zero, g), g);
+    case CNV_RELU_REDIRECTED: {
+        const v16 up = v16_blend(*bits, v16_max(zero, g), g);
+        return gate->above != 0 ? v16_blend(bits[gate->above], up, v16_min(zero, g)) : up;
+    }
     default:
-        return v16_keep(bits, g);
+        return v16_keep(*bits, g);
     }
 }
 
@@ -57,7 +60,7 @@ CNV_INLINE cnv_relu_rule gate_rule(const cnv_gate *gate, int64_t image)
 
 /* Copies `count` pixels that lie `gap` pixels apart, through a gate unless bits is NULL. */
 CNV_INLINE void lanes_copy(float *to, const float *from, const uint16_t *bits, int64_t count, int64_t gap,
-                           cnv_relu_rule rule)
+                           const cnv_gate *gate, cnv_relu_rule rule)
 {
     if (bits == NULL) {
         for (int64_t i = 0; i < count; i++) v16_store(to + i * 16, v16_load(from + i * gap * 16));
@@ -66,7 +69,7 @@ CNV_INLINE void lanes_copy(float *to, const float *from, const uint16_t *bits, i
             v16_store(to + i * 16, v16_keep(bits[i * gap], v16_load(from + i * gap * 16)));
     } else {
         for (int64_t i = 0; i < count; i++)
-            v16_store(to + i * 16, lanes_gate(v16_load(from + i * gap * 16), bits[i * gap], rule));
+            v16_store(to + i * 16, lanes_gate(v16_load(from + i * gap * 16), bits + i * gap, gate, rule));
     }
 }
 

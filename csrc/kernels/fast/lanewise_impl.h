@@ -158,12 +158,12 @@ static void gate_item(void *context, int64_t item, int worker)
     float *dx = c->y + first * 16;
     const float *dy = c->x + first * 16;
     if (!c->accumulate) {
-        lanes_copy(dx, dy, bits, part.count, 1, rule);
+        lanes_copy(dx, dy, bits, part.count, 1, c->gate, rule);
         return;
     }
     for (int64_t i = 0; i < part.count; i++) {
         v16 g = v16_load(dy + i * 16);
-        if (bits != NULL) g = lanes_gate(g, bits[i], rule);
+        if (bits != NULL) g = lanes_gate(g, bits + i, c->gate, rule);
         v16_store(dx + i * 16, v16_add(v16_load(dx + i * 16), g));
     }
     (void)worker;

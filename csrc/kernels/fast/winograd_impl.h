@@ -111,7 +111,7 @@ static void winograd_tile_out(float *pixels, const float *m, int64_t position, i
 
 /* The n x n pixels from row y, column x of a plane on, with zeros outside and through a gate. */
 static void winograd_copy_patch(float *to, const float *plane, const uint16_t *bits, int64_t y, int64_t x,
-                                int64_t n, const cnv_winograd *d, cnv_relu_rule rule)
+                                int64_t n, const cnv_winograd *d, const cnv_gate *gate, cnv_relu_rule rule)
 {
     const int64_t begin = x < 0 ? -x : 0, end = x + n > d->xw ? d->xw - x : n;
     for (int64_t i = 0; i < n; i++, to += n * 16) {
@@ -121,7 +121,8 @@ static void winograd_copy_patch(float *to, const float *plane, const uint16_t *b
         }
         const int64_t at = (y + i) * d->xw + x + begin;
         lanes_clear(to, begin);
-        lanes_copy(to + begin * 16, plane + at * 16, bits != NULL ? bits + at : NULL, end - begin, 1, rule);
+        lanes_copy(to + begin * 16, plane + at * 16, bits != NULL ? bits + at : NULL, end - begin, 1, gate,
+                   rule);
         lanes_clear(to + end * 16, n - end);
     }
 }
@@ -144,7 +145,7 @@ static void winograd_in(float *v, int64_t tiles, int64_t first, int64_t count, i
             int64_t row = d->xw * 16;
             if (!inside || c->gate->bits != NULL) {
                 winograd_copy_patch(patch, c->x + at * 16, c->gate->bits != NULL ? c->gate->bits + at : NULL,
-                                    y, x, n, d, gate_rule(c->gate, place.image));
+                                    y, x, n, d, c->gate, gate_rule(c->gate, place.image));
                 from = patch;
                 row = n * 16;
             }

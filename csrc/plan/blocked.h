@@ -1,0 +1,59 @@
+/*
+ * The rows of nodes that prepare makes itself: kernels of the fast tier on blocked pictures. A blocked value
+ * is an ordinary value of shape N, C/16, H, W, 16 that only made nodes read and write.
+ *
+ * Whoever makes a node fills in its form: nothing in it is decided later but the packed weights.
+ */
+#ifndef CNV_PLAN_BLOCKED_H
+#define CNV_PLAN_BLOCKED_H
+
+#include "kernels/fast/fast.h"
+#include "plan/state.h"
+
+/* What every form begins with. */
+typedef struct cnv_form {
+    const cnv_fast *fast;
+    char text[48];       /* for node->kernel */
+    cnv_picture picture; /* the blocked output; of to_plain and mean, the blocked input */
+    bool rectify;        /* the node ends with a clip to 0..high */
+    float high;          /* INFINITY: a plain ReLU */
+    cnv_fast_pool pool;  /* pooling and mean only */
+} cnv_form;
+
+/* The extents of a blocked value's plain twin, N,C,H,W. */
+cnv_picture cnv_picture_of(const cnv_shape *plain);
+cnv_shape cnv_blocked_shape(const cnv_shape *plain);
+
+/* What a rectifier leaves for backward: bits, for a clip also where it clipped from above, and room for which
+ * images are dead. */
+size_t cnv_bits_nbytes(const cnv_form *form);
+cnv_finish cnv_finish_of(const cnv_form *form, const cnv_io *io);
+/* May look through dy for dead images. */
+cnv_gate cnv_gate_of(const cnv_form *form, const cnv_io *io, cnv_run *run);
+
+static inline bool cnv_is_fresh(const cnv_io *io, int input)
+{
+    return io->fresh >> input & 1;
+}
+
+extern const cnv_op cnv_op_to_blocked, cnv_op_to_plain; /* x */
+extern const cnv_op cnv_op_blocked_conv;                /* x, w, b or none, a picture to add or none */
+extern const cnv_op cnv_op_blocked_depthwise;           /* x, w, b or none */
+extern const cnv_op cnv_op_blocked_finish;              /* x, a picture to add or none */
+extern const cnv_op cnv_op_blocked_max_pool, cnv_op_blocked_average_pool, cnv_op_blocked_mean; /* x */
+extern const cnv_op cnv_op_blocked_concat; /* any number of pictures */
+
+/* The form of a convolution that a user's conv2d node asks for, or NULL when memory is out: freed as one
+ * block. `planar`: x is N,C,H,W. */
+void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int threads);
+void *cnv_depthwise_form(const cnv_node *node, const cnv_fast *fast);
+
+/* Whether the kernels can serve the node at all, and whether it has few enough channels to read N,C,H,W. */
+bool cnv_conv_is_served(const cnv_node *node);
+bool cnv_depthwise_is_served(const cnv_node *node);
+bool cnv_conv_is_planar(const cnv_node *node);
+
+/* A packed form of the constant behind an input; *packed is NULL for an absent input. */
+cnv_status cnv_pack_bias(cnv_plan *plan, cnv_value_id bias, const float **packed, cnv_error *err);
+
+#endif
