@@ -16,7 +16,7 @@
 double bench_peak_avx2(void);
 double bench_peak_avx512(void);
 
-#define ROUNDS 9
+#define ROUNDS 15
 #define MAX_CASES 64
 
 typedef struct bench {

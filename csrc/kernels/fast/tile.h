@@ -155,7 +155,10 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, cons
         const int64_t steps = left < 16 ? left : 16;
         for (int64_t t = 0; t < taps; t++) {
             const float *xa = x0 + walk->offset[t], *xb = x1 + walk->offset[t];
+            const char *next = (const char *)(x0 + walk->x_block);
             for (const float *end = xa + steps; xa < end; xa++, xb++, w += 16) {
+                _mm_prefetch(next, _MM_HINT_T0);
+                next += 64;
                 _mm_prefetch(ahead, _MM_HINT_T1); /* a branch here makes clang 14 spill */
                 ahead += ahead_step;
                 tile_step(pixels, blocks, 16, acc, xa, xb, w, w_block);
