@@ -162,10 +162,14 @@ void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory);
 typedef struct cnv_node_info {
     const char *name;
     const char *op;
-    const char *kernel; /* "portable", "view", ...: what prepare chose */
-    cnv_value_id value; /* its output */
-    bool forward;       /* runs in the forward walk */
-    bool backward;      /* runs in the backward walk */
+    const char *kernel;      /* "portable", "view", ...: what prepare chose */
+    cnv_value_id value;      /* its output */
+    bool forward;            /* runs in the forward walk */
+    bool backward;           /* runs in the backward walk */
+    size_t saved_nbytes;     /* what its forward leaves for its backward */
+    size_t scratch_nbytes;   /* of one worker, in the pass that takes more */
+    double forward_seconds;  /* in the last pass, changes of layout of its output included; 0 before one */
+    double backward_seconds; /* a node that runs fused with another has its time there */
 } cnv_node_info;
 int cnv_plan_n_nodes(const cnv_plan *plan);
 void cnv_plan_node_info(const cnv_plan *plan, int i, cnv_node_info *info);

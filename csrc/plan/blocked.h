@@ -41,6 +41,7 @@ extern const cnv_op cnv_op_blocked_conv;                /* x, w, b or none, a pi
 extern const cnv_op cnv_op_blocked_depthwise;           /* x, w, b or none */
 extern const cnv_op cnv_op_blocked_finish;              /* x, a picture to add or none */
 extern const cnv_op cnv_op_blocked_max_pool, cnv_op_blocked_average_pool, cnv_op_blocked_mean; /* x */
+extern const cnv_op cnv_op_fast_linear;    /* x, w, b or none, all plain */
 extern const cnv_op cnv_op_blocked_concat; /* any number of pictures */
 
 /* The form of a convolution that a user's conv2d node asks for, or NULL when memory is out: freed as one

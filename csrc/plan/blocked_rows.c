@@ -7,7 +7,7 @@
 
 cnv_picture cnv_picture_of(const cnv_shape *plain)
 {
-    cnv_picture p = {plain->dim[0], plain->dim[1], 1};
+    cnv_picture p = {plain->dim[0], plain->ndim > 1 ? plain->dim[1] : 1, 1};
     for (int i = 2; i < plain->ndim; i++) p.pixels *= plain->dim[i];
     return p;
 }
@@ -252,4 +252,36 @@ const cnv_op cnv_op_blocked_concat = {
     .fresh = true,
     .forward = concat_forward,
     .backward = concat_backward,
+};
+
+/* ---- linear */
+
+static cnv_rows rows_of(const cnv_node *node)
+{
+    const cnv_shape *w = node->x_shape[1];
+    return (cnv_rows){.rows = node->x_shape[0]->dim[0], .in = w->dim[1], .out = w->dim[0]};
+}
+
+static void linear_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    const cnv_form *form = node->form;
+    const cnv_rows rows = rows_of(node);
+    form->fast->rows_forward(io->y, io->x[0], io->x[1], io->x[2], &rows, run);
+}
+
+static void linear_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    const cnv_form *form = node->form;
+    const cnv_rows rows = rows_of(node);
+    if (io->dx[0] != NULL)
+        form->fast->rows_backward(io->dx[0], io->dy, io->x[1], !cnv_is_fresh(io, 0), &rows, run);
+}
+
+const cnv_op cnv_op_fast_linear = {
+    .name = "fast_linear",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .fresh = true,
+    .forward = linear_forward,
+    .backward = linear_backward,
 };

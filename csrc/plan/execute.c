@@ -1,8 +1,19 @@
 /* The two walks: forward up the steps, backward down. Everything has been decided by prepare. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 199309L /* clock_gettime */
+#endif
 #include <string.h>
+#include <time.h>
 
 #include "plan/constant.h"
 #include "plan/state.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static cnv_run start_run(const cnv_plan *plan, bool (*interrupted)(void *), void *owner)
 {
@@ -38,9 +49,11 @@ cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*i
     plan->stage = CNV_PREPARED;
     bind_inputs(plan, inputs);
     for (int s = 0; s < plan->n_steps; s++) {
-        const cnv_step *step = &plan->steps[s];
+        cnv_step *step = &plan->steps[s];
+        const double start = now();
         if (cnv_run_cancelled(&run)) break;
         if (step->forward) step->forward(step->node, &step->forward_io, &run);
+        step->forward_seconds = now() - start;
     }
     if (cnv_run_cancelled(&run)) return cnv_fail(err, CNV_INTERRUPTED, "forward was interrupted");
     plan->stage = CNV_FORWARD_DONE;
@@ -117,11 +130,13 @@ cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv
     CNV_TRY(check_backward(plan, err));
     plan->stage = CNV_FORWARD_DONE;
     for (int s = plan->n_steps - 1; s >= 0; s--) {
-        const cnv_step *step = &plan->steps[s];
+        cnv_step *step = &plan->steps[s];
+        const double start = now();
         if (!step->node->needs_grad) continue;
         if (cnv_run_cancelled(&run)) break;
         run_fills(plan, step->first_fill, step->n_fills, cotangents, &run);
         step_back(step, relu, &run);
+        step->backward_seconds = now() - start;
     }
     run_fills(plan, plan->n_fills - plan->n_final, plan->n_final, cotangents, &run);
     if (cnv_run_cancelled(&run)) {

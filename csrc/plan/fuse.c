@@ -40,6 +40,11 @@ bool cnv_is_fast_conv(const cnv_plan *plan, const cnv_node *node)
     return cnv_conv_is_served(node) || cnv_depthwise_is_served(node);
 }
 
+bool cnv_is_fast_linear(const cnv_plan *plan, const cnv_node *node)
+{
+    return node->op == &cnv_op_linear && is_fixed(plan, node->inputs[1]) && is_fixed(plan, node->inputs[2]);
+}
+
 /* The only reader of node n's output, if nobody but it wants to know the output; -1 otherwise. */
 static int only_reader(const cnv_plan *plan, int n, const int *readers)
 {

@@ -20,6 +20,7 @@ typedef struct cnv_fusion {
 bool cnv_is_rectifier(const cnv_node *node); /* relu, or clip from 0 to something above it */
 bool cnv_is_addition(const cnv_plan *plan, const cnv_node *node); /* of two pictures of one shape */
 bool cnv_is_fast_conv(const cnv_plan *plan, const cnv_node *node);
+bool cnv_is_fast_linear(const cnv_plan *plan, const cnv_node *node);
 
 /* fusion has one entry per node, readers one per value: how many inputs of nodes it is. */
 void cnv_plan_fuse(const cnv_plan *plan, const int *readers, cnv_fusion *fusion);

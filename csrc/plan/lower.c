@@ -260,6 +260,21 @@ done:
     return status;
 }
 
+static cnv_status lower_linear(lowering *l, int n, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    const cnv_node *user = l->plan->nodes[n];
+    cnv_node *node = NULL;
+    CNV_TRY(plain(l, user->inputs[0], err));
+    cnv_form *form = new_form(l, "linear", user->x_shape[0]);
+    CNV_TRY(make(l, &cnv_op_fast_linear, user->inputs, 3, user, form, &node, err));
+    credit(l->plan, n, node, form->text);
+    status = append(l, node, user->output, err);
+    if (status != CNV_OK) cnv_node_free(node);
+done:
+    return status;
+}
+
 /* Concatenation of channels, all of whose inputs but the last fill their blocks. */
 static bool concat_is_served(const cnv_node *node)
 {
@@ -314,6 +329,7 @@ static cnv_status lower_node(lowering *l, int n, cnv_error *err)
     const cnv_fusion *f = &l->fusion[n];
     if (f->last != n) return CNV_OK; /* runs with a later one */
     if (f->first != n || cnv_is_fast_conv(l->plan, node)) return lower_conv(l, n, err);
+    if (cnv_is_fast_linear(l->plan, node)) return lower_linear(l, n, err);
     if (!reads_blocked(l, node)) return keep(l, n, err);
     if (cnv_is_rectifier(node) || cnv_is_addition(l->plan, node)) return lower_finish(l, n, err);
     if (pool_is_served(node)) return lower_pool(l, n, err);

@@ -296,6 +296,17 @@ int cnv_plan_n_nodes(const cnv_plan *plan)
     return plan->n_nodes;
 }
 
+/* Adds up the steps that go by the node's name: itself, or what prepare has made for it and its output. */
+static void add_times(const cnv_plan *plan, const cnv_node *node, cnv_node_info *info)
+{
+    for (int s = 0; s < plan->n_steps; s++) {
+        const cnv_step *step = &plan->steps[s];
+        if (step->node != node && (!step->node->form || strcmp(step->node->name, node->name) != 0)) continue;
+        info->forward_seconds += step->forward_seconds;
+        info->backward_seconds += step->backward_seconds;
+    }
+}
+
 void cnv_plan_node_info(const cnv_plan *plan, int i, cnv_node_info *info)
 {
     const cnv_node *node = plan->nodes[i], *runs = node->by ? node->by : node;
@@ -305,4 +316,9 @@ void cnv_plan_node_info(const cnv_plan *plan, int i, cnv_node_info *info)
                             .value = node->output,
                             .forward = runs->runs_forward,
                             .backward = runs->needs_grad};
+    add_times(plan, node, info);
+    if (runs != node && strcmp(runs->name, node->name) != 0) return; /* fused: the needs are the other's */
+    const size_t up = runs->needs.forward_scratch, down = runs->needs.backward_scratch;
+    info->saved_nbytes = runs->needs.saved_nbytes;
+    info->scratch_nbytes = up > down ? up : down;
 }

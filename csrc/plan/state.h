@@ -72,6 +72,8 @@ typedef struct cnv_step {
     cnv_io backward_io; /* without what backward has not said it reads */
     int first_fill;     /* fills[first_fill ...] come before this step's backward */
     int n_fills;
+    double forward_seconds; /* of the last pass */
+    double backward_seconds;
     int saved_buffer; /* memory.c: CNV_NO_BUFFER where nothing is asked for */
     int forward_scratch;
     int backward_scratch;

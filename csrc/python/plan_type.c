@@ -331,10 +331,12 @@ static PyObject *node_dict(const cnv_plan *plan, int i)
 {
     cnv_node_info info;
     cnv_plan_node_info(plan, i, &info);
-    return Py_BuildValue("{s:s,s:s,s:i,s:N,s:N,s:N,s:s}", "name", info.name, "op", info.op, "value",
-                         (int)info.value, "shape", cnv_from_shape(cnv_plan_shape(plan, info.value)),
+    return Py_BuildValue("{s:s,s:s,s:i,s:N,s:N,s:N,s:s,s:n,s:n,s:d,s:d}", "name", info.name, "op", info.op,
+                         "value", (int)info.value, "shape", cnv_from_shape(cnv_plan_shape(plan, info.value)),
                          "forward", PyBool_FromLong(info.forward), "backward", PyBool_FromLong(info.backward),
-                         "kernel", info.kernel);
+                         "kernel", info.kernel, "saved_nbytes", (Py_ssize_t)info.saved_nbytes,
+                         "scratch_nbytes", (Py_ssize_t)info.scratch_nbytes, "forward_seconds",
+                         info.forward_seconds, "backward_seconds", info.backward_seconds);
 }
 
 static PyObject *description(const cnv_plan *plan, PyObject *unused)

@@ -9,6 +9,7 @@
 #include "kernels/fast/image_gradient.h"
 #include "kernels/fast/lanewise.h"
 #include "kernels/fast/pool.h"
+#include "kernels/fast/rows.h"
 #include "kernels/fast/winograd.h"
 
 typedef struct cnv_fast {
@@ -31,6 +32,8 @@ typedef struct cnv_fast {
     cnv_slice_backward_kernel *slice_backward;
     cnv_reorder_kernel *to_blocked;
     cnv_reorder_kernel *to_plain;
+    cnv_rows_forward_kernel *rows_forward;
+    cnv_rows_backward_kernel *rows_backward;
 } cnv_fast;
 
 extern const cnv_fast cnv_fast_avx2, cnv_fast_avx512;

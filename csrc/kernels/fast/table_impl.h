@@ -5,6 +5,7 @@
 #include "kernels/fast/image_gradient_impl.h"
 #include "kernels/fast/lanewise_impl.h"
 #include "kernels/fast/pool_impl.h"
+#include "kernels/fast/rows_impl.h"
 #include "kernels/fast/winograd_impl.h"
 
 /* The members of a cnv_fast after its name. */
@@ -14,4 +15,5 @@
     .max_forward = max_forward, .max_backward = max_backward, .average_forward = average_forward,       \
     .average_backward = average_backward, .mean_forward = mean_forward, .mean_backward = mean_backward, \
     .finish = finish_run, .gate = gate_run, .dead = dead_run, .slice_forward = slice_forward,           \
-    .slice_backward = slice_backward, .to_blocked = to_blocked, .to_plain = to_plain
+    .slice_backward = slice_backward, .to_blocked = to_blocked, .to_plain = to_plain,                   \
+    .rows_forward = rows_forward, .rows_backward = rows_backward
