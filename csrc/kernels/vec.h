@@ -74,6 +74,23 @@ CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b)
 {
     return _mm512_mask_mov_ps(a, bits, b);
 }
+/* a, in a register from here on: GCC would rather load it once more for every use. */
+CNV_INLINE v16 v16_pinned(v16 a)
+{
+    __asm__("" : "+v"(a));
+    return a;
+}
+/* x where a > b, elsewhere y */
+CNV_INLINE v16 v16_if_greater(v16 a, v16 b, v16 x, v16 y)
+{
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), x);
+}
+/* a where the byte of that lane is `byte`, elsewhere 0 */
+CNV_INLINE v16 v16_keep_equal(const uint8_t *bytes, int byte, v16 a)
+{
+    __m128i all = _mm_loadu_si128((const __m128i *)bytes);
+    return _mm512_maskz_mov_ps(_mm_cmpeq_epi8_mask(all, _mm_set1_epi8((char)byte)), a);
+}
 CNV_INLINE __m256 v16_low(v16 a)
 {
     return _mm512_castps512_ps256(a);
@@ -162,6 +179,26 @@ CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b)
 {
     return v16_of(_mm256_blendv_ps(a.low, b.low, v8_lanes_of(bits)),
                   _mm256_blendv_ps(a.high, b.high, v8_lanes_of((uint16_t)(bits >> 8))));
+}
+/* a; see above: here a load that is part of an instruction costs nothing. */
+CNV_INLINE v16 v16_pinned(v16 a)
+{
+    return a;
+}
+/* x where a > b, elsewhere y */
+CNV_INLINE v16 v16_if_greater(v16 a, v16 b, v16 x, v16 y)
+{
+    return v16_of(_mm256_blendv_ps(y.low, x.low, _mm256_cmp_ps(a.low, b.low, _CMP_GT_OQ)),
+                  _mm256_blendv_ps(y.high, x.high, _mm256_cmp_ps(a.high, b.high, _CMP_GT_OQ)));
+}
+/* a where the byte of that lane is `byte`, elsewhere 0 */
+CNV_INLINE v16 v16_keep_equal(const uint8_t *bytes, int byte, v16 a)
+{
+    __m128i all = _mm_loadu_si128((const __m128i *)bytes);
+    __m128i equal = _mm_cmpeq_epi8(all, _mm_set1_epi8((char)byte));
+    __m256 low = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal));
+    __m256 high = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(equal, 8)));
+    return v16_of(_mm256_and_ps(low, a.low), _mm256_and_ps(high, a.high));
 }
 CNV_INLINE __m256 v16_low(v16 a)
 {

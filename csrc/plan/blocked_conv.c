@@ -34,7 +34,8 @@ typedef struct conv_form {
     int threads;
     cnv_direct direct;
     cnv_winograd winograd, winograd_back;
-    const float *packed, *bias, *winograd_packed;
+    cnv_image_gradient gradient; /* planar only */
+    const float *packed, *bias, *packed_back;
     int64_t n_phases;
     conv_phase phase[]; /* of the direct backward pass */
 } conv_form;
@@ -79,7 +80,7 @@ static int64_t winograd_m(const cnv_geometry *g)
 void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int threads)
 {
     const cnv_geometry g = geometry_of(node);
-    const int64_t m = planar ? 0 : winograd_m(&g), phases = m != 0 ? 0 : g.stride[0] * g.stride[1];
+    const int64_t m = planar ? 0 : winograd_m(&g), phases = m != 0 || planar ? 0 : g.stride[0] * g.stride[1];
     conv_form *f = cnv_alloc(1, sizeof *f + (size_t)phases * sizeof *f->phase);
     if (f == NULL) return NULL;
     f->form.fast = fast;
@@ -96,6 +97,7 @@ void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int
         snprintf(f->form.text, sizeof f->form.text, "%s winograd %dx%d", fast->name, (int)m, (int)m);
     } else {
         cnv_direct_forward(&f->direct, &g, planar);
+        if (planar) cnv_image_gradient_describe(&f->gradient, &g);
         snprintf(f->form.text, sizeof f->form.text, "%s direct", fast->name);
     }
     return f;
@@ -140,10 +142,15 @@ static void pack_direct(const cnv_packing *p, const float *data, const cnv_shape
         cnv_direct_backward(&d, &g, p->details[2], true);
     else
         cnv_direct_forward(&d, &g, p->details[3]);
-    if (p->kind == PACK_GRADIENT)
-        cnv_image_gradient_pack(packed, data, &d, g.kernel[0] * g.kernel[1]);
-    else
-        cnv_direct_pack(packed, data, &d, g.kernel[0] * g.kernel[1], p->details[0]);
+    cnv_direct_pack(packed, data, &d, g.kernel[0] * g.kernel[1], p->details[0]);
+}
+
+static void pack_gradient(const cnv_packing *p, const float *data, const cnv_shape *shape, void *packed)
+{
+    const cnv_geometry g = unpacked(p, shape);
+    cnv_image_gradient d;
+    cnv_image_gradient_describe(&d, &g);
+    cnv_image_gradient_pack(packed, data, &d);
 }
 
 static void pack_winograd(const cnv_packing *p, const float *data, const cnv_shape *shape, void *packed)
@@ -202,12 +209,15 @@ static cnv_status settle_backward(cnv_plan *plan, const cnv_node *node, conv_for
     if (f->m != 0) {
         cnv_packing p = packing_of(f, PACK_WINOGRAD, f->m, true, 0, cnv_winograd_weights(&f->winograd_back));
         p.pack = pack_winograd;
-        return pack(plan, node->inputs[1], p, &f->winograd_packed, err);
+        return pack(plan, node->inputs[1], p, &f->packed_back, err);
+    }
+    if (f->planar) {
+        cnv_packing p = packing_of(f, PACK_GRADIENT, 0, true, 0, cnv_image_gradient_weights(&f->gradient));
+        p.pack = pack_gradient;
+        return pack(plan, node->inputs[1], p, &f->packed_back, err);
     }
     for (int64_t i = 0; i < f->n_phases && status == CNV_OK; i++) {
-        cnv_direct *d = &f->phase[i].d;
-        cnv_packing p = packing_of(f, f->planar ? PACK_GRADIENT : PACK_DIRECT, 0, true, i, 0);
-        p.nbytes = f->planar ? cnv_image_gradient_weights(d) : cnv_direct_weights(d);
+        cnv_packing p = packing_of(f, PACK_DIRECT, 0, true, i, cnv_direct_weights(&f->phase[i].d));
         p.pack = pack_direct;
         status = pack(plan, node->inputs[1], p, &f->phase[i].packed, err);
     }
@@ -248,9 +258,9 @@ static void conv_needs(const cnv_node *node, cnv_needs *needs)
         return;
     }
     needs->forward_scratch = cnv_direct_scratch(&f->direct);
-    needs->backward_scratch = 0;
+    needs->backward_scratch = f->planar ? cnv_image_gradient_scratch(&f->gradient) : 0;
     for (int64_t i = 0; i < f->n_phases; i++) {
-        cnv_direct_backward(&f->phase[i].d, &f->g, i, f->form.rectify || f->planar);
+        cnv_direct_backward(&f->phase[i].d, &f->g, i, f->form.rectify);
         const size_t scratch = cnv_direct_scratch(&f->phase[i].d);
         if (scratch > needs->backward_scratch) needs->backward_scratch = scratch;
     }
@@ -283,19 +293,15 @@ static void conv_backward_data(const conv_form *f, const cnv_gate *gate, const c
     const cnv_fast *fast = f->form.fast;
     const cnv_finish finish = {.accumulate = !cnv_is_fresh(io, 0)};
     if (f->m != 0) {
-        run_winograd(f, &f->winograd_back, io->dx[0], io->dy, f->winograd_packed, NULL, &finish, gate, io,
-                     run);
+        run_winograd(f, &f->winograd_back, io->dx[0], io->dy, f->packed_back, NULL, &finish, gate, io, run);
         return;
     }
-    for (int64_t i = 0; i < f->n_phases; i++) {
-        const conv_phase *p = &f->phase[i];
-        if (f->planar)
-            fast->image_gradient(io->dx[0], io->dy, p->packed, gate, finish.accumulate, &p->d, io->scratch,
-                                 io->scratch_stride, run);
-        else
-            fast->direct(io->dx[0], io->dy, p->packed, NULL, &finish, gate, &p->d, io->scratch,
-                         io->scratch_stride, run);
-    }
+    if (f->planar)
+        fast->image_gradient(io->dx[0], io->dy, f->packed_back, gate, finish.accumulate, &f->gradient,
+                             io->scratch, io->scratch_stride, run);
+    for (int64_t i = 0; i < f->n_phases; i++)
+        fast->direct(io->dx[0], io->dy, f->phase[i].packed, NULL, &finish, gate, &f->phase[i].d, io->scratch,
+                     io->scratch_stride, run);
 }
 
 static void conv_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)

@@ -68,7 +68,7 @@ static void fuse_from(const cnv_plan *plan, int n, const int *readers, cnv_fusio
     cnv_fusion f = {.last = n, .first = n, .residual = CNV_NONE, .rectifier = -1, .addition = -1};
     int next = only_reader(plan, n, readers);
     if (next >= 0 && cnv_is_addition(plan, plan->nodes[next]) && fusion[next].last == next &&
-        !cnv_depthwise_is_served(plan->nodes[n])) {
+        fusion[next].first == next && !cnv_depthwise_is_served(plan->nodes[n])) {
         f.residual = other_input(plan->nodes[next], plan->nodes[n]->output);
         f.addition = f.last = next;
         next = only_reader(plan, next, readers);

@@ -158,18 +158,15 @@ static void test_image_gradient(const cnv_fast *t, const row *r, int64_t ic, boo
     for (int64_t i = 0; i < in && accumulate; i++) expected[i] += dx[i];
     cnv_gate gate = {.bits = gated ? bits : NULL};
     cnv_run run = fast_run(2);
-    for (int64_t phase = 0; phase < r->stride * r->stride; phase++) {
-        cnv_direct d;
-        cnv_direct_backward(&d, &g, phase, true);
-        const int64_t n_packed = (int64_t)(cnv_image_gradient_weights(&d) / sizeof(float));
-        const int64_t size = (int64_t)((cnv_direct_scratch(&d) + 63) / 64 * 16);
-        float *packed = check_guarded(n_packed + 1), *scratch = check_guarded(2 * size);
-        cnv_image_gradient_pack(packed, w, &d, r->kernel * r->kernel);
-        t->image_gradient(dx, dyb, packed, &gate, accumulate, &d, scratch, (size_t)size * sizeof(float),
-                          &run);
-        check_unguard(packed, n_packed + 1);
-        check_unguard(scratch, 2 * size);
-    }
+    cnv_image_gradient d;
+    cnv_image_gradient_describe(&d, &g);
+    const int64_t n_packed = (int64_t)(cnv_image_gradient_weights(&d) / sizeof(float));
+    const int64_t size = (int64_t)((cnv_image_gradient_scratch(&d) + 63) / 64 * 16);
+    float *packed = check_guarded(n_packed), *scratch = check_guarded(2 * size);
+    cnv_image_gradient_pack(packed, w, &d);
+    t->image_gradient(dx, dyb, packed, &gate, accumulate, &d, scratch, (size_t)size * sizeof(float), &run);
+    check_unguard(packed, n_packed);
+    check_unguard(scratch, 2 * size);
     double error = fast_error(dx, expected, in);
     CHECK(error < TOLERANCE, "%s image gradient %s, %d channels%s%s: %.2g", t->name, r->what, (int)ic,
           accumulate ? " adding" : "", gated ? " gated" : "", error);

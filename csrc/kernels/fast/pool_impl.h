@@ -29,11 +29,45 @@ CNV_INLINE void pool_store_taps(uint8_t *to, v16 taps)
     _mm_storeu_si128((__m128i *)to, bytes);
 }
 
-/* Which lanes' winner is `tap`. */
-CNV_INLINE uint16_t pool_is_tap(const uint8_t *from, int64_t tap)
+/* The taps of one window that lie inside: x is where tap 0, 0 would be. */
+typedef struct pool_window {
+    const float *x;
+    cnv_span rows, cols;
+    int64_t row_gap, col_gap; /* floats between taps */
+    int64_t width;            /* of the kernel: tap numbers are row * width + column */
+} pool_window;
+
+/* The maximum and its tap. A NaN never wins here; they are counted as `seen` and left to pool_max_nan. */
+CNV_INLINE v16 pool_max_window(const pool_window *w, v16 *tap, v16 *seen)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)from);
-    return (uint16_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8((char)tap)));
+    const v16 zero = v16_zero();
+    v16 best = v16_all(-INFINITY);
+    *tap = v16_all((float)(w->rows.begin * w->width + w->cols.begin));
+    for (int64_t r = w->rows.begin; r < w->rows.end; r++) {
+        for (int64_t s = w->cols.begin; s < w->cols.end; s++) {
+            const v16 v = v16_load(w->x + r * w->row_gap + s * w->col_gap);
+            *seen = v16_fma(v, zero, *seen); /* NaN from a NaN, and from an infinity: the slow way then */
+            *tap = v16_if_greater(v, best, v16_all((float)(r * w->width + s)), *tap);
+            best = v16_if_greater(v, best, v, best);
+        }
+    }
+    return best;
+}
+
+/* As above where NaN may be about: it wins over all numbers, the first one over the others. */
+static void pool_max_nan(const pool_window *w, float *y, v16 *tap)
+{
+    v16 best = v16_all(-INFINITY);
+    *tap = v16_all((float)(w->rows.begin * w->width + w->cols.begin));
+    for (int64_t r = w->rows.begin; r < w->rows.end; r++) {
+        for (int64_t s = w->cols.begin; s < w->cols.end; s++) {
+            const v16 v = v16_load(w->x + r * w->row_gap + s * w->col_gap);
+            const uint16_t wins = v16_greater(v, best) | (uint16_t)(pool_nan(v) & ~pool_nan(best));
+            best = v16_blend(wins, best, v);
+            *tap = v16_blend(wins, *tap, v16_all((float)(r * w->width + s)));
+        }
+    }
+    v16_store(y, best);
 }
 
 /* One output row of one block. */
@@ -41,22 +75,18 @@ static void pool_max_row(float *y, uint8_t *index, const float *x, int64_t row, 
 {
     const int64_t top = row * p->stride[0] - p->pad[0];
     const cnv_span rows = cnv_taps_inside(p->ih, p->kernel[0], p->dilation[0], top);
+    pool_window w = {
+        .row_gap = p->dilation[0] * p->iw * 16, .col_gap = p->dilation[1] * 16, .width = p->kernel[1]};
     for (int64_t j = 0; j < p->ow; j++, y += 16) {
         const int64_t left = j * p->stride[1] - p->pad[1];
-        const cnv_span cols = cnv_taps_inside(p->iw, p->kernel[1], p->dilation[1], left);
-        const bool any = rows.begin < rows.end && cols.begin < cols.end;
-        v16 best = v16_all(-INFINITY);
-        v16 tap = v16_all(any ? (float)(rows.begin * p->kernel[1] + cols.begin) : 0);
-        for (int64_t r = rows.begin; r < rows.end; r++) {
-            const float *line = x + ((top + r * p->dilation[0]) * p->iw + left) * 16;
-            for (int64_t s = cols.begin; s < cols.end; s++) {
-                v16 v = v16_load(line + s * p->dilation[1] * 16);
-                uint16_t wins = v16_greater(v, best) | (uint16_t)(pool_nan(v) & ~pool_nan(best));
-                best = v16_blend(wins, best, v);
-                tap = v16_blend(wins, tap, v16_all((float)(r * p->kernel[1] + s)));
-            }
-        }
-        v16_store(y, best);
+        v16 seen = v16_zero(), tap;
+        w.x = x + (top * p->iw + left) * 16;
+        w.cols = cnv_taps_inside(p->iw, p->kernel[1], p->dilation[1], left);
+        if (rows.begin >= rows.end) w.cols = (cnv_span){0, 0};
+        w.rows = w.cols.begin < w.cols.end ? rows : (cnv_span){0, 0};
+        if (w.cols.begin >= w.cols.end) w.cols = w.rows;
+        v16_store(y, pool_max_window(&w, &tap, &seen));
+        if (pool_nan(seen) != 0) pool_max_nan(&w, y, &tap);
         if (index != NULL) pool_store_taps(index + j * 16, tap);
     }
 }
@@ -129,8 +159,8 @@ static void pool_max_back_row(float *dx, const float *dy, const uint8_t *winners
         for (int64_t r = 0; r < rows.count; r++) {
             for (int64_t s = 0; s < cols->count; s++) {
                 const int64_t q = (rows.window[r] * p->ow + cols->window[s]) * 16;
-                uint16_t won = pool_is_tap(winners + q, rows.tap[r] * p->kernel[1] + cols->tap[s]);
-                sum = v16_add(sum, v16_keep(won, v16_load(dy + q)));
+                const int tap = (int)(rows.tap[r] * p->kernel[1] + cols->tap[s]);
+                sum = v16_add(sum, v16_keep_equal(winners + q, tap, v16_load(dy + q)));
             }
         }
         v16_store(dx, sum);
