@@ -37,22 +37,26 @@ static winograd_place winograd_place_of(const cnv_winograd *d, int64_t tile)
     return place;
 }
 
-/* B^T d for six values `gap` floats apart, and for four. */
+/*
+ * B^T d for six values `gap` floats apart, and for four. Written as differences of pixels, so that flat input
+ * gives exact zeros in all places but one, and flat areas of a picture stay flat to the last bit: otherwise
+ * rounding, not the first-maximum rule, would decide the ties of a max pool there.
+ */
 CNV_INLINE void winograd_in6(float *to, int64_t to_gap, const float *d, int64_t gap)
 {
     v16 d0 = v16_load(d), d1 = v16_load(d + gap), d2 = v16_load(d + 2 * gap);
     v16 d3 = v16_load(d + 3 * gap), d4 = v16_load(d + 4 * gap), d5 = v16_load(d + 5 * gap);
-    const v16 two = v16_all(2), four = v16_all(4), five = v16_all(5);
+    const v16 two = v16_all(2), four = v16_all(4);
     v16 a = v16_fma(v16_all(-4), d2, d4); /* d4 - 4 d2 */
     v16 b = v16_fma(v16_all(-4), d1, d3); /* d3 - 4 d1 */
     v16 c = v16_sub(d4, d2);
     v16 e = v16_mul(two, v16_sub(d3, d1));
-    v16_store(to, v16_fma(four, d0, v16_sub(d4, v16_mul(five, d2))));
+    v16_store(to, v16_fma(four, v16_sub(d0, d2), c));
     v16_store(to + to_gap, v16_add(a, b));
     v16_store(to + 2 * to_gap, v16_sub(a, b));
     v16_store(to + 3 * to_gap, v16_add(c, e));
     v16_store(to + 4 * to_gap, v16_sub(c, e));
-    v16_store(to + 5 * to_gap, v16_fma(four, d1, v16_sub(d5, v16_mul(five, d3))));
+    v16_store(to + 5 * to_gap, v16_fma(four, v16_sub(d1, d3), v16_sub(d5, d3)));
 }
 
 CNV_INLINE void winograd_in4(float *to, int64_t to_gap, const float *d, int64_t gap)
