@@ -214,6 +214,7 @@ class Model:
             raise ValueError(f"relu must be one of {', '.join(RELU_RULES)}, not {relu!r}")
         x = self._checked(x)
         goal = self.objective(objective)
+        _check_lengths(objective, len(x))
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")
@@ -274,7 +275,8 @@ class Model:
         channels = self.preprocessing.channels
         if array.ndim != 4 or array.shape[1] != channels or array.size == 0:
             raise ValueError(f"x has shape {array.shape}: it must be N,{channels},H,W, none of them 0")
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is reported next
+            array = np.ascontiguousarray(array, dtype=np.float32)
         bad = array.size - int(np.isfinite(array).sum())
         if bad:
             raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
@@ -361,6 +363,18 @@ def _image_input(graph: Graph, name: str) -> Tuple[str, int, Tuple[int, int]]:
     if channels not in (1, 3):
         raise ValueError(f"{name}: input {tensor.name!r} has {channels} channels, pictures have 1 or 3")
     return tensor.name, channels, (shape[2] or _USUAL_SIZE, shape[3] or _USUAL_SIZE)
+
+
+def _check_lengths(objective: ObjectiveLike, batch: int) -> None:
+    """A list belongs to the batch image by image, also where the batch is run in pieces."""
+    if isinstance(objective, (list, tuple, np.ndarray)) and np.ndim(objective) and len(objective) != batch:
+        raise ValueError(f"target lists {len(objective)} classes for a batch of {batch} images")
+    if isinstance(objective, Mapping):
+        for layer, cotangent in objective.items():
+            if len(cotangent) not in (1, batch):
+                raise ValueError(
+                    f"objective[{layer!r}] has shape {np.shape(cotangent)} for a batch of {batch} images"
+                )
 
 
 def _gradient_request(

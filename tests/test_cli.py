@@ -1,0 +1,131 @@
+"""The command line: pictures out, one line for each error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, Tuple
+
+import numpy as np
+import PIL.Image
+import pytest
+from toy_networks import small_classifier
+
+import cnnviz
+from cnnviz.cli import commands, main
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with a network and a photograph."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.onnx").write_bytes(small_classifier(softmax=True))
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    PIL.Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["saliency", "grad-cam"])
+def test_attributions_are_drawn(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "photo.png", "--model", "net.onnx", "--target", "class 3", "-o", "out.png"]) == 0
+    said = capsys.readouterr().out
+    assert "out.png" in said
+    assert "'class 3'" in said
+    assert min(PIL.Image.open("out.png").size) > 200
+
+
+def test_options_reach_the_technique(folder: Path) -> None:
+    arguments = [
+        "photo.png",
+        "--model",
+        "net.onnx",
+        "--preprocessing",
+        "tf",
+        "--target",
+        "3",
+        "-o",
+        "out.npz",
+    ]
+    assert main(["grad-cam", *arguments, "--layer", "relu1"]) == 0
+    found = cnnviz.load_result("out.npz")
+    model = cnnviz.load("net.onnx", preprocessing="tf")
+    expected = cnnviz.grad_cam(model, "photo.png", 3, "relu1")
+    assert isinstance(found, cnnviz.Attribution)
+    np.testing.assert_array_equal(found.map, expected.map)
+    assert found.layer == "relu1"
+
+
+def test_the_output_has_a_name_by_default(folder: Path) -> None:
+    assert main(["saliency", "photo.png", "--model", "net.onnx"]) == 0
+    assert (folder / "photo-saliency.png").exists()
+
+
+def test_the_demo_needs_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNVIZ_OFFLINE", "1")
+    assert main(["demo", "-o", "demo.png"]) == 0
+    assert min(PIL.Image.open("demo.png").size) > 200
+
+
+def test_info_describes_and_classifies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--model", "net.onnx"]) == 0
+    said = capsys.readouterr().out
+    for word in ("conv2", "10 classes", "threads"):
+        assert word in said
+    assert main(["info", "photo.png", "--model", "net.onnx"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert "%" in lines[0]
+
+
+def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    assert "squeezenet1.1" in capsys.readouterr().out
+
+
+ERRORS: Tuple[Tuple[List[str], str], ...] = (
+    (["saliency", "nowhere.png"], "nowhere.png"),
+    (["saliency", "photo.png", "--model", "nowhere.onnx"], "nowhere.onnx"),
+    (["saliency", "photo.png", "--model", "photo.png"], ""),
+    (["saliency", "photo.png", "--model", "net.onnx", "--target", "clas 3"], "did you mean"),
+    (["saliency", "photo.png", "--model", "net.onnx", "--target", "10"], "10 classes"),
+    (["grad-cam", "photo.png", "--model", "net.onnx", "--layer", "relu3"], "'relu2'"),
+    (["saliency", "photo.png", "--model", "net.onnx", "-o", "nowhere/out.png"], "nowhere"),
+    (["saliency", "photo.png", "--model", "net.onnx", "-o", "out.nosuch"], "nosuch"),
+    (["saliency", "net.onnx", "--model", "net.onnx"], "net.onnx"),
+    (["saliency"], "IMAGE"),
+    (["saliency", "photo.png", "--preprocessing", "vgg"], "vgg"),
+    (["explain"], "explain"),
+    ([], "COMMAND"),
+)
+
+
+@pytest.mark.parametrize(("arguments", "word"), ERRORS, ids=[" ".join(row[0]) for row in ERRORS])
+def test_errors_are_one_line(
+    arguments: List[str], word: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    said = capsys.readouterr()
+    assert status == 2
+    assert said.out == ""
+    assert said.err.startswith("cnnviz: ")
+    assert said.err.count("\n") == 1
+    assert word in said.err
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"example:\n  cnnviz {command}" in capsys.readouterr().out
+
+
+def test_as_a_module(folder: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "cnnviz", "--version"], stdout=subprocess.PIPE, check=True, text=True
+    )
+    assert finished.stdout == f"cnnviz {cnnviz.__version__}\n"

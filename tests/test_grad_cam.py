@@ -1,0 +1,85 @@
+"""Grad-CAM at any layer, with the layer chosen where none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+from onnx import helper
+from toy_networks import onnx_bytes, small_classifier
+
+import cnnviz
+from cnnviz.methods.grad_cam import upsample
+
+RNG = np.random.default_rng(0)
+PICTURE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> cnnviz.Model:
+    return cnnviz.load(small_classifier(softmax=True), preprocessing="imagenet")
+
+
+@pytest.mark.parametrize("layer", ["conv1", "relu1", "pool1", "conv2", "relu2"])
+def test_the_map_is_its_formula(model: cnnviz.Model, layer: str) -> None:
+    result = cnnviz.grad_cam(model, PICTURE, 3, layer)
+    found = model.gradient(model.preprocess(PICTURE), 3, wrt=layer)
+    activation, gradient = found.activations[layer][0], found.gradients[layer][0]
+    cam = sum(g.astype(np.float64).mean() * a for g, a in zip(gradient, activation))
+    np.testing.assert_allclose(result.values, cam, rtol=1e-4, atol=1e-6)
+    assert result.values.shape == model.layers[layer][2:]
+    np.testing.assert_array_equal(result.map, upsample(np.maximum(result.values, 0)[None], (32, 32))[0])
+    assert result.map.min() >= 0
+
+
+def test_a_layer_may_be_named_by_its_node(model: cnnviz.Model) -> None:
+    by_value, by_node = (cnnviz.grad_cam(model, PICTURE, 3, name) for name in ("conv2", "second"))
+    np.testing.assert_array_equal(by_value.map, by_node.map)
+    assert by_node.layer == "second"
+
+
+def test_the_last_layer_with_places_is_the_default(model: cnnviz.Model) -> None:
+    assert cnnviz.grad_cam(model, PICTURE).layer == "relu2"
+
+
+def test_branches_off_the_way_to_the_scores_are_not_chosen() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["conv"]),
+        helper.make_node("GlobalAveragePool", ["conv"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["scores"]),
+        helper.make_node("Relu", ["conv"], ["aside"]),
+    ]
+    data = onnx_bytes(
+        nodes, {"w": RNG.normal(size=(4, 3, 3, 3))}, input_shape=["N", 3, 8, 8], output="scores"
+    )
+    assert cnnviz.grad_cam(cnnviz.load(data), PICTURE).layer == "conv"
+
+
+def test_a_network_without_maps_is_refused() -> None:
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["scores"]),
+    ]
+    data = onnx_bytes(nodes, {"w": RNG.normal(size=(48, 5))}, input_shape=["N", 3, 4, 4], output="scores")
+    linear = cnnviz.load(data)
+    with pytest.raises(ValueError, match="no layer with maps before 'scores'"):
+        cnnviz.grad_cam(linear, PICTURE)
+    with pytest.raises(ValueError, match=r"layer 'scores' has shape \(1, 5\): Grad-CAM needs the maps"):
+        cnnviz.grad_cam(linear, PICTURE, layer="scores")
+
+
+CASES = [("mobilenetv2", "bull mastiff"), ("mobilenetv2", "tabby"), ("squeezenet", "bull mastiff")]
+
+
+@pytest.mark.parametrize(("name", "label"), CASES, ids=["-".join(case) for case in CASES])
+def test_the_dog_and_the_cat_are_found(
+    network: Callable[[str], Any], assets: Path, name: str, label: str
+) -> None:
+    """The map is centred on the animal asked for: the dog's head and chest, or the cat in front of it."""
+    result = cnnviz.grad_cam(network(name), assets / "images" / "gradcam_both.png", label)
+    row, column = (np.average(np.arange(224), weights=result.map.sum(axis=axis)) for axis in (1, 0))
+    low, high = (20, 110) if label == "bull mastiff" else (130, 215)
+    assert low < row < high, (row, column)
+    assert 60 < column < 165, (row, column)

@@ -1,0 +1,105 @@
+"""Saliency is the largest absolute gradient over the channels, for every way to name a target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+from toy_networks import small_classifier
+
+import cnnviz
+from cnnviz.objectives import Logit
+
+RNG = np.random.default_rng(0)
+PICTURE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> cnnviz.Model:
+    return cnnviz.load(small_classifier(softmax=True), preprocessing="imagenet")
+
+
+REDUCTIONS = (
+    ("max_abs", lambda dx: np.abs(dx).max(axis=0)),
+    ("sum_abs", lambda dx: np.abs(dx).sum(axis=0)),
+    ("mean_abs", lambda dx: np.abs(dx).mean(axis=0)),
+    ("l2", lambda dx: np.sqrt((dx**2).sum(axis=0))),
+    ("sum", lambda dx: dx.sum(axis=0)),
+)
+
+
+@pytest.mark.parametrize(("reduce", "formula"), REDUCTIONS, ids=[row[0] for row in REDUCTIONS])
+def test_the_map_is_its_formula(model: cnnviz.Model, reduce: str, formula: Callable[[Any], Any]) -> None:
+    result = cnnviz.saliency(model, PICTURE, 3, reduce=reduce)
+    dx = model.gradient(model.preprocess(PICTURE), 3).gradients["input"][0]
+    np.testing.assert_array_equal(result.values, dx)
+    np.testing.assert_allclose(result.map, formula(dx), rtol=1e-6)
+
+
+def test_the_result_carries_its_facts(model: cnnviz.Model) -> None:
+    result = cnnviz.saliency(model, PICTURE, "class 3")
+    assert result.map.shape == (32, 32)
+    assert result.map.dtype == result.values.dtype == result.image.dtype == np.float32
+    assert result.values.shape == (3, 32, 32)
+    np.testing.assert_array_equal(result.image, PICTURE.astype(np.float32) / np.float32(255))
+    assert (result.method, result.target, result.label) == ("saliency", 3, "class 3")
+    assert result.layer is None
+    assert result.flags == ()
+    assert result.score == model.forward(model.preprocess(PICTURE), ["logits"])["logits"][0, 3]
+
+
+def test_the_predicted_class_is_the_default(model: cnnviz.Model) -> None:
+    best = model.predict(PICTURE, top=1)[0]
+    result = cnnviz.saliency(model, PICTURE)
+    assert (result.target, result.score) == (best.index, best.score)
+
+
+@pytest.mark.parametrize("target", [3, np.int32(3), "class 3", "CLASS_3", Logit(3)])
+def test_ways_to_name_a_target(model: cnnviz.Model, target: Any) -> None:
+    expected = cnnviz.saliency(model, PICTURE, 3)
+    found = cnnviz.saliency(model, PICTURE, target)
+    np.testing.assert_array_equal(found.map, expected.map)
+    assert found.score == expected.score
+
+
+def test_an_objective_has_no_class(model: cnnviz.Model) -> None:
+    assert cnnviz.saliency(model, PICTURE, Logit(3)).target is None
+
+
+def test_lists_of_pictures_and_of_targets(model: cnnviz.Model) -> None:
+    other = RNG.integers(0, 256, (50, 40, 3), dtype=np.uint8)
+    single = cnnviz.saliency(model, other, 5)
+    pairs = cnnviz.saliency(model, [PICTURE, other], [3, 5])
+    assert [result.target for result in pairs] == [3, 5]
+    np.testing.assert_array_equal(pairs[1].map, single.map)
+    np.testing.assert_array_equal(pairs[1].image, single.image)
+    several = cnnviz.saliency(model, other, ["class 1", 5])
+    assert [result.target for result in several] == [1, 5]
+    np.testing.assert_array_equal(several[1].map, single.map)
+    one_target = cnnviz.saliency(model, [PICTURE, other], 5)
+    np.testing.assert_array_equal(one_target[1].map, single.map)
+    predicted = cnnviz.saliency(model, [PICTURE, other])
+    assert [r.target for r in predicted] == [model.predict(p, top=1)[0].index for p in (PICTURE, other)]
+
+
+def test_mistakes_are_named(model: cnnviz.Model) -> None:
+    with pytest.raises(ValueError, match=r"reduce must be one of max_abs, .*not 'median'"):
+        cnnviz.saliency(model, PICTURE, reduce="median")
+    with pytest.raises(ValueError, match="target lists 3 classes for 2 images"):
+        cnnviz.saliency(model, [PICTURE, PICTURE], [1, 2, 3])
+    with pytest.raises(ValueError, match="target is an empty list"):
+        cnnviz.saliency(model, PICTURE, [])
+
+
+@pytest.mark.parametrize(("label", "rows"), [("bull mastiff", slice(20, 130)), ("tabby", slice(110, 224))])
+def test_the_dog_and_the_cat_are_found(
+    network: Callable[[str], Any], assets: Path, label: str, rows: slice
+) -> None:
+    """The dog sits above the cat: most of the squared gradient lies in the half of its animal."""
+    result = cnnviz.saliency(network("mobilenetv2"), assets / "images" / "gradcam_both.png", label)
+    energy = np.square(result.map)
+    share = energy[rows].sum() / energy.sum()
+    area = (rows.stop - rows.start) / 224
+    assert share > area + 0.15, f"{share:.2f} of the energy on {area:.2f} of the picture"
