@@ -19,6 +19,8 @@
 #endif
 #include "runtime/threads.h"
 
+#include "runtime/denormals.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -161,6 +163,13 @@ static void leave(void)
     if (gate_inside(gate) == 0 && gate_threads(gate) == 0) wake(0);
 }
 
+static void compute(cnv_task *task, void *context, int64_t item, int index)
+{
+    const cnv_float_mode mode = cnv_flush_denormals();
+    task(context, item, index);
+    cnv_restore_float_mode(mode);
+}
+
 static void compute_items(int index, bool polls)
 {
     for (;;) {
@@ -168,7 +177,7 @@ static void compute_items(int index, bool polls)
         if (stop) return;
         int64_t item = atomic_fetch_add(&pool.next_item, 1);
         if (item >= pool.n_items) return;
-        pool.task(pool.context, item, index);
+        compute(pool.task, pool.context, item, index);
     }
 }
 
@@ -251,7 +260,7 @@ static void close_gate(void)
 
 static void compute_alone(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
 {
-    for (int64_t item = 0; item < n_items && !cnv_run_cancelled(run); item++) task(context, item, 0);
+    for (int64_t item = 0; item < n_items && !cnv_run_cancelled(run); item++) compute(task, context, item, 0);
 }
 
 void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
