@@ -150,8 +150,8 @@ class Plan:
         "memory": of each purpose the most bytes alive at one time, and "arena", what was allocated for all.
         "nodes": for each its "name", "op", "value", "shape", whether it runs "forward" and "backward", and
         the "kernel" chosen for it, "" when none runs, "fused" when another node's does its work; the bytes
-        that it saves for backward ("saved_nbytes") and needs while it runs, per thread ("scratch_nbytes"); what
-        it took in the last pass, "forward_seconds" and "backward_seconds", 0 before the first.
+        that it saves for backward ("saved_nbytes") and needs while it runs, per thread ("scratch_nbytes");
+        what it took in the last pass, "forward_seconds" and "backward_seconds", 0 before the first.
         """
 
 def init_blas(choice: Optional[str], bundled_dir: Optional[str], /) -> None: ...

@@ -23,8 +23,8 @@ torch.set_num_threads(1)
 
 NAMES = ["squeezenet", "darknet", "mobilenetv1", "mobilenetv2", "resnet20"]
 PHOTOGRAPHS = ["gradcam_both.png", "pytorchhub_dog_samoyed.jpg", "caffe_cat.jpg"]
-# Half of it is white to the last bit: every max pool there has ties, and only kernels that compute equal pixels
-# equally, as PyTorch's and the portable ones do, break them alike.
+# Half of it is white to the last bit: every max pool there has ties, and only kernels that compute equal
+# pixels equally, as PyTorch's and the portable ones do, break them alike.
 FLAT = "winml_kitten_224.png"
 
 PORTABLE = """
