@@ -137,6 +137,7 @@ CNV_INLINE void depthwise_point(float *sums, const depthwise_rows *rows, const d
 static void depthwise_row(float *y, const float *add, uint16_t *bits, const cnv_finish *finish,
                           const depthwise_rows *rows, const depthwise_axis *a)
 {
+    const finish_kind kind = finish_kind_of(finish);
     float sums[DEPTHWISE_PIXELS * 16];
     for (int64_t g = 0; g < a->points;) {
         int64_t count = 1;
@@ -146,11 +147,10 @@ static void depthwise_row(float *y, const float *add, uint16_t *bits, const cnv_
         } else {
             depthwise_point(sums, rows, a, g);
         }
-        for (int64_t i = 0; i < count; i++, g++) {
-            const int64_t q = a->origin + g * a->gap;
-            lanes_finish(y + q * 16, v16_load(sums + i * 16), add != NULL ? add + q * 16 : NULL,
-                         bits != NULL ? bits + q : NULL, finish);
-        }
+        const int64_t q = a->origin + g * a->gap;
+        lanes_finish_run(kind, y + q * 16, add != NULL ? add + q * 16 : NULL, bits != NULL ? bits + q : NULL,
+                         a->gap, sums, 16, v16_zero(), count, finish);
+        g += count;
     }
 }
 

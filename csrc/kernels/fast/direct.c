@@ -65,7 +65,7 @@ static void choose_items(cnv_direct *d, int64_t reach)
     const int64_t row = planes(d) * d->phases * d->pitch * lanes(d) * (int64_t)sizeof(float);
     const int64_t blocks = cnv_blocks(d->oc);
     if (d->in_place) {
-        int64_t fit = STRIP_NBYTES / 2 / (planes(d) * CNV_LANES * (int64_t)sizeof(float));
+        int64_t fit = STRIP_NBYTES / (planes(d) * CNV_LANES * (int64_t)sizeof(float));
         d->strip = min64(d->cols, max64(fit / PIXELS, 1) * PIXELS);
     } else {
         int64_t fit = max64(STRIP_NBYTES / max64(row, 1) - reach, 2);

@@ -12,6 +12,7 @@ typedef struct direct_call {
     float *y;
     const float *x, *packed, *bias;
     const cnv_finish *finish;
+    finish_kind kind;
     const cnv_gate *gate;
     const cnv_direct *d;
     char *scratch;
@@ -94,6 +95,8 @@ typedef struct direct_out {
     const float *add;
     uint16_t *bits;
     int64_t block;
+    const char *ahead,
+        *ahead_end; /* weights of the next blocks, not yet asked for: a tile asks for one block */
 } direct_out;
 
 /* Finishes `count` pixels of `blocks` blocks that a tile has left in sums, [pixel][block][16]. */
@@ -102,11 +105,10 @@ static void direct_finish(const direct_out *out, const float *sums, int64_t bloc
 {
     const int64_t plane = c->d->yh * c->d->yw, step = c->d->step[1];
     for (int64_t b = 0; b < blocks; b++) {
-        int64_t q = (out->block + b) * plane + at;
-        for (int64_t p = 0; p < count; p++, q += step)
-            lanes_finish(out->y + q * 16, v16_load(sums + (p * blocks + b) * 16),
-                         out->add != NULL ? out->add + q * 16 : NULL,
-                         out->bits != NULL ? out->bits + q : NULL, c->finish);
+        const int64_t q = (out->block + b) * plane + at;
+        lanes_finish_run(c->kind, out->y + q * 16, out->add != NULL ? out->add + q * 16 : NULL,
+                         out->bits != NULL ? out->bits + q : NULL, step, sums + b * 16, blocks * 16,
+                         v16_zero(), count, c->finish);
     }
 }
 
@@ -130,17 +132,19 @@ CNV_INLINE void direct_tile(bool planar, int64_t blocks, int64_t pixels, const t
 }
 
 /* One row of `cols` grid pixels, the first of which is pixel `at` of y, from x on. */
-static void direct_row(const direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t at,
+static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t at,
                        int64_t cols, const direct_call *c)
 {
     const cnv_direct *d = c->d;
     const int64_t gap = d->planar ? 1 : 16;
-    const bool straight = finish_is_plain(c->finish) && d->step[1] == 1;
+    const bool straight = c->kind == FINISH_PLAIN && d->step[1] == 1;
     float sums[TILE_PIXELS * TILE_BLOCKS * 16];
     const int64_t tiles = cnv_ceil_div(cols, TILE_PIXELS);
     for (int64_t t = 0, p = 0; t < tiles; t++) {
         const int64_t end = (t + 1) * cols / tiles, count = end - p;
         const float *x0 = x + p * gap;
+        walk->ahead = out->ahead < out->ahead_end ? out->ahead : NULL;
+        out->ahead += walk->w_block * (int64_t)sizeof(float);
         if (straight) {
             walk->out_pixel = 16;
             walk->out_block = d->yh * d->yw * 16;
@@ -220,7 +224,11 @@ static void direct_item(void *context, int64_t item, int worker)
     if (c->finish->bits != NULL) out.bits = c->finish->bits + image * y_blocks * plane;
     const int64_t last = (group + 1) * d->group < y_blocks ? (group + 1) * d->group : y_blocks;
     for (out.block = group * d->group; out.block < last; out.block += TILE_BLOCKS) {
+        const int64_t next = out.block + TILE_BLOCKS;
         walk.w = c->packed + out.block * walk.w_block;
+        out.ahead = (const char *)(c->packed + next * walk.w_block);
+        out.ahead_end = (const char *)(c->packed + (next + TILE_BLOCKS < last ? next + TILE_BLOCKS : last) *
+                                                       walk.w_block);
         walk.start = c->bias != NULL ? c->bias + out.block * 16 : NULL;
         direct_blocks(&out, &walk, last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS, x, row,
                       end, c);
@@ -241,6 +249,7 @@ static void direct_run(float *y, const float *x, const float *packed, const floa
                      .d = d,
                      .scratch = scratch,
                      .scratch_stride = scratch_stride};
+    c.kind = finish_kind_of(finish);
     c.strips = cnv_ceil_div(d->in_place ? d->cols : d->rows, d->strip);
     c.groups = cnv_ceil_div(cnv_blocks(d->oc), d->group);
     cnv_parallel(run, d->images * c.strips * c.groups, direct_item, &c);

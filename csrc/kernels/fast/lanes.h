@@ -10,27 +10,85 @@
 #include "kernels/fast/blocked.h"
 #include "kernels/vec.h"
 
-/* Stores one pixel's sum; see cnv_finish. NaN passes a rectifier. */
-CNV_INLINE void lanes_finish(float *y, v16 sum, const float *add, uint16_t *bits, const cnv_finish *f)
+/* The finishes that matter for speed, and the rest. */
+typedef enum {
+    FINISH_PLAIN,
+    FINISH_RELU,
+    FINISH_ADD_RELU,
+    FINISH_CLIP,
+    FINISH_ACCUMULATE,
+    FINISH_ANY
+} finish_kind;
+
+CNV_INLINE finish_kind finish_kind_of(const cnv_finish *f)
 {
-    if (f->accumulate) sum = v16_add(v16_load(y), sum);
-    if (add != NULL) sum = v16_add(sum, v16_load(add));
-    if (f->rectify) {
-        const v16 zero = v16_zero(), high = v16_all(f->high);
-        if (bits != NULL) {
-            uint16_t below = f->high < INFINITY ? v16_greater(high, sum) : 0xffff;
-            *bits = v16_greater(sum, zero) & below;
-            if (f->above != 0) bits[f->above] = (uint16_t)~below;
-        }
-        sum = v16_min(high, v16_max(zero, sum));
+    if (f->rectify && !f->accumulate) {
+        if (f->high < INFINITY) return f->add == NULL ? FINISH_CLIP : FINISH_ANY;
+        return f->add != NULL ? FINISH_ADD_RELU : FINISH_RELU;
     }
+    if (f->rectify || f->add != NULL) return FINISH_ANY;
+    return f->accumulate ? FINISH_ACCUMULATE : FINISH_PLAIN;
+}
+
+/* The clip of a sum to 0..high, and the bits that it leaves. NaN passes. */
+CNV_INLINE v16 lanes_clip(v16 sum, uint16_t *bits, bool bounded, const cnv_finish *f)
+{
+    const v16 zero = v16_zero(), high = v16_all(f->high), positive = v16_max(zero, sum);
+    if (bits != NULL) {
+        const uint16_t below = bounded ? v16_greater(high, sum) : 0xffff;
+        *bits = v16_greater(sum, zero) & below;
+        if (bounded && f->above != 0) bits[f->above] = (uint16_t)~below;
+    }
+    return bounded ? v16_min(high, positive) : positive;
+}
+
+/* Stores one pixel's sum; see cnv_finish. A constant kind leaves next to no branches. */
+CNV_INLINE void lanes_finish(finish_kind kind, float *y, v16 sum, const float *add, uint16_t *bits,
+                             const cnv_finish *f)
+{
+    const bool any = kind == FINISH_ANY;
+    if (kind == FINISH_ACCUMULATE || (any && f->accumulate)) sum = v16_add(v16_load(y), sum);
+    if (kind == FINISH_ADD_RELU || (any && add != NULL)) sum = v16_add(sum, v16_load(add));
+    if (kind == FINISH_RELU || kind == FINISH_ADD_RELU) sum = lanes_clip(sum, bits, false, f);
+    if (kind == FINISH_CLIP) sum = lanes_clip(sum, bits, true, f);
+    if (any && f->rectify) sum = lanes_clip(sum, bits, f->high < INFINITY, f);
     v16_store(y, sum);
 }
 
-/* Whether a finish changes the sum at all. */
-CNV_INLINE bool finish_is_plain(const cnv_finish *f)
+/* `count` sums that lie from_gap floats apart into pixels that lie `gap` pixels apart, through one kind. */
+CNV_INLINE void lanes_finish_run_as(finish_kind kind, float *y, const float *add, uint16_t *bits, int64_t gap,
+                                    const float *from, int64_t from_gap, v16 bias, int64_t count,
+                                    const cnv_finish *f)
 {
-    return !f->accumulate && !f->rectify && f->add == NULL;
+    for (int64_t i = 0; i < count; i++)
+        lanes_finish(kind, y + i * gap * 16, v16_add(v16_load(from + i * from_gap), bias),
+                     add != NULL ? add + i * gap * 16 : NULL, bits != NULL ? bits + i * gap : NULL, f);
+}
+
+CNV_INLINE void lanes_finish_run(finish_kind kind, float *y, const float *add, uint16_t *bits, int64_t gap,
+                                 const float *from, int64_t from_gap, v16 bias, int64_t count,
+                                 const cnv_finish *f)
+{
+    switch (kind) {
+    case FINISH_PLAIN:
+        lanes_finish_run_as(FINISH_PLAIN, y, add, bits, gap, from, from_gap, bias, count, f);
+        return;
+    case FINISH_RELU:
+        lanes_finish_run_as(FINISH_RELU, y, add, bits, gap, from, from_gap, bias, count, f);
+        return;
+    case FINISH_ADD_RELU:
+        lanes_finish_run_as(FINISH_ADD_RELU, y, add, bits, gap, from, from_gap, bias, count, f);
+        return;
+    case FINISH_CLIP:
+        lanes_finish_run_as(FINISH_CLIP, y, add, bits, gap, from, from_gap, bias, count, f);
+        return;
+    case FINISH_ACCUMULATE:
+        lanes_finish_run_as(FINISH_ACCUMULATE, y, add, bits, gap, from, from_gap, bias, count, f);
+        return;
+    default:
+        lanes_finish_run_as(FINISH_ANY, y, add, bits, gap, from, from_gap, bias, count, f);
+        return;
+    }
 }
 
 /* The gradient that a rectifier lets through, see cnv_relu_rule; `redirected` here means a dead image. */
@@ -73,9 +131,10 @@ CNV_INLINE void lanes_copy(float *to, const float *from, const uint16_t *bits, i
     }
 }
 
+/* Few pixels at a time: a call of memset would cost more than the stores. */
 CNV_INLINE void lanes_clear(float *to, int64_t count)
 {
-    memset(to, 0, (size_t)(count * 16) * sizeof(float));
+    for (int64_t i = 0; i < count; i++) v16_store(to + i * 16, v16_zero());
 }
 
 #endif

@@ -135,10 +135,10 @@ static void finish_item(void *context, int64_t item, int worker)
     const lanewise_call *c = context;
     const lanewise_part part = lanewise_part_of(c->p, item);
     const int64_t first = (part.image * cnv_blocks(c->p->channels) + part.block) * c->p->pixels + part.first;
-    for (int64_t q = first; q < first + part.count; q++)
-        lanes_finish(c->y + q * 16, v16_load(c->x + q * 16),
-                     c->finish->add != NULL ? c->finish->add + q * 16 : NULL,
-                     c->finish->bits != NULL ? c->finish->bits + q : NULL, c->finish);
+    lanes_finish_run(finish_kind_of(c->finish), c->y + first * 16,
+                     c->finish->add != NULL ? c->finish->add + first * 16 : NULL,
+                     c->finish->bits != NULL ? c->finish->bits + first : NULL, 1, c->x + first * 16, 16,
+                     v16_zero(), part.count, c->finish);
     (void)worker;
 }
 

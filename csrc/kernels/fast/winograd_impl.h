@@ -14,6 +14,7 @@ typedef struct winograd_call {
     float *y;
     const float *x, *packed, *bias;
     const cnv_finish *finish;
+    finish_kind kind;
     const cnv_gate *gate;
     const cnv_winograd *d;
     float *shared;
@@ -123,10 +124,10 @@ static void winograd_copy_patch(float *to, const float *plane, const uint16_t *b
             lanes_clear(to, n);
             continue;
         }
-        const int64_t at = (y + i) * d->xw + x + begin;
+        const int64_t at = (y + i) * d->xw + x;
         lanes_clear(to, begin);
-        lanes_copy(to + begin * 16, plane + at * 16, bits != NULL ? bits + at : NULL, end - begin, 1, gate,
-                   rule);
+        lanes_copy(to + begin * 16, plane + (at + begin) * 16, bits != NULL ? bits + at + begin : NULL,
+                   end - begin, 1, gate, rule);
         lanes_clear(to + end * 16, n - end);
     }
 }
@@ -224,11 +225,11 @@ static void winograd_out(const float *m, int64_t first, int64_t count, int64_t b
             const int64_t cols = d->yw - place.x < d->m ? d->yw - place.x : d->m;
             winograd_tile_out(pixels, m + ((b - begin) * d->chunk + t) * 16, position, n);
             for (int64_t i = 0; i < rows; i++) {
-                int64_t q = (place.image * blocks + b) * plane + (place.y + i) * d->yw + place.x;
-                for (int64_t j = 0; j < cols; j++, q++)
-                    lanes_finish(c->y + q * 16, v16_add(v16_load(pixels + (i * d->m + j) * 16), bias),
+                const int64_t q = (place.image * blocks + b) * plane + (place.y + i) * d->yw + place.x;
+                lanes_finish_run(c->kind, c->y + q * 16,
                                  c->finish->add != NULL ? c->finish->add + q * 16 : NULL,
-                                 c->finish->bits != NULL ? c->finish->bits + q : NULL, c->finish);
+                                 c->finish->bits != NULL ? c->finish->bits + q : NULL, 1,
+                                 pixels + i * d->m * 16, 16, bias, cols, c->finish);
             }
         }
     }
@@ -291,6 +292,7 @@ static void winograd_run(float *y, const float *x, const float *packed, const fl
                        .shared = shared,
                        .scratch = scratch,
                        .scratch_stride = scratch_stride};
+    c.kind = finish_kind_of(finish);
     const int64_t all = d->images * d->tiles[0] * d->tiles[1];
     const int64_t groups = cnv_ceil_div(cnv_blocks(d->oc), d->group);
     if (!d->shared) {
