@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cnnviz.methods.saliency import saliency
     from cnnviz.model import Gradient, Model, Prediction
     from cnnviz.preprocessing import Preprocessing
+    from cnnviz.replaying import replay
     from cnnviz.results import Attribution, Synthesis, load_result
     from cnnviz.zoo import load
 
@@ -50,6 +51,7 @@ _HOMES = {
     "grad_cam": "cnnviz.methods.grad_cam",
     "load": "cnnviz.zoo",
     "load_result": "cnnviz.results",
+    "replay": "cnnviz.replaying",
     "saliency": "cnnviz.methods.saliency",
     "set_num_threads": "cnnviz._config",
     "show_config": "cnnviz._config",
@@ -76,6 +78,7 @@ __all__ = [
     "load_result",
     "objectives",
     "plot",
+    "replay",
     "saliency",
     "set_num_threads",
     "show_config",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,8 +187,23 @@ def synthesis(result: Synthesis, *, ax: Optional[Axes] = None, title: str = "") 
     return ax
 
 
-def save(result: Union[Attribution, Synthesis], path: Union[str, os.PathLike[str]], **options: Any) -> None:
+def save(
+    result: Union[Attribution, Synthesis],
+    path: Union[str, os.PathLike[str]],
+    *,
+    metadata: Optional[Mapping[str, str]] = None,
+    **options: Any,
+) -> None:
     """Write a result's plot to a file; the kind of file follows from its suffix.
+
+    Parameters
+    ----------
+    result : Attribution or Synthesis
+    path : path
+    metadata : mapping of str to str, optional
+        Texts for the file to carry, where its kind takes any.
+    **options
+        Those of the result's `plot`.
 
     Raises
     ------
@@ -196,7 +211,9 @@ def save(result: Union[Attribution, Synthesis], path: Union[str, os.PathLike[str
         When the suffix is none that matplotlib writes.
     """
     figure = _drawn(result, options)
-    figure.savefig(os.fspath(path), bbox_inches="tight", dpi=150)
+    figure.savefig(
+        os.fspath(path), bbox_inches="tight", dpi=150, metadata=dict(metadata) if metadata else None
+    )
 
 
 def png(result: Union[Attribution, Synthesis]) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple, Union
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from cnnviz.model import Model
 
 Array = NDArray[np.float32]
 PathLike = Union[str, "os.PathLike[str]"]
@@ -45,6 +46,8 @@ class Attribution:
         The layer looked at; None for the image.
     flags : tuple of str
         What a reader must know: ``"all-zero"`` when nothing in the map differs from zero.
+    settings : dict
+        The arguments that made it, for `cnnviz.replay`; empty when they do not fit into a file.
     """
 
     values: Array
@@ -56,6 +59,7 @@ class Attribution:
     score: float
     layer: Optional[str] = None
     flags: Tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def plot(self, ax: Optional[Axes] = None, **options: Any) -> Axes:
         """Draw with `cnnviz.plot.attribution`; `options` are that function's."""
@@ -86,8 +90,8 @@ class Synthesis:
         The last picture, RGB from 0 to 1.
     best : ndarray of float32
         The picture with the best value on the way.
-    history : dict of str to ndarray
-        The value of each term at each step.
+    history : dict of str to ndarray, each of shape (steps + 1,) or (steps + 1, N)
+        What was measured before the first step, after each, and at the end, term by term.
     method : str
     converged : bool
         Whether the stopping rule was met, rather than the number of steps used up.
@@ -95,6 +99,12 @@ class Synthesis:
         Whether Ctrl-C, or a notebook's Stop, ended it.
     settings : dict
         Everything that makes it again, the seed included.
+    report : dict
+        What the technique has to say of its result: classes, confidences, sizes.
+    sources : dict of str to ndarray
+        The pictures it was made from, as they were used.
+    memory : dict of str to ndarray
+        The state of the run, from which `resume` goes on.
     """
 
     image: Array
@@ -104,19 +114,40 @@ class Synthesis:
     converged: bool = False
     interrupted: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    memory: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
     continuation: Optional[Callable[[int], Synthesis]] = field(default=None, repr=False, compare=False)
 
-    def resume(self, n: int) -> Synthesis:
+    @property
+    def frames(self) -> List[NDArray[np.uint8]]:
+        """The pictures that ``keep_every=`` kept, first to last, in 8 bits."""
+        keys = [key for key in self.memory if key.startswith("frames/")]
+        places = sorted(tuple(map(int, key.split("/")[1:])) for key in keys)
+        kept = [self.memory[f"frames/{stage}/{step}"] for stage, step in places]
+        return [frame[0] if len(frame) == 1 else frame for frame in kept]
+
+    def resume(self, n: int, model: Optional[Model] = None) -> Synthesis:
         """Go on for `n` more steps, exactly as if it had never stopped.
+
+        Parameters
+        ----------
+        n : int
+        model : Model, optional
+            Needed for a result that was loaded from a file: the network is not stored with it.
 
         Raises
         ------
         ValueError
-            For a result that was loaded from a file: what it was climbing is not stored with it.
+            When the number is negative, or a loaded result is given no model or cannot be taken up.
         """
-        if self.continuation is None:
-            raise ValueError("this result cannot be resumed: it was loaded from a file, or made by hand")
-        return self.continuation(n)
+        if self.continuation is not None:
+            return self.continuation(n)
+        if model is None:
+            raise ValueError("a result from a file does not hold its network: call resume(n, model)")
+        from cnnviz.replaying import take_up
+
+        return take_up(self, model, n)
 
     def plot(self, ax: Optional[Axes] = None, **options: Any) -> Any:
         """Draw with `cnnviz.plot.synthesis`; `options` are that function's."""
@@ -127,7 +158,9 @@ class Synthesis:
     def save(self, path: PathLike, **options: Any) -> None:
         """Write the picture, pixel by pixel in 8 bits, or with the suffix ``.npz`` everything.
 
-        `options` are those of Pillow's ``Image.save``. Several pictures are put side by side.
+        A PNG carries the settings and sources, for `cnnviz.replay`; ``.gif`` writes the frames that
+        ``keep_every=`` kept. `options` are those of Pillow's ``Image.save``. Several pictures are put side by
+        side.
         """
         _save(self, path, options)
 
@@ -138,7 +171,6 @@ class Synthesis:
 
 
 Result = Union[Attribution, Synthesis]
-_KINDS = {"Attribution": Attribution, "Synthesis": Synthesis}
 
 
 def load_result(path: PathLike) -> Result:
@@ -151,70 +183,12 @@ def load_result(path: PathLike) -> Result:
     ValueError
         When the file is not one that `save` wrote.
     """
-    try:
-        with np.load(os.fspath(path), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        facts = json.loads(str(arrays.pop("facts")))
-        return _from_parts(facts, arrays)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"path {os.fspath(path)!r} is not a result saved by cnnviz ({error})") from error
+    from cnnviz import files
 
-
-def _from_parts(facts: Dict[str, Any], arrays: Dict[str, NDArray[Any]]) -> Result:
-    kind = _KINDS[facts.pop("kind")]
-    if kind is Synthesis:
-        facts["history"] = {
-            name[len("history/") :]: arrays.pop(name)
-            for name in sorted(arrays)
-            if name.startswith("history/")
-        }
-    else:
-        facts["flags"] = tuple(facts["flags"])
-    result: Result = kind(**facts, **arrays)
-    return result
+    return files.load(path)
 
 
 def _save(result: Result, path: PathLike, options: Dict[str, Any]) -> None:
-    if os.path.splitext(os.fspath(path))[1].lower() == ".npz":
-        if options:
-            raise TypeError(f"an .npz file takes no options, but got {', '.join(options)}")
-        _save_arrays(result, path)
-    elif isinstance(result, Synthesis):
-        _save_pixels(result.image, path, options)
-    else:
-        from cnnviz import plot
+    from cnnviz import files
 
-        plot.save(result, path, **options)
-
-
-def _save_pixels(image: Array, path: PathLike, options: Dict[str, Any]) -> None:
-    import PIL.Image
-
-    row = image if image.ndim == 3 else np.concatenate(list(image), axis=1)
-    PIL.Image.fromarray(np.rint(row.clip(0, 1) * 255).astype(np.uint8)).save(os.fspath(path), **options)
-
-
-def _save_arrays(result: Result, path: PathLike) -> None:
-    facts: Dict[str, Any] = {"kind": type(result).__name__}
-    arrays: Dict[str, NDArray[Any]] = {}
-    for item in fields(result):
-        value = getattr(result, item.name)
-        if isinstance(value, np.ndarray):
-            arrays[item.name] = value
-        elif item.name == "history":
-            arrays.update({f"history/{name}": np.asarray(series) for name, series in value.items()})
-        elif item.name != "continuation":
-            facts[item.name] = value
-    arrays["facts"] = np.array(json.dumps(facts, default=_plain))
-    np.savez_compressed(os.fspath(path), **arrays)  # type: ignore[arg-type]
-
-
-def _plain(value: Any) -> Any:
-    """Let NumPy's scalars and arrays, and mappings, into JSON."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    return repr(value)
+    files.save(result, path, options)

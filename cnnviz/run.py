@@ -6,6 +6,7 @@ goes on bit for bit as if nothing had happened.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
@@ -233,3 +234,48 @@ def as_bytes(pictures: Array) -> NDArray[np.uint8]:
 
 def _without_last(history: Mapping[str, Sequence[Numbers]]) -> Dict[str, Sequence[Numbers]]:
     return {name: series[:-1] for name, series in history.items()}
+
+
+def pack(trace: Trace) -> Dict[str, NDArray[Any]]:
+    """A trace as arrays, for a file; `unpack` is its inverse, bit for bit."""
+    facts = {
+        "stage": trace.stage,
+        "done": trace.done,
+        "steps": trace.state.steps,
+        "rng": trace.state.rng,
+        "converged": trace.converged,
+        "interrupted": trace.interrupted,
+        "memory": {name: value for name, value in trace.state.memory.items() if np.ndim(value) == 0},
+        "history": list(trace.history),
+    }
+    arrays = {f"memory/{name}": value for name, value in trace.state.memory.items() if np.ndim(value)}
+    arrays.update({f"history/{i}": np.array(series) for i, series in enumerate(trace.history.values())})
+    arrays.update({f"frames/{stage}/{step}": frame for (stage, step), frame in trace.frames.items()})
+    return {
+        "facts": np.array(json.dumps(facts)),
+        "variable": trace.state.variable,
+        "planes": trace.planes,
+        "best": trace.best,
+        "best_rank": trace.best_rank,
+        **arrays,
+    }
+
+
+def unpack(arrays: Mapping[str, NDArray[Any]]) -> Trace:
+    """Read a trace back from what `pack` made of it."""
+    facts = json.loads(str(arrays["facts"]))
+    memory = dict(facts["memory"])
+    memory.update({key[len("memory/") :]: a for key, a in arrays.items() if key.startswith("memory/")})
+    frames = [key.split("/")[1:] for key in arrays if key.startswith("frames/")]
+    return Trace(
+        stage=facts["stage"],
+        done=facts["done"],
+        state=State(arrays["variable"], facts["rng"], memory, facts["steps"]),
+        planes=arrays["planes"],
+        best=arrays["best"],
+        best_rank=arrays["best_rank"],
+        history={name: tuple(arrays[f"history/{i}"]) for i, name in enumerate(facts["history"])},
+        frames={(int(stage), int(step)): arrays[f"frames/{stage}/{step}"] for stage, step in frames},
+        converged=facts["converged"],
+        interrupted=facts["interrupted"],
+    )

@@ -15,7 +15,7 @@ from cnnviz import transforms as tf
 from cnnviz.objectives import IMAGE
 from cnnviz.optimize import NonFiniteError, Problem
 from cnnviz.parametrize import Fourier, NetworkInput, Pixels
-from cnnviz.run import Stage, Trace, Watch, advance, begin
+from cnnviz.run import Stage, Trace, Watch, advance, begin, pack, unpack
 
 MODEL = NumpyModel()
 SIZE = (6, 8)
@@ -75,6 +75,14 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(name: str) -> None:
     for cut in (0, 1, 6, 9):
         first = advance(plan, begin(plan, 5), cut, watch)
         assert_same(advance(plan, first, 10 - cut, watch), whole)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_run_goes_on_from_arrays_as_from_itself(name: str) -> None:
+    plan = stages(PROBLEMS[name])
+    watch = Watch(progress=False, keep_every=3)
+    first = unpack(pack(advance(plan, begin(plan, 5), 6, watch)))
+    assert_same(advance(plan, first, 4, watch), advance(plan, begin(plan, 5), 10, watch))
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

@@ -80,12 +80,14 @@ def test_results_cannot_be_changed() -> None:
         ATTRIBUTION.score = 1.0  # type: ignore[misc]
 
 
-def test_a_result_from_a_file_cannot_be_resumed(tmp_path: Path) -> None:
+def test_a_result_from_a_file_needs_its_network_to_be_resumed(tmp_path: Path) -> None:
     SYNTHESIS.save(tmp_path / "x.npz")
     loaded = load_result(tmp_path / "x.npz")
     assert isinstance(loaded, Synthesis)
-    with pytest.raises(ValueError, match="cannot be resumed"):
+    with pytest.raises(ValueError, match=r"call resume\(n, model\)"):
         loaded.resume(3)
+    with pytest.raises(ValueError, match="cannot be resumed: it holds no state"):
+        loaded.resume(3, object())  # type: ignore[arg-type]
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

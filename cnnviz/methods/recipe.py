@@ -1,0 +1,182 @@
+"""What the techniques that make pictures share: a recipe goes in, runs, and comes out as a `Synthesis`.
+
+A recipe is made of settings (numbers and names that fit into JSON) and sources (pictures in 8 bits), and of
+nothing else: whoever has both, and the model, can make the same picture again. `cnnviz.replay` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+import cnnviz
+from cnnviz.image import ImagesLike, as_float, read_images
+from cnnviz.model import Model
+from cnnviz.objectives import LOGITS
+from cnnviz.objectives.base import Activations, Array
+from cnnviz.objectives.scores import softmax
+from cnnviz.optimize import NonFiniteError, Numbers, Step, squeezed
+from cnnviz.parametrize import Feed
+from cnnviz.results import Synthesis
+from cnnviz.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
+
+Bytes = NDArray[np.uint8]
+Callback = Callable[[Step], Optional[bool]]
+Classes = Union[int, str, Sequence[Union[int, str]]]
+
+#: What a result's settings say beside those of its recipe.
+ADDED = ("method", "model", "version", "position")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trace made presentable: pictures N,H,W,3, and what there is to say about them."""
+
+    image: Array
+    best: Array
+    converged: bool
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a technique decided before the first step.
+
+    Attributes
+    ----------
+    settings : dict
+        What fits into JSON: together with `sources` it makes the picture again.
+    stages : sequence of Stage
+    finish : callable (Trace) -> Finished, optional
+        By default the last planes and the best ones, as they are.
+    """
+
+    method: str
+    model: Model
+    settings: Mapping[str, Any]
+    stages: Sequence[Stage]
+    sources: Mapping[str, Bytes] = field(default_factory=dict)
+    finish: Optional[Callable[[Trace], Finished]] = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps all stages have together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def position(self, trace: Trace) -> int:
+        """How many of them are behind a trace, a stage that converged early counted as whole."""
+        return sum(stage.steps for stage in self.stages[: trace.stage]) + trace.done
+
+
+def synthesize(recipe: Recipe, watch: Watch, steps: Optional[int] = None) -> Synthesis:
+    """Run a recipe from its seed, for its own number of steps unless another is given."""
+    start = begin(recipe.stages, recipe.settings["seed"])
+    return _go_on(recipe, watch, start, recipe.steps if steps is None else steps)
+
+
+def take_up(recipe: Recipe, watch: Watch, memory: Mapping[str, NDArray[Any]], steps: int) -> Synthesis:
+    """Continue a run whose `Synthesis.memory` was saved."""
+    return _go_on(recipe, watch, unpack(memory), steps)
+
+
+def _go_on(recipe: Recipe, watch: Watch, trace: Trace, steps: int) -> Synthesis:
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
+        raise ValueError(f"the number of steps must be an integer of at least 0, not {steps!r}")
+    try:
+        return _synthesis(recipe, watch, advance(recipe.stages, trace, int(steps), watch))
+    except NonFiniteError as error:
+        error.result = _synthesis(recipe, watch, error.result)
+        raise
+
+
+def _synthesis(recipe: Recipe, watch: Watch, trace: Trace) -> Synthesis:
+    finished = as_they_are(trace) if recipe.finish is None else recipe.finish(trace)
+    history = {name: squeezed(np.array(series).T).T for name, series in trace.history.items()}
+    return Synthesis(
+        image=squeezed(finished.image),
+        best=squeezed(finished.best),
+        history=history,
+        method=recipe.method,
+        converged=finished.converged,
+        interrupted=trace.interrupted,
+        settings={
+            "method": recipe.method,
+            "model": recipe.model.name,
+            "version": cnnviz.__version__,
+            "position": recipe.position(trace),
+            **recipe.settings,
+        },
+        report=finished.report,
+        sources=recipe.sources,
+        memory=pack(trace),
+        continuation=partial(_go_on, recipe, watch, trace),
+    )
+
+
+def as_they_are(trace: Trace) -> Finished:
+    """The last and the best pictures, unprocessed."""
+    return Finished(Feed.to_pictures(trace.planes), Feed.to_pictures(trace.best), trace.converged)
+
+
+def classes_of(model: Model, target: Classes) -> Tuple[Tuple[int, ...], bool]:
+    """Return class indices, and whether a list of them was given."""
+    if isinstance(target, (list, tuple, np.ndarray)):
+        if len(target) == 0:
+            raise ValueError("target is an empty list")
+        return tuple(model.class_index(one) for one in target), True
+    return (model.class_index(target),), False
+
+
+def pictures_of(model: Model, image: ImagesLike, name: str = "image") -> Tuple[Bytes, bool]:
+    """Fit pictures to the network and round them to 8 bits: N,H,W,3, and whether a batch was given.
+
+    Rounding first means that a run starts from a picture that a file can hold, and that a change to it is a
+    change to that file.
+    """
+    pictures, batched = read_images(image, name)
+    return as_bytes(np.stack([model.preprocessing.fit(picture) for picture in pictures])), batched
+
+
+def planes_of(model: Model, pictures: Bytes) -> NDArray[np.float64]:
+    """Pictures in 8 bits as planes."""
+    return Feed(model.preprocessing).from_pictures(as_float(pictures))
+
+
+def probabilities(logits: Array) -> NDArray[np.float64]:
+    """Softmax of logits N,... as N,K in float64."""
+    return softmax(logits.reshape(len(logits), -1).astype(np.float64))
+
+
+def measure_probability(classes: Sequence[int]) -> Callable[[Activations], Mapping[str, Numbers]]:
+    """A measure for the history: the softmax probability of each picture's class."""
+    columns = np.asarray(classes)
+
+    def measure(activations: Activations) -> Dict[str, Numbers]:
+        p = probabilities(activations[LOGITS])
+        return {"probability": p[np.arange(len(p)), np.broadcast_to(columns, len(p))]}
+
+    return measure
+
+
+def checked_count(name: str, value: int, least: int = 0) -> int:
+    """Return a whole number of at least `least`, or say what is wrong with it."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+    return int(value)
+
+
+def checked_number(name: str, value: float, low: float, high: float = np.inf) -> float:
+    """Return a finite number within bounds, or say what is wrong with it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+        span = f"between {low:g} and {high:g}" if np.isfinite(high) else f"at least {low:g}"
+        raise ValueError(f"{name} must be a number {span}, not {value!r}")
+    return float(value)
+
+
+def chosen(given: Mapping[str, Any], preset: Mapping[str, Any]) -> Dict[str, Any]:
+    """A preset with what the caller gave (None: nothing) in its place."""
+    return {name: preset[name] if value is None else value for name, value in given.items()}
