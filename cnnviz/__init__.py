@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
     from cnnviz.labels import Labels
     from cnnviz.methods.grad_cam import grad_cam
+    from cnnviz.methods.guided_backprop import guided_backprop, guided_grad_cam
     from cnnviz.methods.saliency import saliency
     from cnnviz.model import Gradient, Model, Prediction
     from cnnviz.preprocessing import Preprocessing
@@ -49,6 +50,8 @@ _HOMES = {
     "from_torch": "cnnviz.convert",
     "get_num_threads": "cnnviz._config",
     "grad_cam": "cnnviz.methods.grad_cam",
+    "guided_backprop": "cnnviz.methods.guided_backprop",
+    "guided_grad_cam": "cnnviz.methods.guided_backprop",
     "load": "cnnviz.zoo",
     "load_result": "cnnviz.results",
     "replay": "cnnviz.replaying",
@@ -74,6 +77,8 @@ __all__ = [
     "from_torch",
     "get_num_threads",
     "grad_cam",
+    "guided_backprop",
+    "guided_grad_cam",
     "load",
     "load_result",
     "objectives",

@@ -32,7 +32,8 @@ DIVERGING = "PuOr"
 _UNITS = {
     "saliency": "|d score / d x|",
     "grad_cam": "score, per place",
-    "guided_backprop": "guided d score / d x",
+    "guided_backprop": "|guided d score / d x|",
+    "guided_grad_cam": "|guided d score / d x| * score, per place",
 }
 
 
@@ -53,7 +54,7 @@ def attribution(result: Attribution, *, ax: Optional[Axes] = None, **options: An
     method = result.method.replace("_", "-")
     options.setdefault("title", f"{method}: {result.label}, score {result.score:.3g}")
     options.setdefault("units", _UNITS.get(result.method, "score"))
-    if result.layer is not None:
+    if result.values.ndim == 2:
         return overlay(result.image, result.map, ax=ax, **options)
     return saliency(result.map, ax=ax, **options)
 

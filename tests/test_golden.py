@@ -10,6 +10,7 @@ from toy_networks import captum_toy
 
 import cnnviz
 from cnnviz import Preprocessing
+from cnnviz.methods import guided_backprop
 from cnnviz.methods.grad_cam import upsample
 
 IMAGE = (np.arange(16, dtype=np.float32) / 15).reshape(4, 4)
@@ -43,9 +44,9 @@ def test_gradient_by_relu_rule(toy: cnnviz.Model, rule: str, expected: List[List
 
 
 def test_input_times_gradient_is_complete(toy: cnnviz.Model) -> None:
-    product = X * toy.gradient(X, 0).gradients["input"]
-    np.testing.assert_array_equal(product[0, 0], [[0, 1, 2, 3], [0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0]])
-    assert product.sum() == 54
+    product = cnnviz.saliency(toy, IMAGE, 0, times_input=True).values[0]
+    np.testing.assert_allclose(product, [[0, 1, 2, 3], [0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0]], atol=1e-5)
+    assert product.sum() == pytest.approx(54, rel=1e-6)
 
 
 def test_saliency(toy: cnnviz.Model) -> None:
@@ -69,12 +70,18 @@ def test_grad_cam(toy: cnnviz.Model, layer: str, expected: Any) -> None:
     assert result.layer == layer
 
 
-def test_guided_grad_cam_with_nearest_upsampling(toy: cnnviz.Model) -> None:
-    guided = toy.gradient(X, 0, relu="guided").gradients["input"][0, 0]
-    cells = cnnviz.grad_cam(toy, IMAGE, 0, "relu1").values
-    product = guided * np.kron(np.maximum(cells, 0), np.ones((2, 2)))
+@pytest.mark.parametrize(("rule", "expected"), GRADIENTS[1:], ids=["guided", "deconv"])
+def test_guided_backprop(toy: cnnviz.Model, rule: str, expected: List[List[int]]) -> None:
+    result = cnnviz.guided_backprop(toy, IMAGE, 0, rule=rule)
+    np.testing.assert_array_equal(result.values[0], expected)
+    np.testing.assert_array_equal(result.map, expected)
+
+
+def test_guided_grad_cam_with_nearest_upsampling(toy: cnnviz.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guided_backprop, "upsample", lambda maps, size: np.kron(maps, np.ones((1, 2, 2))))
+    result = cnnviz.guided_grad_cam(toy, IMAGE, 0, "relu1")
     expected = [[0, 0, 4, 4], [0, 0, 12, 8], [28, 84, 97.5, 65], [28, 56, 65, 32.5]]
-    np.testing.assert_allclose(product, expected, atol=1e-4)
+    np.testing.assert_allclose(result.values[0], expected, atol=1e-4)
 
 
 def test_the_default_layer_is_the_last_one_with_places(toy: cnnviz.Model) -> None:

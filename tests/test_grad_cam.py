@@ -34,6 +34,22 @@ def test_the_map_is_its_formula(model: cnnviz.Model, layer: str) -> None:
     assert result.map.min() >= 0
 
 
+def test_several_layers_come_from_one_pass(model: cnnviz.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = ["relu1", "conv2", "relu2"]
+    alone = {layer: cnnviz.grad_cam(model, PICTURE, 3, layer) for layer in layers}
+    passes, gradient = [], model.gradient
+    monkeypatch.setattr(model, "gradient", lambda *a, **o: (passes.append(o), gradient(*a, **o))[1])
+    together = cnnviz.grad_cam(model, PICTURE, 3, layers)
+    assert len(passes) == 1
+    assert list(together) == layers
+    for layer in layers:
+        assert together[layer].layer == layer
+        np.testing.assert_array_equal(together[layer].values, alone[layer].values)
+    pairs = cnnviz.grad_cam(model, PICTURE, [3, 5], layers)
+    np.testing.assert_array_equal(pairs["conv2"][0].map, alone["conv2"].map)
+    assert [result.target for result in pairs["conv2"]] == [3, 5]
+
+
 def test_a_layer_may_be_named_by_its_node(model: cnnviz.Model) -> None:
     by_value, by_node = (cnnviz.grad_cam(model, PICTURE, 3, name) for name in ("conv2", "second"))
     np.testing.assert_array_equal(by_value.map, by_node.map)

@@ -93,6 +93,39 @@ def test_mistakes_are_named(model: cnnviz.Model) -> None:
         cnnviz.saliency(model, PICTURE, [])
 
 
+def test_input_times_gradient(model: cnnviz.Model) -> None:
+    result = cnnviz.saliency(model, PICTURE, 3, times_input=True)
+    x = model.preprocess(PICTURE)
+    np.testing.assert_array_equal(result.values, (x * model.gradient(x, 3).gradients["input"])[0])
+
+
+def test_smooth_grad_is_the_mean_over_noisy_copies(model: cnnviz.Model) -> None:
+    result = cnnviz.saliency(model, PICTURE, 3, smooth=4, noise=0.1, seed=7)
+    rng, x = np.random.default_rng(7), model.preprocess(PICTURE)
+    std = np.array([0.229, 0.224, 0.225], np.float32).reshape(1, 3, 1, 1)
+    copies = [x + 0.1 / std * rng.standard_normal(x.shape, dtype=np.float32) for _ in range(4)]
+    mean = np.mean([model.gradient(copy, 3).gradients["input"][0] for copy in copies], axis=0)
+    np.testing.assert_allclose(result.values, mean, rtol=1e-3, atol=1e-6)
+    assert result.score == cnnviz.saliency(model, PICTURE, 3).score
+
+
+def test_smooth_grad_repeats_and_without_noise_is_the_gradient(model: cnnviz.Model) -> None:
+    options = {"smooth": 3, "noise": 0.2}
+    first, again = (cnnviz.saliency(model, PICTURE, 3, seed=1, **options) for _ in range(2))
+    np.testing.assert_array_equal(first.values, again.values)
+    assert not np.array_equal(first.values, cnnviz.saliency(model, PICTURE, 3, seed=2, **options).values)
+    pair = cnnviz.saliency(model, [PICTURE, PICTURE], 3, seed=1, **options)
+    np.testing.assert_array_equal(pair[1].values, first.values)
+    still = cnnviz.saliency(model, PICTURE, 3, smooth=3, noise=0)
+    np.testing.assert_allclose(still.values, cnnviz.saliency(model, PICTURE, 3).values, rtol=1e-6)
+    for options, message in (
+        ({"smooth": -1}, "smooth must be"),
+        ({"smooth": 2, "noise": -0.1}, "noise must"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cnnviz.saliency(model, PICTURE, 3, **options)
+
+
 @pytest.mark.parametrize(("label", "rows"), [("bull mastiff", slice(20, 130)), ("tabby", slice(110, 224))])
 def test_the_dog_and_the_cat_are_found(
     network: Callable[[str], Any], assets: Path, label: str, rows: slice

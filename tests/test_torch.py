@@ -85,6 +85,50 @@ def test_ties_in_flat_areas_are_broken_as_autograd_breaks_them(
     check([np.load(tmp_path / "gradient.npy")], [autograd(path, x, target)[0]])
 
 
+RECTIFIED = ["squeezenet", "mobilenetv2", "resnet20"]
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconv"])
+@pytest.mark.parametrize("name", RECTIFIED)
+def test_guided_backprop_agrees_with_autograd(
+    network: Callable[[str], Any], assets: Path, name: str, rule: str
+) -> None:
+    model = network(name)
+    for picture in PHOTOGRAPHS:
+        result = cnnviz.guided_backprop(model, assets / "images" / picture, rule=rule)
+        x = torch.tensor(model.preprocess(assets / "images" / picture), requires_grad=True)
+        scores = torch_twin.run(
+            torch, assets / "models" / NETWORKS[name][0], x, torch_twin.ruled(torch, rule)
+        )
+        scores[0, result.target].backward()
+        assert cosine(result.values, x.grad[0]) >= 0.999
+
+
+@pytest.mark.parametrize("name", RECTIFIED)
+def test_grad_cam_agrees_with_autograd(network: Callable[[str], Any], assets: Path, name: str) -> None:
+    model, path = network(name), assets / "models" / NETWORKS[name][0]
+    layer = cnnviz.grad_cam(model, assets / "images" / PHOTOGRAPHS[0]).layer
+    for picture in PHOTOGRAPHS:
+        result = cnnviz.grad_cam(model, assets / "images" / picture, layer=layer)
+        values: Any = {}
+        x = torch.tensor(model.preprocess(assets / "images" / picture))
+        x = x.requires_grad_()
+        scores = torch_twin.run(torch, path, x, values=values)
+        activation = values[layer]
+        (gradient,) = torch.autograd.grad(scores[0, result.target], activation)
+        cam = (gradient.mean(dim=(2, 3), keepdim=True) * activation).sum(dim=1)
+        assert cosine(result.values, cam[0].detach()) >= 0.999
+        enlarged = torch.nn.functional.interpolate(
+            torch.relu(cam)[None], x.shape[2:], mode="bilinear", align_corners=False
+        )
+        assert cosine(result.map, enlarged[0, 0].detach()) >= 0.999
+
+
+def cosine(found: Any, expected: Any) -> float:
+    a, b = found.astype(np.float64).ravel(), expected.numpy().astype(np.float64).ravel()
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
 class Residual(torch.nn.Module):
     """A small network with everything that exporters like to spread over several nodes."""
 

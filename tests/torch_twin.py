@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import onnx
 from onnx import numpy_helper
 
 Values = Dict[str, Any]
+Operator = Callable[[Any, List[Any], Dict[str, Any]], Any]
 
 
-def run(torch: Any, path: Path, x: Any) -> Any:
-    """Return the file's first output for a tensor; differentiable by autograd."""
+def run(
+    torch: Any,
+    path: Path,
+    x: Any,
+    operators: Optional[Dict[str, Operator]] = None,
+    values: Optional[Values] = None,
+) -> Any:
+    """Return the file's first output for a tensor, differentiable by autograd; `values` gets every value."""
     graph = onnx.load(str(path)).graph
     constants = {t.name: torch.tensor(numpy_helper.to_array(t).copy()) for t in graph.initializer}
-    values: Values = {name: c.to(x.dtype) if c.is_floating_point() else c for name, c in constants.items()}
+    values = {} if values is None else values
+    values.update({name: c.to(x.dtype) if c.is_floating_point() else c for name, c in constants.items()})
     fed = [tensor.name for tensor in graph.input if tensor.name not in values]
     values[fed[0]] = x
     for node in graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         inputs = [values[name] if name else None for name in node.input]
-        values[node.output[0]] = OPERATORS[node.op_type](torch, inputs, attributes)
+        values[node.output[0]] = {**OPERATORS, **(operators or {})}[node.op_type](torch, inputs, attributes)
     return values[graph.output[0].name]
 
 
@@ -85,3 +93,30 @@ OPERATORS: Dict[str, Callable[[Any, List[Any], Dict[str, Any]], Any]] = {
     "MaxPool": _max_pool,
     "Relu": lambda torch, inputs, attributes: torch.relu(inputs[0]),
 }
+
+
+def ruled(torch: Any, rule: str) -> Dict[str, Operator]:
+    """ReLU and Clip whose backward passes are those of guided backpropagation, or of the DeconvNet."""
+
+    class Rectifier(torch.autograd.Function):  # type: ignore[misc]
+        """clamp(x, low, high) with R 1[R > 0] back, where the input is within the bounds or everywhere."""
+
+        @staticmethod
+        def forward(ctx: Any, x: Any, low: float, high: float) -> Any:
+            ctx.active = (x > low) & (x < high)
+            return x.clamp(low, high)
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            positive = dy.clamp(min=0)
+            return positive if rule == "deconv" else positive * ctx.active, None, None
+
+    def clip(torch: Any, inputs: List[Any], attributes: Dict[str, Any]) -> Any:
+        low = attributes.get("min", inputs[1] if len(inputs) > 1 else None)
+        high = attributes.get("max", inputs[2] if len(inputs) > 2 else None)
+        return Rectifier.apply(inputs[0], float(low), float(high))
+
+    return {
+        "Clip": clip,
+        "Relu": lambda torch, inputs, attributes: Rectifier.apply(inputs[0], 0.0, float("inf")),
+    }

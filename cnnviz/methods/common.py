@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
+import cnnviz
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.model import Model
 from cnnviz.objectives import Logit, Objective
@@ -23,6 +24,7 @@ Targets = Union[Target, Sequence[Union[int, str]]]
 class Question(NamedTuple):
     """Images and targets, matched: row by row, what is asked of the network."""
 
+    model: Model
     x: Array
     pictures: Array
     objective: Objective
@@ -37,9 +39,13 @@ class Question(NamedTuple):
         maps: Array,
         scores: NDArray[np.float64],
         *,
+        arguments: Mapping[str, Any],
         layer: Optional[str] = None,
     ) -> Any:
-        """Wrap each row in an `Attribution`: one of them, or a list when many were asked for."""
+        """Wrap each row in an `Attribution`: one of them, or a list when many were asked for.
+
+        `arguments` are what the technique was called with beside images and targets, for `cnnviz.replay`.
+        """
         rows: List[Attribution] = [
             Attribution(
                 values=values[i],
@@ -51,10 +57,17 @@ class Question(NamedTuple):
                 score=float(scores[i]),
                 layer=layer,
                 flags=() if maps[i].any() else (ALL_ZERO,),
+                settings=self._settings(i, method, arguments),
             )
             for i in range(len(maps))
         ]
         return rows if self.many else rows[0]
+
+    def _settings(self, row: int, method: str, arguments: Mapping[str, Any]) -> Dict[str, Any]:
+        if self.targets[row] is None:
+            return {}  # an objective is code, which a file does not hold
+        made_by = {"method": method, "model": self.model.name, "version": cnnviz.__version__}
+        return {**made_by, "target": self.targets[row], **arguments}
 
 
 def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
@@ -76,14 +89,14 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
         return _about_classes(model, x, fitted, classes, many)
     x = model.preprocessing.normalise(fitted)
     if isinstance(target, Objective):
-        return Question(x, fitted, target, (None,) * len(x), (repr(target),) * len(x), many)
+        return Question(model, x, fitted, target, (None,) * len(x), (repr(target),) * len(x), many)
     classes = model.predicted(x) if target is None else [model.class_index(target)] * len(x)
     return _about_classes(model, x, fitted, classes, many)
 
 
 def _about_classes(model: Model, x: Array, pictures: Array, classes: List[int], many: bool) -> Question:
     labels = tuple(model.labels[index] for index in classes)
-    return Question(x, pictures, Logit(classes), tuple(classes), labels, many)
+    return Question(model, x, pictures, Logit(classes), tuple(classes), labels, many)
 
 
 def _matched(pictures: Array, targets: int, batched: bool) -> Array:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Optional, Tuple
+from typing import Any, FrozenSet, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.image import ImagesLike
-from cnnviz.methods.common import Targets, ask
-from cnnviz.model import Model
+from cnnviz.methods.common import Question, Targets, ask
+from cnnviz.model import Gradient, Model
 
 Array = NDArray[np.float32]
 
 
-def grad_cam(model: Model, image: ImagesLike, target: Targets = None, layer: Optional[str] = None) -> Any:
+def grad_cam(
+    model: Model,
+    image: ImagesLike,
+    target: Targets = None,
+    layer: Union[str, Sequence[str], None] = None,
+) -> Any:
     """Show which places of a layer speak for a class.
 
     With A the activations of the layer, ``alpha_k`` the mean over all places of dS_c/dA_k (equation 1), the
@@ -29,30 +34,45 @@ def grad_cam(model: Model, image: ImagesLike, target: Targets = None, layer: Opt
     image : path, PIL image, array H,W,3, or a batch of them
     target : None, int, str, list or Objective
         None explains the predicted class. A list gives one class per image, or asks several of one image.
-    layer : str, optional
-        A layer with maps. The default is `last_spatial_layer`. Before or after its ReLU are different layers
-        with different maps.
+    layer : str or sequence of str, optional
+        A layer with maps, or several, all taken from one pass. The default is `last_spatial_layer`. Before
+        or after its ReLU are different layers with different maps.
 
     Returns
     -------
     Attribution, or a list of them for a batch or a list of targets
         ``values`` is the weighted sum before the ReLU, H,W of the layer, signed. Where nothing in it is
-        positive, ``map`` is zero and ``flags`` says so.
+        positive, ``map`` is zero and ``flags`` says so. For several layers, a dictionary with one such
+        answer for each.
 
     Raises
     ------
     TypeError, ValueError, FileNotFoundError
         For an image, a target or a layer that does not exist, or a layer that has no maps.
     """
+    if layer is None or isinstance(layer, str):
+        names = [layer_with_maps(model, layer)]
+    else:
+        names = [layer_with_maps(model, name) for name in layer]
+    question = ask(model, image, target)
+    found = model.gradient(question.x, question.objective, wrt=names)
+    answers = {name: _answer(question, found, name) for name in names}
+    return answers[names[0]] if layer is None or isinstance(layer, str) else answers
+
+
+def _answer(question: Question, found: Gradient, name: str) -> Any:
+    values = weighted_sum(found.activations[name], found.gradients[name])
+    maps = upsample(np.maximum(values, 0), question.x.shape[2:])
+    return question.answer("grad_cam", values, maps, found.value, arguments={"layer": name}, layer=name)
+
+
+def layer_with_maps(model: Model, layer: Optional[str]) -> str:
+    """Return `layer`, by default `last_spatial_layer`, or raise ValueError when it is not N,C,H,W."""
     name = last_spatial_layer(model) if layer is None else layer
     shape = model.layers.get(model.layers.resolve(name), ())
     if len(shape) != 4:
         raise ValueError(f"layer {name!r} has shape {shape}: Grad-CAM needs the maps of a layer N,C,H,W")
-    question = ask(model, image, target)
-    found = model.gradient(question.x, question.objective, wrt=name)
-    values = weighted_sum(found.activations[name], found.gradients[name])
-    maps = upsample(np.maximum(values, 0), question.x.shape[2:])
-    return question.answer("grad_cam", values, maps, found.value, layer=name)
+    return name
 
 
 def weighted_sum(activation: Array, gradient: Array) -> Array:

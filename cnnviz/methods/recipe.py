@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 import cnnviz
 from cnnviz.image import ImagesLike, as_float, read_images
+from cnnviz.methods.checks import checked_count as checked_count
+from cnnviz.methods.checks import checked_number as checked_number
 from cnnviz.model import Model
 from cnnviz.objectives import LOGITS
 from cnnviz.objectives.base import Activations, Array
@@ -160,21 +162,6 @@ def measure_probability(classes: Sequence[int]) -> Callable[[Activations], Mappi
         return {"probability": p[np.arange(len(p)), np.broadcast_to(columns, len(p))]}
 
     return measure
-
-
-def checked_count(name: str, value: int, least: int = 0) -> int:
-    """Return a whole number of at least `least`, or say what is wrong with it."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
-    return int(value)
-
-
-def checked_number(name: str, value: float, low: float, high: float = np.inf) -> float:
-    """Return a finite number within bounds, or say what is wrong with it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
-        span = f"between {low:g} and {high:g}" if np.isfinite(high) else f"at least {low:g}"
-        raise ValueError(f"{name} must be a number {span}, not {value!r}")
-    return float(value)
 
 
 def chosen(given: Mapping[str, Any], preset: Mapping[str, Any]) -> Dict[str, Any]:

@@ -1,14 +1,19 @@
-"""Saliency maps: Simonyan, Vedaldi & Zisserman 2013, *Deep Inside Convolutional Networks*, section 3."""
+"""Saliency maps, smoothed or not.
+
+Simonyan, Vedaldi & Zisserman 2013, *Deep Inside Convolutional Networks*, section 3; Smilkov et al. 2017,
+*SmoothGrad: removing noise by adding noise*.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.image import ImagesLike
-from cnnviz.methods.common import Targets, ask
+from cnnviz.methods.checks import checked_count, checked_number
+from cnnviz.methods.common import Question, Targets, ask
 from cnnviz.model import Model
 
 Array = NDArray[np.float32]
@@ -23,36 +28,92 @@ REDUCTIONS: Dict[str, Callable[[Array], Array]] = {
 }
 
 
-def saliency(model: Model, image: ImagesLike, target: Targets = None, *, reduce: str = "max_abs") -> Any:
+def saliency(
+    model: Model,
+    image: ImagesLike,
+    target: Targets = None,
+    *,
+    reduce: str = "max_abs",
+    times_input: bool = False,
+    smooth: int = 0,
+    noise: float = 0.15,
+    seed: int = 0,
+) -> Any:
     """Show which pixels the score of a class is most sensitive to.
 
     The map is ``M_ij = max over channels of |dS_c/dx_ij|`` (Simonyan et al. 2013, section 3.1), with S_c the
     score before the softmax and x the preprocessed image. Tools differ in how channels are joined: Captum's
     plot and PAIR's saliency sum the absolute values (``"sum_abs"``), xplique averages them (``"mean_abs"``).
 
+    With `smooth` it is SmoothGrad: the mean of dS_c/dx over so many noisy copies of the picture (Smilkov et
+    al. 2017, section 3). The signed gradients are averaged and then reduced, as the paper writes; PAIR's
+    saliency averages their squares and tf-keras-vis their absolute values unless told otherwise.
+
     Parameters
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them
     target : None, int, str, list or Objective
-        None explains the predicted class. A list gives one class per image, or asks several of one image.
+        None explains the predicted class, that of the picture without noise. A list gives one class per
+        image, or asks several of one image.
     reduce : {"max_abs", "sum_abs", "mean_abs", "l2", "sum"}
         How channels are joined; ``"sum"`` keeps the sign.
+    times_input : bool
+        Multiply the gradient by x, in the network's own units (input times gradient; on a network of
+        convolutions, ReLUs and max pools without biases these products sum to the score).
+    smooth : int
+        How many noisy copies; 0 takes the picture as it is. The paper uses about 50.
+    noise : float
+        Standard deviation of the noise in displayed pixels, 0 to 1; the paper uses 0.1 to 0.2.
+    seed : int
+        Of the noise; every picture of a batch gets the same.
 
     Returns
     -------
     Attribution, or a list of them for a batch or a list of targets
-        ``values`` is dS/dx, C,H,W, signed.
+        ``values`` is dS/dx (its mean, or times x), C,H,W, signed; ``score`` is that of the picture itself.
 
     Raises
     ------
     TypeError, ValueError, FileNotFoundError
         For an image, a target or a reduction that does not exist or cannot be read.
     """
+    check_reduction(reduce)
+    checked_count("smooth", smooth)
+    checked_number("noise", noise, 0)
+    question = ask(model, image, target)
+    dx, scores = _smoothed(question, smooth, noise, seed) if smooth else _plain(question)
+    values = dx * question.x if times_input else dx
+    arguments = {"reduce": reduce, "times_input": times_input}
+    if smooth:
+        arguments.update(smooth=int(smooth), noise=float(noise), seed=int(seed))
+    return question.answer("saliency", values, reduced(values, reduce), scores, arguments=arguments)
+
+
+def check_reduction(reduce: str) -> None:
+    """Raise ValueError unless `reduce` is one of `REDUCTIONS`."""
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
-    question = ask(model, image, target)
-    found = model.gradient(question.x, question.objective)
-    dx = found.gradients["input"]
-    maps = np.ascontiguousarray(REDUCTIONS[reduce](dx), dtype=np.float32)
-    return question.answer("saliency", dx, maps, found.value)
+
+
+def reduced(values: Array, reduce: str) -> Array:
+    """Join the channels of N,C,H,W into maps N,H,W."""
+    return np.ascontiguousarray(REDUCTIONS[reduce](values), dtype=np.float32)
+
+
+def _plain(question: Question) -> Tuple[Array, NDArray[np.float64]]:
+    found = question.model.gradient(question.x, question.objective)
+    return found.gradients["input"], found.value
+
+
+def _smoothed(question: Question, copies: int, noise: float, seed: int) -> Tuple[Array, NDArray[np.float64]]:
+    model, x, objective = question.model, question.x, question.objective
+    low, high = model.preprocessing.bounds()
+    scale = np.float32(noise) * np.abs(high - low)
+    rng = np.random.default_rng(seed)
+    total = np.zeros(x.shape, np.float64)
+    for _ in range(copies):
+        drawn = scale * rng.standard_normal((1, *x.shape[1:]), dtype=np.float32)
+        total += model.gradient(x + drawn, objective).gradients["input"]
+    scores = objective.evaluate(model.forward(x, list(objective.layers)))[0]
+    return (total / copies).astype(np.float32), scores

@@ -1,0 +1,117 @@
+"""Guided backpropagation, DeconvNet and Guided Grad-CAM: gradients with another rule at the rectifiers.
+
+Springenberg et al. 2014, *Striving for Simplicity*, section 3.4; Zeiler & Fergus 2013, *Visualizing and
+Understanding Convolutional Networks*, section 2.1; Selvaraju et al. 2017, *Grad-CAM*, section 3.2.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from cnnviz.image import ImagesLike
+from cnnviz.methods.common import Targets, ask
+from cnnviz.methods.grad_cam import layer_with_maps, upsample, weighted_sum
+from cnnviz.methods.saliency import check_reduction, reduced
+from cnnviz.model import Model
+
+RULES = ("guided", "deconv")
+
+
+def guided_backprop(
+    model: Model, image: ImagesLike, target: Targets = None, *, rule: str = "guided", reduce: str = "max_abs"
+) -> Any:
+    """Show the patterns in a picture that excite the neurons a score depends on.
+
+    The gradient dS_c/dx, except that every rectifier lets back only what is positive: with z its input and R
+    what arrives from above, ``R 1[R > 0] 1[z > 0]`` (``rule="guided"``), or ``R 1[R > 0]`` whatever z was
+    (``rule="deconv"``, the DeconvNet). S_c is the score before the softmax. Every ReLU follows the rule, also
+    those of the classifier, and so do clipped and leaky ones; smooth activations keep their derivative.
+
+    These pictures are sharp, and that is no proof that they explain. Adebayo et al. 2018 (*Sanity Checks for
+    Saliency Maps*) found that guided backpropagation and Guided Grad-CAM hardly change when the weights of
+    the upper layers are replaced by noise, and Nie et al. 2018 that they come close to recovering the image,
+    for any class. They show what the lower layers see; to ask why the network chose a class, use `saliency`
+    or `grad_cam`, and `sanity_check` to see the difference on a network of your own.
+
+    Parameters
+    ----------
+    model : Model
+    image : path, PIL image, array H,W,3, or a batch of them
+    target : None, int, str, list or Objective
+        None explains the predicted class. A list gives one class per image, or asks several of one image.
+    rule : {"guided", "deconv"}
+    reduce : {"max_abs", "sum_abs", "mean_abs", "l2", "sum"}
+        How channels are joined, as for `saliency`.
+
+    Returns
+    -------
+    Attribution, or a list of them for a batch or a list of targets
+        ``values`` is the guided gradient, C,H,W, signed.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        For an image, a target or an option that does not exist or cannot be read.
+    """
+    _check(rule, reduce)
+    question = ask(model, image, target)
+    found = model.gradient(question.x, question.objective, relu=rule)
+    dx = found.gradients["input"]
+    arguments = {"rule": rule, "reduce": reduce}
+    return question.answer("guided_backprop", dx, reduced(dx, reduce), found.value, arguments=arguments)
+
+
+def guided_grad_cam(
+    model: Model,
+    image: ImagesLike,
+    target: Targets = None,
+    layer: Optional[str] = None,
+    *,
+    rule: str = "guided",
+    reduce: str = "max_abs",
+) -> Any:
+    """Show the patterns of guided backpropagation where Grad-CAM says that they matter.
+
+    The product of `guided_backprop` and `grad_cam`, pixel by pixel (Selvaraju et al. 2017, section 3.2). The
+    map of the layer is enlarged bilinearly, as by `grad_cam`; Captum takes the nearest cell. What
+    `guided_backprop` says about sanity checks holds here too.
+
+    Parameters
+    ----------
+    model : Model
+    image : path, PIL image, array H,W,3, or a batch of them
+    target : None, int, str, list or Objective
+    layer : str, optional
+        As for `grad_cam`.
+    rule, reduce : str
+        As for `guided_backprop`.
+
+    Returns
+    -------
+    Attribution, or a list of them for a batch or a list of targets
+        ``values`` is the product, C,H,W, signed.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        For an image, a target, a layer or an option that does not exist or cannot be read.
+    """
+    _check(rule, reduce)
+    name = layer_with_maps(model, layer)
+    question = ask(model, image, target)
+    guided = model.gradient(question.x, question.objective, relu=rule).gradients["input"]
+    found = model.gradient(question.x, question.objective, wrt=name)
+    cells = np.maximum(weighted_sum(found.activations[name], found.gradients[name]), 0)
+    values = guided * upsample(cells, question.x.shape[2:])[:, None]
+    arguments = {"layer": name, "rule": rule, "reduce": reduce}
+    return question.answer(
+        "guided_grad_cam", values, reduced(values, reduce), found.value, arguments=arguments, layer=name
+    )
+
+
+def _check(rule: str, reduce: str) -> None:
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
+    check_reduction(reduce)
