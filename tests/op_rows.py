@@ -113,7 +113,7 @@ CONV = [
     conv((1, 3, 4, 4), (2, 3, 1, 1), pads=(0, 0, 1, 1)),
     conv((1, 70, 3, 5), (5, 70, 1, 1)),  # more than one block of input channels
     conv((1, 19, 7, 6), (3, 19, 3, 3), pads=(1, 1, 1, 1)),
-    conv((1, 2, 60, 50), (40, 2, 3, 3), pads=(1, 1, 1, 1)),  # more than one strip of pixels
+    conv((1, 2, 48, 47), (3, 2, 30, 30), pads=(1, 0, 0, 2)),  # more than one strip of pixels, each direction
     conv((1, 1, 3, 200), (2, 1, 3, 7), pads=(0, 3, 0, 3), stride=(1, 2)),
 ]
 

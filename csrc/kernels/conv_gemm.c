@@ -11,16 +11,17 @@
 
 #include "runtime/blas.h"
 
-/* Columns of one strip take at most this many bytes of scratch per worker: they are written once and read
- * once by the product, so they should still be in the L2 cache (1-2 MiB per core) by then. */
-#define STRIP_NBYTES ((int64_t)2 << 20)
+/* The columns of one strip are written once and read once by the product, so they should still be in the L2
+ * cache by then: columns of a whole large picture take up to 1.7 times as long. DESIGN.md has the
+ * measurement, also for the next two. */
+#define STRIP_NBYTES ((int64_t)1 << 20)
 
-/* Arithmetic of one forward item: some 0.2 ms at 80 GFLOP/s, which is enough to hide the weights being packed
- * anew for each product and short enough to share a 13x13 layer among threads. */
-#define STRIP_FLOPS ((int64_t)16 << 20)
+/* Arithmetic of one forward item, under a millisecond: what shares a 1x1 layer, which needs no columns, among
+ * threads. */
+#define STRIP_FLOPS ((int64_t)64 << 20)
 
-/* Fewer columns than this leave the product waiting for the weights. */
-#define STRIP_MIN_WIDTH ((int64_t)64)
+/* The product packs the weights anew for each strip; 64 columns make a 512 -> 512 layer 12 to 15 % slower. */
+#define STRIP_MIN_WIDTH ((int64_t)128)
 
 /* Rows of the product in backward: enough for the GEMM to run near its best, few enough to make many items.
  */
