@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from cnnviz import _core
-from cnnviz.graph import Graph
+from cnnviz.graph import Graph, Tensor, prune
 from cnnviz.lower import Lowered, Weights, lower
 
 
@@ -36,9 +36,16 @@ class PlanPool:
         self._nbytes: Dict[Request, int] = {}
         self._lock = threading.Lock()
 
-    def lower(self, shape: Tuple[int, ...]) -> Lowered:
-        """Build a plan without preparing it: enough to know names and shapes."""
-        return lower(self._graph, {self._graph.inputs[0].name: shape}, self._weights)
+    def lower(self, shape: Tuple[int, ...], values: Optional[Sequence[str]] = None) -> Lowered:
+        """Build a plan without preparing it: enough to know names and shapes.
+
+        With `values`, only of what they depend on: features of a network whose classifier insists on one size
+        can be had at any size.
+        """
+        graph = self._graph
+        if values is not None:
+            graph = prune(graph.replace(outputs=tuple(Tensor(name, None) for name in values)))
+        return lower(graph, {graph.inputs[0].name: shape}, self._weights)
 
     @contextmanager
     def lend(self, request: Request) -> Iterator[Lowered]:
@@ -69,7 +76,8 @@ class PlanPool:
             return lowered
 
     def _prepared(self, request: Request) -> Lowered:
-        lowered = self.lower(request.shape)
+        wanted = dict.fromkeys((*request.keep, *request.seeds, *request.wrt))
+        lowered = self.lower(request.shape, tuple(wanted))
         ids = lowered.values
         lowered.plan.prepare(
             keep=[ids[name] for name in request.keep],
