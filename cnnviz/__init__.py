@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cnnviz.methods.grad_cam import grad_cam
     from cnnviz.methods.guided_backprop import guided_backprop, guided_grad_cam
     from cnnviz.methods.saliency import saliency
+    from cnnviz.methods.style import style_transfer
     from cnnviz.model import Gradient, Model, Prediction
     from cnnviz.preprocessing import Preprocessing
     from cnnviz.replaying import replay
@@ -58,6 +59,7 @@ _HOMES = {
     "saliency": "cnnviz.methods.saliency",
     "set_num_threads": "cnnviz._config",
     "show_config": "cnnviz._config",
+    "style_transfer": "cnnviz.methods.style",
 }
 _MODULES = frozenset(["objectives", "plot"])
 
@@ -87,6 +89,7 @@ __all__ = [
     "saliency",
     "set_num_threads",
     "show_config",
+    "style_transfer",
 ]
 
 

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "cnnviz grad-cam cat.jpg --model net.onnx --preprocessing tf --target 282 -o cat.png",
     )
     grad_cam.add_argument("--layer", help="the layer to look at (default: the last one that has maps)")
+    _add_style(commands)
     _add_info(commands)
     models = _command(commands, "models", "list the networks that --model knows by name", "cnnviz models")
     models.set_defaults(run=_models)
@@ -100,6 +101,27 @@ def _add_attribution(commands: Any, name: str, text: str, example: str) -> argpa
     )
     command.set_defaults(run=_attribute, method=name)
     return command
+
+
+def _add_style(commands: Any) -> None:
+    command = _command(
+        commands,
+        "style",
+        "paint the content of one picture in the style of another",
+        "cnnviz style house.jpg starry_night.jpg --model squeezenet1.1 --size 256 -o house-starry.png",
+    )
+    command.add_argument("image", metavar="CONTENT", help="a picture")
+    command.add_argument("styles", metavar="STYLE", nargs="+", help="one picture or several, mixed")
+    _add_model_arguments(command)
+    command.add_argument("--preset", default="default", help="a published recipe (default: our own)")
+    command.add_argument("--size", type=int, metavar="PIXELS", help="of the shorter side of the result")
+    command.add_argument("--style-weight", type=float, metavar="W", help="more is more style")
+    command.add_argument("--scales", type=int, default=1, help="sizes to work through, coarse to fine")
+    command.add_argument("--keep-colors", action="store_true", help="keep the colours of the content")
+    command.add_argument("--steps", type=int, metavar="N", help="per scale")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("-o", "--output", metavar="OUT", help="default: CONTENT-style.png")
+    command.set_defaults(run=_style)
 
 
 def _add_demo(commands: Any) -> None:
@@ -145,6 +167,28 @@ def _attribute(arguments: argparse.Namespace) -> None:
     place = f" at {result.layer}" if result.layer else ""
     flags = f" ({', '.join(result.flags)})" if result.flags else ""
     _say(f"{output}: {arguments.method}{place} of {result.label!r}, score {result.score:.4g}{flags}")
+
+
+def _style(arguments: argparse.Namespace) -> None:
+    import cnnviz
+
+    result = cnnviz.style_transfer(
+        _load(arguments),
+        arguments.image,
+        arguments.styles,
+        preset=arguments.preset,
+        size=arguments.size,
+        style_weight=arguments.style_weight,
+        scales=arguments.scales,
+        colors="content" if arguments.keep_colors else "style",
+        steps=arguments.steps,
+        seed=arguments.seed,
+    )
+    output = arguments.output or f"{Path(arguments.image).stem}-style.png"
+    result.save(output)
+    losses = result.history["value"]
+    ended = "interrupted" if result.interrupted else "done"
+    _say(f"{output}: {ended} after {len(losses) - 1} steps, loss {losses[0]:.4g} -> {losses[-1]:.4g}")
 
 
 def _demo(arguments: argparse.Namespace) -> None:

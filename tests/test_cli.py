@@ -61,6 +61,22 @@ def test_the_output_has_a_name_by_default(folder: Path) -> None:
     assert (folder / "photo-saliency.png").exists()
 
 
+def test_styles_are_transferred(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "photo.png",
+        "photo.png",
+        "photo.png",
+        "--model",
+        "net.onnx",
+        "--steps",
+        "3",
+        "--keep-colors",
+    ]
+    assert main(["style", *arguments, "--size", "36"]) == 0
+    assert "photo-style.png: done after 3 steps, loss" in capsys.readouterr().out
+    assert PIL.Image.open("photo-style.png").size == (45, 36)
+
+
 def test_the_demo_needs_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNNVIZ_OFFLINE", "1")
     assert main(["demo", "-o", "demo.png"]) == 0

@@ -83,3 +83,28 @@ def small_classifier(
         nodes.append(helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1))
     output = "probabilities" if softmax else "scores"
     return onnx_bytes(nodes, constants, input_shape=["N", channels, 32, 32], output=output)
+
+
+def small_vgg(*, classes: int = 4, size: int = 64, seed: int = 0) -> bytes:
+    """Five blocks of two convolutions with ReLU, pools between them, and a classifier for one image size."""
+    rng = np.random.default_rng(seed)
+    constants: Dict[str, NDArray[Any]] = {}
+    nodes: List[Any] = []
+    last, channels = "x", 3
+    for block, width in enumerate((8, 10, 12, 14, 16), start=1):
+        for i in (1, 2):
+            name = f"{block}_{i}"
+            constants[f"w{name}"] = rng.normal(0, np.sqrt(2 / 9 / channels), (width, channels, 3, 3))
+            constants[f"b{name}"] = rng.normal(0, 0.1, width)
+            inputs = [last, f"w{name}", f"b{name}"]
+            nodes.append(helper.make_node("Conv", inputs, [f"conv{name}"], pads=[1, 1, 1, 1]))
+            nodes.append(helper.make_node("Relu", [f"conv{name}"], [f"r{name}"]))
+            last, channels = f"r{name}", width
+        if block < 5:
+            pool = f"pool{block}"
+            nodes.append(helper.make_node("MaxPool", [last], [pool], kernel_shape=[2, 2], strides=[2, 2]))
+            last = pool
+    constants["w"] = rng.normal(0, 0.1, (classes, channels * (size // 16) ** 2))
+    nodes.append(helper.make_node("Flatten", [last], ["flat"]))
+    nodes.append(helper.make_node("Gemm", ["flat", "w"], ["scores"], transB=1))
+    return onnx_bytes(nodes, constants, input_shape=["N", 3, size, size], output="scores")
