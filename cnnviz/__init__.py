@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cnnviz.methods.grad_cam import grad_cam
     from cnnviz.methods.guided_backprop import guided_backprop, guided_grad_cam
     from cnnviz.methods.saliency import saliency
+    from cnnviz.methods.sanity import SanityCheck, sanity_check
     from cnnviz.methods.style import style_transfer
     from cnnviz.model import Gradient, Model, Prediction
     from cnnviz.preprocessing import Preprocessing
@@ -45,6 +46,7 @@ _HOMES = {
     "ModelFormatError": "cnnviz.errors",
     "Prediction": "cnnviz.model",
     "Preprocessing": "cnnviz.preprocessing",
+    "SanityCheck": "cnnviz.methods.sanity",
     "Synthesis": "cnnviz.results",
     "UnsupportedModelError": "cnnviz.errors",
     "from_keras": "cnnviz.convert",
@@ -57,6 +59,7 @@ _HOMES = {
     "load_result": "cnnviz.results",
     "replay": "cnnviz.replaying",
     "saliency": "cnnviz.methods.saliency",
+    "sanity_check": "cnnviz.methods.sanity",
     "set_num_threads": "cnnviz._config",
     "show_config": "cnnviz._config",
     "style_transfer": "cnnviz.methods.style",
@@ -72,6 +75,7 @@ __all__ = [
     "ModelFormatError",
     "Prediction",
     "Preprocessing",
+    "SanityCheck",
     "Synthesis",
     "UnsupportedModelError",
     "__version__",
@@ -87,6 +91,7 @@ __all__ = [
     "plot",
     "replay",
     "saliency",
+    "sanity_check",
     "set_num_threads",
     "show_config",
     "style_transfer",

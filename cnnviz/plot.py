@@ -15,6 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.image import as_float, read_image
+from cnnviz.plot_figures import COMPOSITES, caption, draw_picture, own_axes
+from cnnviz.plot_figures import fooling as fooling
+from cnnviz.plot_figures import grid as grid
+from cnnviz.plot_figures import history as history
+from cnnviz.plot_figures import style as style
 from cnnviz.results import Attribution, Synthesis
 
 if TYPE_CHECKING:
@@ -100,7 +105,7 @@ def saliency(
         When the map is not H,W, is empty, or holds NaN.
     """
     values = _checked_map(map)
-    ax = _axes(ax)
+    ax = own_axes(ax)
     signed = bool((values < 0).any())
     limit, clipped = _limit(values, percentile, vmax)
     picture = ax.imshow(
@@ -148,7 +153,7 @@ def overlay(
     """
     values = _checked_map(map)
     pixels = as_float(read_image(image))
-    ax = _axes(ax)
+    ax = own_axes(ax)
     signed = bool((values < 0).any())
     limit, clipped = _limit(values, percentile, vmax)
     height, width = pixels.shape[:2]
@@ -167,24 +172,27 @@ def overlay(
     return ax
 
 
-def synthesis(result: Synthesis, *, ax: Optional[Axes] = None, title: str = "") -> Axes:
-    """Draw the picture that was made.
+def synthesis(result: Synthesis, *, ax: Optional[Axes] = None, title: str = "") -> Any:
+    """Draw the picture that was made; beside what it was made from where there is room for that.
 
     Parameters
     ----------
     result : Synthesis
     ax : Axes, optional
+        Draw the picture alone, there. Without it, a fooling image and a style transfer come as a figure of
+        their own: see `fooling` and `style`.
     title : str
 
     Returns
     -------
-    Axes
+    Axes, or Figure for a composite
     """
-    ax = _axes(ax)
-    pixels = result.best if result.best.ndim == 3 else np.concatenate(list(result.best), axis=1)
-    ax.imshow(pixels.clip(0, 1))
-    ax.set_axis_off()
-    ax.set_title(title or result.method.replace("_", " "))
+    composite = COMPOSITES.get(result.method) if ax is None else None
+    if composite is not None and composite.suits(result):
+        return composite.draw(result)
+    ax = own_axes(ax)
+    pixels = result.image if result.image.ndim == 3 else np.concatenate(list(result.image), axis=1)
+    draw_picture(ax, pixels, title or caption(result))
     return ax
 
 
@@ -228,17 +236,14 @@ def _drawn(result: Union[Attribution, Synthesis], options: Any) -> Figure:
     """Draw into a figure that pyplot does not know of, so that no window opens and nothing is left behind."""
     from matplotlib.figure import Figure
 
+    composite = COMPOSITES.get(result.method) if isinstance(result, Synthesis) and not options else None
+    if composite is not None and isinstance(result, Synthesis) and composite.suits(result):
+        figure = Figure(layout="constrained")
+        composite.draw(result, figure=figure)
+        return figure
     figure = Figure(figsize=(5, 4.2))
     result.plot(ax=figure.add_subplot(), **options)
     return figure
-
-
-def _axes(ax: Optional[Axes]) -> Axes:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots()[1]
 
 
 def _checked_map(values: Any) -> Array:

@@ -1,0 +1,159 @@
+"""Whether an explanation depends on what the network learnt.
+
+Adebayo et al. 2018, *Sanity Checks for Saliency Maps*, section 3.1.
+The weights are replaced by noise, layer after layer from the scores down to the image. A map that shows
+what the network has learnt must change; one that stays is a picture of the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.graph import Graph
+from cnnviz.image import ImageLike
+from cnnviz.methods.common import ask
+from cnnviz.model import Model
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Operators with weights of their own.
+WEIGHTED = ("Conv", "Gemm", "MatMul", "ConvTranspose", "BatchNormalization")
+
+
+@dataclass(frozen=True)
+class SanityCheck:
+    """How a map changes while the network forgets.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        The layers in the order in which their weights were replaced, from the scores down.
+    similarity : ndarray of float64, shape (1 + len(layers),)
+        Spearman's rank correlation of the map's absolute values with the original map's: before anything was
+        replaced (1), and after each layer, those above it replaced too. 0 where a map became constant.
+    maps : tuple of ndarray
+        The maps that were compared, H,W.
+    method : str
+        What was checked.
+    """
+
+    layers: Tuple[str, ...]
+    similarity: NDArray[np.float64]
+    maps: Tuple[NDArray[np.float32], ...]
+    method: str
+
+    def plot(self, ax: Optional[Axes] = None) -> Axes:
+        """Draw the curve: similarity over the layers replaced."""
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            ax = plt.subplots()[1]
+        ax.plot(self.similarity, "o-")
+        ax.axhline(0, color="0.7", linewidth=0.8)
+        ax.set_xticks(range(len(self.similarity)), ["original", *self.layers], rotation=60, ha="right")
+        ax.set_ylim(min(-0.1, float(self.similarity.min()) - 0.05), 1.05)
+        ax.set_xlabel("weights replaced, from the scores down")
+        ax.set_ylabel("rank correlation")
+        ax.set_title(self.method.replace("_", " "))
+        return ax
+
+
+def sanity_check(
+    model: Model,
+    image: ImageLike,
+    method: Callable[..., Any],
+    *,
+    target: Any = None,
+    seed: int = 0,
+    **options: Any,
+) -> SanityCheck:
+    """Replace a network's weights by noise, layer after layer, and watch an explanation.
+
+    This is the cascading randomisation of Adebayo et al. 2018, section 3.1. A layer's weights are replaced by
+    normal numbers of the same standard deviation, so that signals keep their size; the target stays that of
+    the trained network.
+
+    Parameters
+    ----------
+    model : Model
+        It is not changed.
+    image : path, PIL image, or array H,W,3
+    method : callable
+        ``cnnviz.saliency``, ``cnnviz.grad_cam``, ``cnnviz.guided_backprop`` or any function that takes a
+        model, an image and a target and returns an `Attribution`.
+    target : int, str, or None
+        None explains the class predicted by the trained network.
+    seed : int
+    **options
+        Passed on to `method`.
+
+    Returns
+    -------
+    SanityCheck
+        With ``plot`` for the curve. Grad-CAM loses its likeness at once; guided backpropagation keeps most of
+        it down to the first layers, which is what the paper warns of.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        As `method` does; ValueError for a network without weights.
+    """
+    question = ask(model, image, target)
+    if question.many:
+        raise ValueError("sanity_check takes one image and one target")
+    chosen = question.targets[0] if question.targets[0] is not None else target
+    picture = question.pictures[0]
+    nodes = _weighted(model.graph)
+    if not nodes:
+        raise ValueError(f"{model.name} has no weights to replace")
+    rng = np.random.default_rng(seed)
+    maps = [method(model, picture, chosen, **options).map]
+    constants = dict(model.graph.constants)
+    for _, names in nodes:
+        constants.update({name: _noise(constants[name], rng) for name in names})
+        maps.append(method(_with(model, constants), picture, chosen, **options).map)
+    return SanityCheck(
+        tuple(layer for layer, _ in nodes),
+        np.array([_similarity(maps[0], other) for other in maps]),
+        tuple(maps),
+        getattr(method, "__name__", repr(method)),
+    )
+
+
+def _weighted(graph: Graph) -> List[Tuple[str, List[str]]]:
+    """Layers that have weights, last one first, with the names of those weights (biases are kept)."""
+    found: Dict[str, List[str]] = {}
+    for node in reversed(graph.nodes):
+        names = [name for name in node.inputs[1:2] if name in graph.constants]
+        if node.op in WEIGHTED and names:
+            found[node.outputs[0]] = names
+    return list(found.items())
+
+
+def _noise(weights: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Draw normal numbers of the weights' standard deviation (their size, for a single number)."""
+    spread = float(weights.std()) or float(np.abs(weights).mean())
+    drawn = (spread * rng.standard_normal(weights.shape)).astype(weights.dtype)
+    drawn.setflags(write=False)
+    return drawn
+
+
+def _with(model: Model, constants: Dict[str, NDArray[Any]]) -> Model:
+    graph = replace(model.graph, constants=constants)
+    return Model(
+        graph, preprocessing=model.preprocessing, labels=model.labels, name=f"{model.name}, forgetting"
+    )
+
+
+def _similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    from scipy.stats import rankdata
+
+    first, second = rankdata(np.abs(one)), rankdata(np.abs(other))
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
