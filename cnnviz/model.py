@@ -20,8 +20,10 @@ from cnnviz.rewrite import simplify
 Array = NDArray[np.float32]
 RELU_RULES = ("plain", "guided", "deconv", "redirected")
 
-# Batches whose plan would take more than this are run in pieces; idle plans are kept up to as much.
+# Batches whose plan would take more than this are run in pieces.
 _BUDGET_NBYTES = 2**30
+# Idle plans are kept up to this: a dozen of SqueezeNet's at its usual size.
+_IDLE_NBYTES = 2**28
 # The customary size where neither the file nor the preprocessing says one.
 _USUAL_SIZE = 224
 
@@ -92,7 +94,7 @@ class Model:
         self.input_name, channels, size = _image_input(self.graph, name)
         self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
         self.preprocessing = as_preprocessing(preprocessing, channels, size)
-        self._pool = PlanPool(self.graph, _BUDGET_NBYTES)
+        self._pool = PlanPool(self.graph, _IDLE_NBYTES)
         usual = self._pool.lower((1, channels, *(self.preprocessing.size or size)))
         self.layers = LayerList(self.graph, usual, {INPUT: self.input_name, LOGITS: self.logits_name}, name)
         self.classes = self._count_classes()

@@ -24,14 +24,14 @@ class Request(NamedTuple):
 class PlanPool:
     """Lends plans of one network to any number of threads, each plan to one at a time.
 
-    Idle plans are kept up to `budget_nbytes` in all, the longest unused dropped first, and at least the last
+    Idle plans are kept up to `idle_nbytes` in all, the longest unused dropped first, and at least the last
     one whatever its size: a loop over one shape must find its plan again.
     """
 
-    def __init__(self, graph: Graph, budget_nbytes: int) -> None:
+    def __init__(self, graph: Graph, idle_nbytes: int) -> None:
         self._graph = graph
         self._weights = Weights(graph)
-        self._budget_nbytes = budget_nbytes
+        self._idle_limit = idle_nbytes
         self._idle: OrderedDict[Tuple[Request, int], List[Lowered]] = OrderedDict()
         self._nbytes: Dict[Request, int] = {}
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class PlanPool:
         with self._lock:
             self._idle.setdefault(key, []).append(lowered)
             self._idle.move_to_end(key)
-            while len(self._idle) > 1 and self._idle_nbytes() > self._budget_nbytes:
+            while len(self._idle) > 1 and self._idle_nbytes() > self._idle_limit:
                 self._idle.popitem(last=False)
 
     def _idle_nbytes(self) -> int:

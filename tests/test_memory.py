@@ -50,7 +50,7 @@ def test_nothing_is_allocated_after_the_first_pass() -> None:
 
 def test_idle_plans_are_given_up() -> None:
     model = cnnviz.load(small_classifier(), preprocessing="unit")
-    model._pool._budget_nbytes = 0
+    model._pool._idle_limit = 0
     for size in (32, 40, 48):
         model.forward(np.zeros((1, 3, size, size), np.float32))
     assert len(model._pool._idle) == 1
