@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,11 @@ def from_keras(
 
 def _torch_bytes(torch: Any, module: Any, example: Any) -> bytes:
     buffer = io.BytesIO()
-    # The older exporter: it needs no further package, and writes the plain operators that a file has.
-    torch.onnx.export(module, (example,), buffer, opset_version=13, dynamo=False)
+    # The older exporter: it needs no further package, and writes the plain operators that a file has. That it
+    # will go some day is no news for whoever calls us.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(module, (example,), buffer, opset_version=13, dynamo=False)
     return buffer.getvalue()
 
 
