@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator
 
@@ -10,6 +11,11 @@ import pytest
 
 # No test opens a window, whatever the machine's matplotlibrc says.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A job that a script starts in the background inherits an ignored SIGINT, and Python leaves it ignored: the
+# tests of Ctrl-C would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # File, preprocessing and labels of the networks in $CNNVIZ_ASSETS, as its README states them.
 NETWORKS = {
