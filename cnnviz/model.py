@@ -12,6 +12,7 @@ from cnnviz.graph import Graph, Names, Node, Tensor, pre_softmax
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.labels import LabelsLike, as_labels
 from cnnviz.layers import LayerList
+from cnnviz.metadata import labels_in, preprocessing_in
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.plan_pool import PlanPool, Request
 from cnnviz.preprocessing import PreprocessingLike, as_preprocessing
@@ -71,7 +72,9 @@ class Model:
     graph : Graph
         As the reader made it.
     preprocessing : str or Preprocessing, optional
+        Without it, what the graph's metadata carries (`cnnviz.metadata`), else "imagenet".
     labels : str, path or sequence of str, optional
+        Likewise, else by the number of classes.
     name : str
 
     Attributes
@@ -93,12 +96,13 @@ class Model:
         self.graph = simplify(_channels_first(graph))
         self.input_name, channels, size = _image_input(self.graph, name)
         self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
-        self.preprocessing = as_preprocessing(preprocessing, channels, size)
+        carried = preprocessing_in(graph.metadata) if preprocessing is None else preprocessing
+        self.preprocessing = as_preprocessing(carried, channels, size)
         self._pool = PlanPool(self.graph, _IDLE_NBYTES)
         usual = self._pool.lower((1, channels, *(self.preprocessing.size or size)))
         self.layers = LayerList(self.graph, usual, {INPUT: self.input_name, LOGITS: self.logits_name}, name)
         self.classes = self._count_classes()
-        self.labels = as_labels(labels, self.classes)
+        self.labels = as_labels(labels_in(graph.metadata) if labels is None else labels, self.classes)
 
     def __repr__(self) -> str:
         return f"<cnnviz.Model {self.name!r}: {len(self.layers)} layers, {self.classes} classes>"

@@ -59,11 +59,11 @@ def load(
         name of the zoo (``cnnviz models`` lists them): downloaded once, checked, kept in the user's cache
         folder (``CNNVIZ_CACHE`` moves it). With ``CNNVIZ_OFFLINE=1`` nothing is downloaded.
     preprocessing : {"imagenet", "caffe", "tf", "unit"} or Preprocessing, optional
-        How the network wants its pictures. Files do not say: without it, the zoo's facts count for a zoo
-        name, and ``"imagenet"`` is taken for any other network of three channels.
+        How the network wants its pictures. Few files say: without it, the zoo's facts count for a zoo name,
+        then what the file carries (`cnnviz.metadata`), then ``"imagenet"`` for a network of three channels.
     labels : "imagenet", "cifar10", path or sequence of str, optional
-        The names of the classes. Without it they follow from their number: 1000 are ImageNet's, 1001 the same
-        after a background class.
+        The names of the classes. Without it they are those that the file carries, else follow from their
+        number: 1000 are ImageNet's, 1001 the same after a background class.
 
     Returns
     -------
