@@ -64,7 +64,7 @@ _HOMES = {
     "show_config": "cnnviz._config",
     "style_transfer": "cnnviz.methods.style",
 }
-_MODULES = frozenset(["objectives", "plot"])
+_MODULES = frozenset(["bundled", "objectives", "plot"])
 
 __all__ = [
     "Attribution",
@@ -79,6 +79,7 @@ __all__ = [
     "Synthesis",
     "UnsupportedModelError",
     "__version__",
+    "bundled",
     "from_keras",
     "from_torch",
     "get_num_threads",

@@ -86,11 +86,12 @@ def draw(
     size: int = SIZE,
     objects: Optional[int] = None,
     classes: Optional[Sequence[Union[int, str]]] = None,
+    clutter: float = 1.0,
     start: int = 0,
 ) -> Drawn:
     """Draw pictures of shapes on textured backgrounds, with the truth about them.
 
-    The object has a random class, size (a radius of 15 to 40 % of the picture), turn, colour, texture and
+    The object has a random class, size (a radius of 17 to 40 % of the picture), turn, colour, texture and
     place, sometimes an outline, a shadow or a bar in front of it. A second shape, where there is one, has
     another class and does not touch the first.
 
@@ -108,6 +109,8 @@ def draw(
     classes : sequence of class names or indices, optional
         Draw objects of these classes only; the second shape may have any. Two draws that differ in a single
         class, ``classes=["star"]`` and ``classes=["heart"]``, differ in little but the object's outline.
+    clutter : float
+        Share of the textures, strokes and bars that are drawn: 1 all, 0 plain shapes on plain colours.
     start : int
         Number of the first picture: ``draw(10, s, start=20)`` is the last third of ``draw(30, s)``.
 
@@ -135,10 +138,12 @@ def draw(
         raise ValueError(f"size must be between 32 and 4096 pixels, got {size}")
     if objects not in (None, 1, 2):
         raise ValueError(f"objects must be 1, 2 or None, got {objects!r}")
+    if not 0 <= clutter <= 1:
+        raise ValueError(f"clutter must be between 0 and 1, got {clutter}")
     choices = _class_indices(classes)
     drawn = _empty(n, size, seed, start)
     for i in range(n):
-        _draw_one(np.random.default_rng((seed, start + i)), drawn, i, objects, choices)
+        _draw_one(np.random.default_rng((seed, start + i)), drawn, i, objects, choices, clutter)
     return drawn
 
 
@@ -180,7 +185,12 @@ def _empty(n: int, size: int, seed: int, start: int) -> Drawn:
 
 
 def _draw_one(
-    rng: np.random.Generator, drawn: Drawn, i: int, objects: Optional[int], choices: NDArray[np.int64]
+    rng: np.random.Generator,
+    drawn: Drawn,
+    i: int,
+    objects: Optional[int],
+    choices: NDArray[np.int64],
+    clutter: float,
 ) -> None:
     size = drawn.images.shape[1]
     centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
@@ -188,12 +198,13 @@ def _draw_one(
     first, second = _place(rng, size, objects, int(rng.choice(choices)))
     backdrop = list(textures.colours(rng, 1, vivid=False))
     backdrop.append(textures.contrasting(rng, backdrop, vivid=False, apart=0.08))
-    picture = textures.paint(_pattern(rng, grid), *backdrop)
-    _scratch(rng, picture, grid, backdrop)
+    picture = textures.paint(_pattern(rng, grid, clutter), *backdrop)
+    if rng.random() < clutter:
+        _scratch(rng, picture, grid, backdrop)
     if second is not None:
-        other_mask = _stamp(rng, picture, grid, second, backdrop)
-    mask = _stamp(rng, picture, grid, first, backdrop)
-    if rng.random() < 0.2:
+        other_mask = _stamp(rng, picture, grid, second, backdrop, clutter)
+    mask = _stamp(rng, picture, grid, first, backdrop, clutter)
+    if rng.random() < 0.2 * clutter:
         _bar_in_front(rng, picture, grid, first, mask)
     drawn.images[i] = _expose(rng, picture, grid)
     drawn.labels[i], drawn.masks[i], drawn.boxes[i] = first.label, mask, _box_of(mask)
@@ -208,7 +219,7 @@ def _place(
 ) -> Tuple[_Shape, Optional[_Shape]]:
     """The object and, when there is to be one and it finds room, the second shape."""
     lonely = objects == 1 or (objects is None and rng.random() >= 0.25)
-    small, large = (0.15, 0.24) if objects == 2 else (0.15, 0.40)
+    small, large = (0.16, 0.24) if objects == 2 else (0.17, 0.40)
     first = _random_shape(rng, size, label, float(rng.uniform(small, large)))
     if lonely:
         return first, None
@@ -242,7 +253,9 @@ def _random_shape(rng: np.random.Generator, size: int, label: int, radius: float
     return _Shape(label, float(cx), float(cy), radius * size, float(angle), float(stretch))
 
 
-def _pattern(rng: np.random.Generator, grid: Grid) -> Field:
+def _pattern(rng: np.random.Generator, grid: Grid, clutter: float) -> Field:
+    if rng.random() >= clutter:
+        return textures.plain(rng, grid)
     return textures.PATTERNS[int(rng.integers(len(textures.PATTERNS)))](rng, grid)
 
 
@@ -276,7 +289,12 @@ def _coverage(distance: Field) -> Field:
 
 
 def _stamp(
-    rng: np.random.Generator, picture: Picture, grid: Grid, shape: _Shape, backdrop: Sequence[Colour]
+    rng: np.random.Generator,
+    picture: Picture,
+    grid: Grid,
+    shape: _Shape,
+    backdrop: Sequence[Colour],
+    clutter: float,
 ) -> NDArray[np.bool_]:
     """Paint a shape with its shadow, texture and outline; returns its pixels."""
     rows, columns = _window(shape, grid, 8)
@@ -288,12 +306,12 @@ def _stamp(
         shifted = _distance(shape, (patch[0] - np.float32(dx), patch[1] - np.float32(dy)))
         shade = np.clip(np.float32(0.5) - shifted * np.float32(0.25 / scale), 0, 0.5)
         _blend(part, shade, np.zeros((3, 1, 1), np.float32))
-    first = textures.contrasting(rng, backdrop, vivid=True, apart=0.22)
-    second = textures.contrasting(rng, backdrop, vivid=bool(rng.random() < 0.6), apart=0.22)
+    first = textures.contrasting(rng, backdrop, vivid=True, apart=0.27)
+    second = textures.contrasting(rng, backdrop, vivid=bool(rng.random() < 0.6), apart=0.27)
     if rng.random() < 0.35:
         second = first
     coverage = _coverage(distance)
-    _blend(part, coverage, textures.paint(_pattern(rng, patch), first, second))
+    _blend(part, coverage, textures.paint(_pattern(rng, patch, clutter), first, second))
     if rng.random() < 0.25:
         width = np.float32(rng.uniform(1, 2.2) * scale)
         line = np.clip(width - np.abs(distance + width / 2), 0, 1) * coverage
