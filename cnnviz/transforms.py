@@ -240,16 +240,28 @@ class _Window(LinearMap):
 
 @dataclass(frozen=True)
 class _Separable(LinearMap):
-    """rows: H',H and columns: W',W, from both sides; dense, because a picture is small and BLAS is fast."""
+    """rows: H',H and columns: W',W (scipy.sparse), from both sides.
 
-    rows: NDArray[np.float64]
-    columns: NDArray[np.float64]
+    Sparse products run on the caller's thread; dense ones go to NumPy's BLAS, whose threads fight ours for
+    the cores: on a busy machine they took most of a step.
+    """
+
+    rows: Any
+    columns: Any
 
     def forward(self, x: Images) -> Images:
-        return self.rows.astype(x.dtype) @ x @ self.columns.T.astype(x.dtype)
+        return _along(self.columns, _along(self.rows, x, 2), 3)
 
     def adjoint(self, dy: Images) -> Images:
-        return self.rows.T.astype(dy.dtype) @ dy @ self.columns.astype(dy.dtype)
+        return _along(self.rows.T, _along(self.columns.T, dy, 3), 2)
+
+
+def _along(matrix: Any, x: Images, axis: int) -> Images:
+    """Apply a sparse matrix along one axis."""
+    moved = np.moveaxis(x, axis, 0)
+    product = matrix @ moved.reshape(len(moved), -1)
+    mapped = np.moveaxis(product.reshape(-1, *moved.shape[1:]), 0, axis)
+    return np.ascontiguousarray(mapped, dtype=x.dtype)
 
 
 @dataclass(frozen=True)
@@ -291,31 +303,37 @@ def rotation(size: Size, degrees: float) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _zoom(n: int, factor: float) -> NDArray[np.float64]:
+def _zoom(n: int, factor: float) -> Any:
     """Rows of bilinear weights that read n samples at positions `factor` times closer together."""
     centre = (n - 1) / 2
     position = np.clip((np.arange(n) - centre) / factor + centre, 0, n - 1)
     return _interpolation(position, n)
 
 
-def _interpolation(position: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+def _interpolation(position: NDArray[np.float64], n: int) -> Any:
     matrix = np.zeros((len(position), n))
     low = np.minimum(np.floor(position).astype(np.int64), n - 1)
     rows = np.arange(len(position))
     np.add.at(matrix, (rows, low), 1 - (position - low))
     np.add.at(matrix, (rows, np.minimum(low + 1, n - 1)), position - low)
-    return matrix
+    return _sparse(matrix)
+
+
+def _sparse(matrix: NDArray[np.float64]) -> Any:
+    from scipy import sparse
+
+    return sparse.csr_matrix(matrix)
 
 
 @lru_cache(maxsize=64)
-def _reflection(n: int, pixels: int) -> NDArray[np.float64]:
+def _reflection(n: int, pixels: int) -> Any:
     source = np.abs(np.arange(-pixels, n + pixels))
     source = np.where(source >= n, 2 * (n - 1) - source, source)
-    return np.asarray(np.eye(n)[source])
+    return _sparse(np.eye(n)[source])
 
 
 @lru_cache(maxsize=64)
-def _gaussian_matrix(n: int, sigma: float) -> NDArray[np.float64]:
+def _gaussian_matrix(n: int, sigma: float) -> Any:
     radius = int(4 * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
@@ -325,4 +343,4 @@ def _gaussian_matrix(n: int, sigma: float) -> NDArray[np.float64]:
         source = (np.arange(n) + offset) % (2 * n)
         source = np.where(source >= n, 2 * n - 1 - source, source)  # half-sample mirror, however far out
         np.add.at(matrix, (np.arange(n), source), weight)
-    return matrix
+    return _sparse(matrix)
