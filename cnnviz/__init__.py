@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cnnviz.convert import from_keras, from_torch
     from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
     from cnnviz.labels import Labels
+    from cnnviz.methods.class_visualization import class_visualization
+    from cnnviz.methods.fooling import fooling_image
     from cnnviz.methods.grad_cam import grad_cam
     from cnnviz.methods.guided_backprop import guided_backprop, guided_grad_cam
     from cnnviz.methods.saliency import saliency
@@ -49,6 +51,8 @@ _HOMES = {
     "SanityCheck": "cnnviz.methods.sanity",
     "Synthesis": "cnnviz.results",
     "UnsupportedModelError": "cnnviz.errors",
+    "class_visualization": "cnnviz.methods.class_visualization",
+    "fooling_image": "cnnviz.methods.fooling",
     "from_keras": "cnnviz.convert",
     "from_torch": "cnnviz.convert",
     "get_num_threads": "cnnviz._config",
@@ -80,6 +84,8 @@ __all__ = [
     "UnsupportedModelError",
     "__version__",
     "bundled",
+    "class_visualization",
+    "fooling_image",
     "from_keras",
     "from_torch",
     "get_num_threads",

@@ -1,0 +1,277 @@
+"""Class model visualization: a picture that the network calls a class, made from nothing.
+
+Simonyan, Vedaldi & Zisserman 2013, *Deep Inside Convolutional Networks*, section 2, and what was learnt since
+about keeping such pictures from turning into noise: jitter and blur (the course cs231n), decay and blur
+(Yosinski et al. 2015), and robustness to transformations in a decorrelated Fourier basis (Olah, Mordvintsev &
+Schubert 2017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+import numpy as np
+
+from cnnviz.methods.recipe import (
+    Bytes,
+    Callback,
+    Classes,
+    Finished,
+    Recipe,
+    as_they_are,
+    checked_count,
+    checked_number,
+    chosen,
+    classes_of,
+    measure_probability,
+    probabilities,
+    synthesize,
+)
+from cnnviz.model import Model
+from cnnviz.objectives import L2, LOGITS, Logit, Objective
+from cnnviz.optimize import Problem
+from cnnviz.parametrize import Feed, Fourier, NetworkInput, Parametrization, Pixels
+from cnnviz.results import Synthesis
+from cnnviz.run import Stage, Trace, Watch
+from cnnviz.steps import Adam, Gradient, NormalizedGradient, StepRule, Vector
+from cnnviz.transforms import Compose, Crop, Jitter, Pad, Rotate, Scale, Transform, gaussian
+
+#: The numbers of each recipe; `learning_rate` is in the units of what the recipe moves.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {"steps": 256, "learning_rate": 0.05, "l2": 0.0, "jitter": 8, "blur_every": 0, "blur": 0.0},
+    "cs231n": {"steps": 100, "learning_rate": 25.0, "l2": 1e-3, "jitter": 16, "blur_every": 10, "blur": 0.5},
+    "simonyan": {"steps": 200, "learning_rate": 5.0, "l2": 1e-3, "jitter": 0, "blur_every": 0, "blur": 0.0},
+    "yosinski": {"steps": 300, "learning_rate": 10.0, "l2": 1e-4, "jitter": 0, "blur_every": 4, "blur": 1.0},
+}
+#: Root mean square of the spectrum that "default" starts from (lucid): an almost even grey.
+SPECTRUM_NOISE = 0.01
+#: lucid's robustness, in units of its 224-pixel networks.
+REFERENCE_SIZE = 224
+PADDING = 12
+SCALES = tuple(1 + i / 50 for i in range(-5, 6))
+DEGREES = tuple(float(d) for d in range(-10, 11)) + 5 * (0.0,)
+
+
+def class_visualization(
+    model: Model,
+    target: Classes,
+    *,
+    preset: str = "default",
+    steps: Optional[int] = None,
+    learning_rate: Optional[float] = None,
+    l2: Optional[float] = None,
+    jitter: Optional[int] = None,
+    blur_every: Optional[int] = None,
+    blur: Optional[float] = None,
+    seed: int = 0,
+    progress: Optional[bool] = None,
+    callback: Optional[Callback] = None,
+    keep_every: int = 0,
+) -> Synthesis:
+    """Make a picture of what the network takes for a class.
+
+    The objective is S_c(I) - l2 ||I||^2 (Simonyan et al. 2013, eq. 1) with S_c the score before the softmax:
+    the probability could also rise by lowering the other classes. While a dead ReLU blocks the whole
+    gradient, as where nothing in the picture resembles the class yet, the redirected one is taken.
+
+    Parameters
+    ----------
+    model : Model
+    target : int, str, or a list of them
+        A list makes one picture each, in one batch; each is what it would have been alone.
+    preset : {"default", "cs231n", "simonyan", "yosinski"}
+        ``"default"``: Fourier basis, decorrelated colours, Adam, and a picture that must survive padding,
+        jitter, scaling and rotation at every step (Olah et al. 2017).
+        ``"cs231n"``: noise, x += 25 g / ||g||_2, the picture rolled by up to 16 pixels at each step, kept
+        within the range of pixels, blurred every 10 steps. Copies of the course differ in whether g is
+        normalised; here it is.
+        ``"simonyan"``: plain ascent from the mean colour with the L2 penalty alone. The paper does not say
+        how it climbs; here x += 5 g / ||g||_2.
+        ``"yosinski"``: from noise about the mean, x += 10 g in levels of 0 to 255, a decay of `l2` per step
+        and a blur every 4 steps: the third of the paper's four sets of numbers.
+    steps, learning_rate, l2, jitter, blur_every, blur : optional
+        In place of the preset's. `blur` is a standard deviation in pixels, `jitter` is in pixels.
+    seed : int
+    progress, callback, keep_every
+        As in `fooling_image`.
+
+    Returns
+    -------
+    Synthesis
+        ``report`` has the label and the ``probability`` that the network gives to the finished picture, each
+        a list for a list of targets; ``history["probability"]`` is that of what it was shown at each step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a class, a preset or a number that does not exist or is out of range.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    given = {
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "l2": l2,
+        "jitter": jitter,
+        "blur_every": blur_every,
+        "blur": blur,
+    }
+    numbers = chosen(given, PRESETS[preset])
+    settings: Dict[str, Any] = {"preset": preset, "target": list(classes_of(model, target)[0])}
+    settings.update({name: checked_count(name, numbers[name]) for name in ("steps", "jitter", "blur_every")})
+    settings.update(
+        {name: checked_number(name, numbers[name], 0) for name in ("learning_rate", "l2", "blur")}
+    )
+    settings["seed"] = checked_count("seed", seed)
+    watch = Watch(progress, callback, checked_count("keep_every", keep_every))
+    return synthesize(recipe(model, settings, {}), watch)
+
+
+@dataclass(frozen=True)
+class _Climb:
+    """What a preset makes of its numbers."""
+
+    parametrization: Parametrization
+    rule: StepRule
+    objective: Objective
+    start: Callable[[np.random.Generator], Vector]  # one variable, 1,...
+    transform: Optional[Transform] = None
+    after: Optional[Callable[[Vector, int, Vector], Vector]] = None
+
+
+def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:
+    """Build the run that settings describe."""
+    targets: List[int] = settings["target"]
+    climb = _CLIMBS[settings["preset"]](model, settings)
+    problem = Problem(
+        model,
+        climb.objective,
+        climb.parametrization,
+        climb.rule,
+        transform=climb.transform,
+        revive=True,
+        after=climb.after,
+        measure=measure_probability(targets),
+        rank_by="probability",
+    )
+
+    def start(problem: Problem, planes: Optional[Vector], rng: np.random.Generator) -> Vector:
+        # Every target starts from the same noise, as it would alone.
+        return np.repeat(climb.start(rng), len(targets), axis=0)
+
+    def finish(trace: Trace) -> Finished:
+        plain = as_they_are(trace)
+        logits = model.forward(Feed(model.preprocessing).forward(trace.planes), [LOGITS])[LOGITS]
+        p = probabilities(logits)[np.arange(len(targets)), targets].tolist()
+        labels = [model.labels[i] for i in targets]
+        several = len(targets) > 1
+        report = {"label": labels if several else labels[0], "probability": p if several else p[0]}
+        return Finished(plain.image, plain.best, plain.converged, report)
+
+    stages = [Stage(settings["steps"], lambda: problem, start)]
+    return Recipe("class_visualization", model, settings, stages, sources, finish)
+
+
+def _size(model: Model) -> Any:
+    return model.preprocessing.size or (REFERENCE_SIZE, REFERENCE_SIZE)
+
+
+def _objective(settings: Mapping[str, Any]) -> Objective:
+    score = Logit(settings["target"])
+    return score - settings["l2"] * L2() if settings["l2"] else score
+
+
+def _default(model: Model, settings: Mapping[str, Any]) -> _Climb:
+    height, width = _size(model)
+    unit = max(height, width) / REFERENCE_SIZE
+    parametrization = Fourier((height, width), model.preprocessing.channels)
+    transform = Compose(
+        (
+            Pad(max(1, round(PADDING * unit)), value=0.5),
+            Jitter(round(settings["jitter"] * unit)),
+            Scale(SCALES),
+            Rotate(DEGREES),
+            Jitter(round(settings["jitter"] * unit / 2)),
+            Crop(height, width),
+        )
+    )
+    return _Climb(
+        parametrization,
+        Adam(settings["learning_rate"]),
+        _objective(settings),
+        lambda rng: SPECTRUM_NOISE * rng.normal(size=(1, *parametrization.shape)),
+        transform,
+        _blurring(parametrization, settings, model),
+    )
+
+
+def _cs231n(model: Model, settings: Mapping[str, Any]) -> _Climb:
+    parametrization = NetworkInput(model.preprocessing)
+    shape = (1, model.preprocessing.channels, *_size(model))
+    return _Climb(
+        parametrization,
+        NormalizedGradient(settings["learning_rate"]),
+        _objective(settings),
+        lambda rng: rng.normal(size=shape),
+        Jitter(settings["jitter"], one_sided=True),
+        _blurring(parametrization, settings, model),
+    )
+
+
+def _simonyan(model: Model, settings: Mapping[str, Any]) -> _Climb:
+    parametrization = NetworkInput(model.preprocessing)
+    shape = (1, model.preprocessing.channels, *_size(model))
+    return _Climb(
+        parametrization,
+        NormalizedGradient(settings["learning_rate"]),
+        _objective(settings),
+        lambda rng: np.zeros(shape),
+        Jitter(settings["jitter"]) if settings["jitter"] else None,
+        _blurring(parametrization, settings, model),
+    )
+
+
+def _yosinski(model: Model, settings: Mapping[str, Any]) -> _Climb:
+    """Pixels are 0 to 1 here and 0 to 255 in the paper: steps and gradients both change by that factor."""
+    parametrization = Pixels()
+    mean = NetworkInput(model.preprocessing).decode(np.zeros((1, model.preprocessing.channels, 1, 1)))
+    blurred = _blurring(parametrization, settings, model)
+    size = _size(model)
+
+    def after(z: Vector, steps: int, gradient: Vector) -> Vector:
+        z = mean + (1 - settings["l2"]) * (z - mean)
+        return z if blurred is None else blurred(z, steps, gradient)
+
+    return _Climb(
+        parametrization,
+        Gradient(settings["learning_rate"] * 255.0**-2),
+        Logit(settings["target"]),
+        lambda rng: (mean + rng.normal(size=(1, mean.shape[1], *size)) * 10 / 255).clip(0, 1),
+        Jitter(settings["jitter"]) if settings["jitter"] else None,
+        after,
+    )
+
+
+_CLIMBS: Mapping[str, Callable[[Model, Mapping[str, Any]], _Climb]] = {
+    "default": _default,
+    "cs231n": _cs231n,
+    "simonyan": _simonyan,
+    "yosinski": _yosinski,
+}
+
+
+def _blurring(
+    parametrization: Parametrization, settings: Mapping[str, Any], model: Model
+) -> Optional[Callable[[Vector, int, Vector], Vector]]:
+    """Blur the picture after every so many steps, the first one included."""
+    if not settings["blur_every"] or not settings["blur"]:
+        return None
+    blur = gaussian(_size(model), settings["blur"])
+
+    def after(z: Vector, steps: int, gradient: Vector) -> Vector:
+        if steps % settings["blur_every"]:
+            return z
+        return parametrization.encode(blur.forward(parametrization.decode(z)))
+
+    return after

@@ -1,0 +1,318 @@
+"""Fooling images: pictures that a network calls something that no person would.
+
+From a photograph (Szegedy et al. 2013, *Intriguing properties of neural networks*), by the normalised
+gradient ascent of the course cs231n; or from noise, by the gradient ascent of Nguyen, Yosinski & Clune 2015,
+*Deep Neural Networks are Easily Fooled*.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Dict, List, Mapping, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.image import ImagesLike, as_float
+from cnnviz.methods.recipe import (
+    Bytes,
+    Callback,
+    Classes,
+    Finished,
+    Recipe,
+    checked_count,
+    checked_number,
+    chosen,
+    classes_of,
+    pictures_of,
+    planes_of,
+    probabilities,
+    synthesize,
+)
+from cnnviz.model import Model
+from cnnviz.objectives import LOGITS, Logit, Margin, Objective, Probability
+from cnnviz.objectives.base import Activations, Array
+from cnnviz.optimize import Numbers, Problem, Step
+from cnnviz.parametrize import Feed, NetworkInput, Pixels
+from cnnviz.results import Synthesis
+from cnnviz.run import Stage, Trace, Watch, as_bytes
+from cnnviz.steps import NormalizedGradient, Progress, Vector
+
+#: The published recipes: "cs231n" steps in units of the network's input, "nguyen" in displayed pixels.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "margin": {"steps": 300, "learning_rate": 1.0, "confidence": 0.0, "decay": 0.0},
+    "cs231n": {"steps": 100, "learning_rate": 1.0, "confidence": 0.0, "decay": 0.0},
+    "nguyen": {"steps": 300, "learning_rate": 0.03, "confidence": 0.99, "decay": 0.001},
+}
+#: The share of the missing probability that a step of "nguyen" aims at, once that is less than its rate.
+LATE = 0.1
+#: How sure the network must be of a picture made from noise.
+NOISE_CONFIDENCE = 0.99
+#: Steps to wake a class whose score a rectifier holds at zero; one whose score is alive takes none.
+WAKE = 50
+
+
+def fooling_image(
+    model: Model,
+    image: Optional[ImagesLike],
+    target: Optional[Classes] = None,
+    *,
+    preset: str = "margin",
+    confidence: Optional[float] = None,
+    margin: Optional[float] = None,
+    steps: Optional[int] = None,
+    learning_rate: Optional[float] = None,
+    decay: Optional[float] = None,
+    seed: int = 0,
+    progress: Optional[bool] = None,
+    callback: Optional[Callback] = None,
+    keep_every: int = 0,
+) -> Synthesis:
+    """Change a picture, as little as gradient ascent needs, until the network calls it `target`.
+
+    The picture that comes out is exact in 8 bits: the run goes on until the *rounded* picture fools the
+    network, so what ``result.save("x.png")`` writes does too. Every number about pixels is in units of the
+    displayed range, 0 to 1: 8/255 is eight levels.
+
+    Parameters
+    ----------
+    model : Model
+    image : path, PIL image, array H,W,3, a batch of them, or None
+        None starts from noise, for pictures that mean nothing to a person.
+    target : int, str, or a list for a batch
+        The class to be taken for. None (only with a picture) leaves the predicted class for any other.
+    preset : {"margin", "cs231n", "nguyen"}
+        ``"cs231n"``: x += learning_rate * g / ||g||_2 with g the gradient of the class score and x the
+        network's input, kept within the range of pixels; at most 100 steps of 1. Where two classes are alike
+        (one terrier and another) both scores rise and the picture never changes sides.
+        ``"margin"``: the same steps, at most 300, with g the gradient of the margin by which the score of
+        the target leads all others.
+        ``"nguyen"``: ascent of the softmax probability p in steps that should raise it by
+        min(0.03, 0.1 (1 - p)), and a decay of 0.001 a step towards mid-grey, until p is 0.99; at most 300
+        steps.
+        "margin" and "nguyen" first raise the score itself while a rectifier holds it at zero.
+    confidence : float, optional
+        Go on until the softmax probability of the target is at least this (without a target: until that of
+        the original class is at most one minus this). By default 0.99 from noise.
+    margin : float, optional
+        Go on until the score of the target is ahead of every other by this much.
+    steps : int, optional
+    learning_rate, decay : float, optional
+        In place of the preset's.
+    seed : int
+        Of the noise.
+    progress : bool, optional
+        Whether to show a progress bar; by default once it lasts.
+    callback : callable (Step) -> bool or None, optional
+        Sees every step; true ends the run.
+    keep_every : int
+        Keep the picture of every so many steps, for ``result.save("x.gif")``.
+
+    Returns
+    -------
+    Synthesis
+        ``report`` has the target, probabilities before and after, whether it ``fools``, and the size of the
+        change, ``l2`` and ``linf``, each a list for a batch. ``converged`` is true when every picture fools.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError
+        For an image, a class or a number that does not exist or is out of range.
+
+    Warns
+    -----
+    UserWarning
+        When the steps did not suffice.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    given = {"steps": steps, "learning_rate": learning_rate, "confidence": confidence, "decay": decay}
+    defaults = {**PRESETS[preset], **({"confidence": NOISE_CONFIDENCE} if image is None else {})}
+    numbers = chosen(given, defaults)
+    if image is None and target is None:
+        raise ValueError("target is None: from noise there is no class to leave, name one to reach")
+    settings = {
+        "preset": preset,
+        "target": None if target is None else list(classes_of(model, target)[0]),
+        "steps": checked_count("steps", numbers["steps"]),
+        "learning_rate": checked_number("learning_rate", numbers["learning_rate"], 0),
+        "confidence": checked_number("confidence", numbers["confidence"], 0, 1),
+        "decay": checked_number("decay", numbers["decay"], 0, 1),
+        "margin": 0.0 if margin is None else checked_number("margin", margin, 0),
+        "seed": checked_count("seed", seed),
+    }
+    sources = {} if image is None else {"image": pictures_of(model, image)[0]}
+    watch = Watch(progress, callback, checked_count("keep_every", keep_every))
+    result = synthesize(recipe(model, settings, sources), watch)
+    if not result.converged and not result.interrupted:
+        warnings.warn(_shortfall(result), stacklevel=2)
+    return result
+
+
+def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:
+    """Build the run that settings and sources describe."""
+    goal = _Goal(model, settings, sources.get("image"))
+    in_pixels = settings["preset"] == "nguyen"
+    problem = Problem(
+        model,
+        goal.objective(),
+        Pixels() if in_pixels else NetworkInput(model.preprocessing),
+        Progress(settings["learning_rate"], LATE)
+        if in_pixels
+        else NormalizedGradient(settings["learning_rate"]),
+        revive=True,
+        after=goal.decay if settings["decay"] else None,
+        measure=goal.measure,
+        done=goal.reached,
+        rank_by="probability",
+    )
+
+    def start(problem: Problem, planes: Optional[Vector], rng: np.random.Generator) -> Vector:
+        return problem.parametrization.encode(goal.first_planes(rng) if planes is None else planes)
+
+    stages = [Stage(settings["steps"], lambda: problem, start)]
+    if settings["preset"] != "cs231n" and not goal.leave:
+        stages.insert(0, Stage(WAKE, lambda: _waking(model, goal), start))
+    return Recipe("fooling_image", model, settings, stages, sources, goal.finish)
+
+
+def _waking(model: Model, goal: _Goal) -> Problem:
+    """Climb the score itself, whose gradient is redirected while it is dead, until it is alive."""
+    return Problem(
+        model,
+        Logit(goal.classes.tolist()),
+        NetworkInput(model.preprocessing),
+        NormalizedGradient(1.0),
+        revive=True,
+        measure=goal.measure,
+        done=lambda step: step.value != 0,
+        rank_by="probability",
+    )
+
+
+class _Goal:
+    """What a fooling run is after, and how it knows that it is there."""
+
+    def __init__(self, model: Model, settings: Mapping[str, Any], pictures: Optional[Bytes]) -> None:
+        self.model = model
+        self.feed = Feed(model.preprocessing)
+        self.settings = settings
+        self.targets: List[int] = settings["target"] or []
+        self.pictures = pictures
+        self.before: Optional[NDArray[np.float64]] = None
+        if pictures is not None:
+            self.pictures = self._one_each(pictures)
+            self.before = probabilities(self._logits(planes_of(model, self.pictures)))
+            self.original = self.before.argmax(axis=1)
+        self.count = len(self.targets) if self.pictures is None else len(self.pictures)
+        self.leave = not self.targets
+        self.classes = np.array(self.targets if self.targets else self.original)
+        self.classes = np.broadcast_to(self.classes, (self.count,))
+
+    def _one_each(self, pictures: Bytes) -> Bytes:
+        if len(pictures) == 1 and len(self.targets) > 1:
+            return np.repeat(pictures, len(self.targets), axis=0)
+        if len(self.targets) > 1 and len(self.targets) != len(pictures):
+            raise ValueError(f"target lists {len(self.targets)} classes for {len(pictures)} images")
+        return pictures
+
+    def first_planes(self, rng: np.random.Generator) -> Vector:
+        if self.pictures is not None:
+            return planes_of(self.model, self.pictures)
+        size = self.model.preprocessing.size or (0, 0)
+        noise = rng.uniform(size=(1, self.model.preprocessing.channels, *size))
+        # Every class starts from the same noise, as it would alone.
+        return np.repeat(noise, self.count, axis=0)
+
+    def objective(self) -> Objective:
+        classes = self.classes.tolist()
+        if self.settings["preset"] == "nguyen":
+            return 1.0 - Probability(classes) if self.leave else Probability(classes)
+        if self.leave:
+            return -Margin(classes)
+        return Logit(classes) if self.settings["preset"] == "cs231n" else Margin(classes)
+
+    def decay(self, z: Vector, steps: int, gradient: Vector) -> Vector:
+        return np.asarray(0.5 + (1.0 - self.settings["decay"]) * (z - 0.5))
+
+    def measure(self, activations: Activations) -> Mapping[str, Numbers]:
+        """How sure the network is of what it should be sure of, and by how much that leads."""
+        logits = activations[LOGITS]
+        classes = self.classes.tolist()
+        sure = Probability(classes).evaluate({LOGITS: logits})[0]
+        ahead = Margin(classes).evaluate({LOGITS: logits})[0]
+        return {
+            "probability": 1.0 - sure if self.leave else sure,
+            "margin": -ahead if self.leave else ahead,
+        }
+
+    def reached(self, step: Step) -> NDArray[np.bool_]:
+        """Whether each picture still fools once it is rounded; only asked where it does so before."""
+        likely = self._fools(step.measures)
+        return likely & self._fools(self._look(step.planes)) if likely.any() else likely
+
+    def finish(self, trace: Trace) -> Finished:
+        planes = _rounded(trace.planes)
+        pictures = Feed.to_pictures(planes)
+        logits = self._logits(planes)
+        fools = self._fools(self.measure({LOGITS: logits}))
+        report = {**self._names(probabilities(logits), fools), **self._sizes(pictures)}
+        return Finished(pictures, Feed.to_pictures(_rounded(trace.best)), bool(fools.all()), report)
+
+    def _fools(self, measures: Mapping[str, Numbers]) -> NDArray[np.bool_]:
+        sure, ahead = measures["probability"], measures["margin"]
+        enough = (sure >= self.settings["confidence"]) & (ahead >= self.settings["margin"])
+        return np.asarray(enough & (ahead > 0))
+
+    def _look(self, planes: Vector) -> Mapping[str, Numbers]:
+        return self.measure({LOGITS: self._logits(_rounded(planes))})
+
+    def _logits(self, planes: Vector) -> Array:
+        logits: Array = self.model.forward(self.feed.forward(planes), [LOGITS])[LOGITS]
+        return logits
+
+    def _names(self, after: NDArray[np.float64], fools: NDArray[np.bool_]) -> Dict[str, Any]:
+        rows = np.arange(self.count)
+        predicted = after.argmax(axis=1)
+        named: Dict[str, List[Any]] = {
+            "fools": fools.tolist(),
+            "predicted": predicted.tolist(),
+            "predicted_label": [self.model.labels[i] for i in predicted],
+            "confidence": after[rows, predicted].tolist(),
+        }
+        if self.targets:
+            named["target"] = self.classes.tolist()
+            named["target_label"] = [self.model.labels[i] for i in self.classes]
+            named["target_confidence"] = after[rows, self.classes].tolist()
+        if self.before is not None:
+            named["original"] = self.original.tolist()
+            named["original_label"] = [self.model.labels[i] for i in self.original]
+            named["original_confidence"] = self.before[rows, self.original].tolist()
+            named["original_confidence_after"] = after[rows, self.original].tolist()
+        return {name: values if self.count > 1 else values[0] for name, values in named.items()}
+
+    def _sizes(self, pictures: NDArray[np.float32]) -> Dict[str, Any]:
+        """How large the change is, in units of the displayed range."""
+        if self.pictures is None:
+            return {}
+        change = pictures.astype(np.float64) - as_float(self.pictures)
+        l2 = np.sqrt((change**2).sum(axis=(1, 2, 3))).tolist()
+        linf = np.abs(change).max(axis=(1, 2, 3)).tolist()
+        return {"l2": l2 if self.count > 1 else l2[0], "linf": linf if self.count > 1 else linf[0]}
+
+
+def _rounded(planes: Vector) -> Vector:
+    """Planes as an 8-bit file holds them; dividing in float32 is what reading the file does."""
+    return as_float(as_bytes(planes.clip(0, 1).astype(np.float32))).astype(np.float64)
+
+
+def _shortfall(result: Synthesis) -> str:
+    report = result.report
+    fools = report["fools"] if isinstance(report["fools"], list) else [report["fools"]]
+    failed = [i for i, fooled in enumerate(fools) if not fooled]
+    which = f"pictures {failed} do" if len(fools) > 1 else "the picture does"
+    steps = len(result.history["value"]) - 1
+    return (
+        f"after {steps} steps {which} not fool the network once rounded to 8 bits; "
+        "go on with result.resume(n), or lower confidence= or margin="
+    )

@@ -1,0 +1,111 @@
+"""Class pictures: what they reach, that they repeat and resume, and that a list is each class alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+from toy_networks import small_classifier
+
+import cnnviz
+from cnnviz.methods.class_visualization import PRESETS
+from cnnviz.results import Synthesis
+
+
+@pytest.fixture(scope="module")
+def model() -> cnnviz.Model:
+    return cnnviz.load(small_classifier(softmax=True), preprocessing="imagenet")
+
+
+def make(model: Any, target: Any, **options: Any) -> Synthesis:
+    return cnnviz.class_visualization(model, target, progress=False, **options)
+
+
+@pytest.mark.slow
+def test_four_classes_reach_99_percent(network: Callable[[str], Any]) -> None:
+    result = make(network("squeezenet"), ["tarantula", "flamingo", "goldfish", "pineapple"], steps=128)
+    assert min(result.report["probability"]) >= 0.99
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_score_rises(model: cnnviz.Model, preset: str) -> None:
+    result = make(model, 3, preset=preset, steps=30)
+    assert result.image.shape == (32, 32, 3)
+    series = result.history.get("Logit([3])", result.history["value"])
+    assert series[-5:].mean() > series[0]
+    assert result.report["label"] == "class 3"
+    found = model.forward(model.preprocess(result.image), ["logits"])["logits"][0]
+    shares = np.exp(found - found.max())
+    assert result.report["probability"] == pytest.approx(shares[3] / shares.sum(), rel=1e-2)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_resume_replay_and_repetition_are_bit_for_bit(
+    model: cnnviz.Model, tmp_path: Path, preset: str
+) -> None:
+    whole, part, again = (make(model, 3, preset=preset, steps=n, seed=4) for n in (9, 5, 9))
+    part.save(tmp_path / "part.npz")
+    loaded = cnnviz.load_result(tmp_path / "part.npz")
+    assert isinstance(loaded, Synthesis)
+    whole.save(tmp_path / "whole.png")
+    replayed = cnnviz.replay(tmp_path / "whole.png", model, progress=False)
+    for other in (again, part.resume(4), loaded.resume(4, model), replayed):
+        assert isinstance(other, Synthesis)
+        np.testing.assert_array_equal(other.image, whole.image)
+        np.testing.assert_array_equal(other.history["value"], whole.history["value"])
+    assert not np.array_equal(make(model, 3, preset="cs231n", steps=3, seed=5).image, part.image)
+
+
+def test_a_list_is_each_class_alone(model: cnnviz.Model) -> None:
+    both = make(model, [3, "class 5"], steps=4)
+    assert both.image.shape == (2, 32, 32, 3)
+    assert both.report["label"] == ["class 3", "class 5"]
+    for i, target in enumerate((3, 5)):
+        np.testing.assert_allclose(both.image[i], make(model, target, steps=4).image, atol=1e-4)
+
+
+def test_cs231n_s_first_step(model: cnnviz.Model) -> None:
+    """Noise, rolled, climbed by 25 g / ||g||, rolled back, clipped, blurred: written out by hand."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.Generator(np.random.PCG64(2))
+    z = rng.normal(size=(1, 3, 32, 32))
+    oy, ox = rng.integers(0, 16, size=2, endpoint=True)
+    rolled = np.roll(z, (oy, ox), axis=(2, 3))
+    g = model.gradient(rolled.astype(np.float32), 3).gradients["input"] - 2e-3 * rolled
+    low, high = model.preprocessing.bounds()
+    z = np.roll(rolled + 25 * g / np.sqrt((g**2).sum()), (-oy, -ox), axis=(2, 3))
+    z = np.clip(z, low, high)
+    expected = gaussian_filter(z, (0, 0, 0.5, 0.5))
+    result = make(model, 3, preset="cs231n", steps=1, seed=2)
+    planes = model.preprocessing.inverse(expected.astype(np.float32))[0]
+    np.testing.assert_allclose(result.image, planes, atol=1e-3)
+
+
+def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
+    def interrupt(step: Any) -> None:
+        if step.steps == 3:
+            raise KeyboardInterrupt
+
+    result = make(model, 3, callback=interrupt)
+    assert result.interrupted
+    assert len(result.history["value"]) == 4
+    assert result.best.shape == (32, 32, 3)
+
+
+MISTAKES = (
+    ({"preset": "olah"}, "preset must be one of default, cs231n"),
+    ({"steps": 1.5}, "steps must be an integer"),
+    ({"l2": -1}, "l2 must be a number at least 0"),
+    ({"learning_rate": "fast"}, "learning_rate must be a number"),
+)
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES, ids=[row[1][:24] for row in MISTAKES])
+def test_mistakes_are_named(model: cnnviz.Model, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(model, 3, **options)
+    with pytest.raises(ValueError, match="target is an empty list"):
+        make(model, [])

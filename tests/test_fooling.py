@@ -1,0 +1,222 @@
+"""Fooling images fool from the file that they are saved to, repeat, resume, and say how large they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, List, Optional
+
+import numpy as np
+import pytest
+from toy_networks import small_classifier
+
+import cnnviz
+from cnnviz import plot
+from cnnviz.methods import fooling
+from cnnviz.results import Synthesis
+
+pytestmark = pytest.mark.filterwarnings("ignore:after .* not fool:UserWarning")
+
+RNG = np.random.default_rng(0)
+PICTURE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+PHOTOGRAPHS = [
+    "caffe_cat.jpg",
+    "caffe_fish-bike.jpg",
+    "darknet_eagle.jpg",
+    "gradcam_both.png",
+    "pytorchhub_dog_samoyed.jpg",
+    "winml_fish.png",
+    "winml_kitten_224.png",
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> cnnviz.Model:
+    return cnnviz.load(small_classifier(softmax=True), preprocessing="imagenet")
+
+
+def fool(model: Any, image: Any, target: Any, **options: Any) -> Synthesis:
+    return cnnviz.fooling_image(model, image, target, progress=False, **options)
+
+
+def other_class(model: cnnviz.Model) -> int:
+    return model.predict(PICTURE, top=2)[1].index
+
+
+# Three random classes for each; a class like the photograph's own can defeat "cs231n", see below.
+CLASSES = np.random.default_rng(0)
+CASES = [(name, CLASSES.choice(1000, 3, replace=False).tolist()) for name in PHOTOGRAPHS]
+
+
+@pytest.mark.parametrize("preset", ["cs231n", "margin"])
+@pytest.mark.parametrize(("name", "targets"), CASES, ids=PHOTOGRAPHS)
+def test_each_photograph_becomes_three_random_classes(
+    network: Callable[[str], Any], assets: Path, tmp_path: Path, name: str, targets: List[int], preset: str
+) -> None:
+    model = network("squeezenet")
+    for target in targets:
+        result = fool(model, assets / "images" / name, target, preset=preset)
+        assert result.converged
+        assert len(result.history["value"]) <= 101
+        result.save(tmp_path / "fooling.png")
+        found = model.predict(tmp_path / "fooling.png", top=1)[0]
+        assert found.index == target == result.report["predicted"]
+        assert found.probability == pytest.approx(result.report["confidence"], rel=1e-5)
+
+
+def test_a_margin_tells_classes_apart_that_a_score_does_not(
+    network: Callable[[str], Any], assets: Path
+) -> None:
+    photograph, terrier = assets / "images" / "gradcam_both.png", 179
+    assert not fool(network("squeezenet"), photograph, terrier, preset="cs231n").converged
+    assert fool(network("squeezenet"), photograph, terrier).converged
+
+
+@pytest.mark.parametrize("target", [422, 480, 80, 539, 299])
+def test_noise_reaches_99_percent(network: Callable[[str], Any], tmp_path: Path, target: int) -> None:
+    result = fool(network("squeezenet"), None, target, seed=1)
+    result.save(tmp_path / "noise.png")
+    found = network("squeezenet").predict(tmp_path / "noise.png", top=1)[0]
+    assert result.converged
+    assert (found.index, found.probability >= 0.99) == (target, True)
+
+
+def test_the_first_step_is_cs231n_s(model: cnnviz.Model) -> None:
+    target = other_class(model)
+    x = model.preprocess(PICTURE)
+    g = model.gradient(x, target).gradients["input"].astype(np.float64)
+    low, high = model.preprocessing.bounds()
+    stepped = np.clip(x + 0.5 * g / np.sqrt((g**2).sum()), low, high).astype(np.float32)
+    result = fool(model, PICTURE, target, steps=1, learning_rate=0.5, confidence=0.999, preset="cs231n")
+    planes = result.memory["planes"]
+    np.testing.assert_allclose(planes, model.preprocessing.inverse(stepped).transpose(0, 3, 1, 2), atol=1e-5)
+
+
+def test_the_change_is_measured_in_displayed_pixels(model: cnnviz.Model) -> None:
+    result = fool(model, PICTURE, other_class(model))
+    change = result.image.astype(np.float64) - PICTURE / 255.0
+    assert result.report["l2"] == pytest.approx(np.sqrt((change**2).sum()), rel=1e-5)
+    assert result.report["linf"] == pytest.approx(np.abs(change).max(), rel=1e-5)
+    assert result.report["fools"] is True
+    levels = result.image * np.float32(255)
+    np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
+
+
+def test_confidence_and_margin_are_reached(model: cnnviz.Model) -> None:
+    target = other_class(model)
+    sure = fool(model, PICTURE, target, confidence=0.6, steps=400)
+    assert sure.report["target_confidence"] >= 0.6
+    ahead = fool(model, PICTURE, target, margin=1.5, steps=400)
+    scores = np.sort([p.score for p in model.predict(np.rint(ahead.image * 255).astype(np.uint8), top=2)])
+    assert scores[1] - scores[0] >= 1.5
+
+
+def test_without_a_target_any_other_class_will_do(model: cnnviz.Model) -> None:
+    result = fool(model, PICTURE, None)
+    assert result.converged
+    assert result.report["predicted"] != result.report["original"] == model.predict(PICTURE, top=1)[0].index
+
+
+def test_a_shortfall_is_said(model: cnnviz.Model) -> None:
+    with pytest.warns(UserWarning, match="after 1 steps the picture does not fool"):
+        result = fool(model, PICTURE, other_class(model), steps=1, learning_rate=1e-6)
+    assert not result.converged
+    assert result.report["fools"] is False
+
+
+def test_a_list_of_targets_is_each_alone(model: cnnviz.Model) -> None:
+    best = model.predict(PICTURE, top=3)
+    targets = [best[1].index, best[2].index]
+    both = fool(model, PICTURE, targets)
+    for i, target in enumerate(targets):
+        np.testing.assert_array_equal(both.image[i], fool(model, PICTURE, target).image)
+    assert both.report["target"] == targets
+
+
+@pytest.mark.parametrize("image", [PICTURE, None], ids=["picture", "noise"])
+def test_resume_equals_uninterrupted_bit_for_bit(
+    model: cnnviz.Model, tmp_path: Path, image: Optional[Any]
+) -> None:
+    options = {"confidence": 0.99999, "seed": 3, "keep_every": 2}
+    whole, part, again = (fool(model, image, 3, steps=n, **options) for n in (7, 4, 7))
+    part.save(tmp_path / "part.npz")
+    loaded = cnnviz.load_result(tmp_path / "part.npz")
+    assert isinstance(loaded, Synthesis)
+    for other in (again, part.resume(3), loaded.resume(3, model)):
+        np.testing.assert_array_equal(other.memory["planes"], whole.memory["planes"])
+        np.testing.assert_array_equal(other.history["value"], whole.history["value"])
+    for other in (again, part.resume(3)):
+        np.testing.assert_array_equal(other.frames, whole.frames)
+
+
+def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
+    def interrupt(step: Any) -> None:
+        if step.steps == 2:
+            raise KeyboardInterrupt
+
+    result = fool(model, PICTURE, 3, confidence=0.99999, callback=interrupt)
+    assert result.interrupted
+    assert len(result.history["value"]) == 3
+    assert result.image.shape == result.best.shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("image", [PICTURE, None], ids=["picture", "noise"])
+def test_a_png_is_replayed(model: cnnviz.Model, tmp_path: Path, image: Optional[Any]) -> None:
+    result = fool(model, image, 3, steps=30)
+    result.save(tmp_path / "x.png")
+    again = cnnviz.replay(tmp_path / "x.png", model, progress=False)
+    assert isinstance(again, Synthesis)
+    np.testing.assert_array_equal(again.image, result.image)
+    assert again.settings == result.settings
+
+
+def test_an_animation_has_its_frames(model: cnnviz.Model, tmp_path: Path) -> None:
+    import PIL.Image
+
+    result = fool(model, PICTURE, 3, confidence=0.99999, steps=6, keep_every=2)
+    result.save(tmp_path / "x.gif")
+    assert len(result.frames) >= 4
+    assert PIL.Image.open(tmp_path / "x.gif").n_frames >= 4
+    with pytest.raises(ValueError, match="keep_every="):
+        fool(model, PICTURE, other_class(model)).save(tmp_path / "y.gif")
+
+
+def test_the_result_draws_itself(model: cnnviz.Model, no_figures_left: None) -> None:
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+
+    pair = model.predict(PICTURE, top=3)[1:]
+    for result in (fool(model, PICTURE, pair[0].index), fool(model, PICTURE, [one.index for one in pair])):
+        figure = plot.fooling(result, figure=Figure())
+        shown = [image.get_array() for ax in figure.axes for image in ax.images]
+        pictures = result.image if result.image.ndim == 4 else result.image[None]
+        for picture in pictures:
+            assert any(np.array_equal(picture, one) for one in shown)
+        own = result.plot()
+        assert isinstance(own, Figure)
+        plt.close(own)
+    plt.close(fool(model, None, 3, confidence=0.1).plot().figure)
+
+
+MISTAKES = (
+    ({"preset": "fgsm"}, "preset must be one of margin, cs231n, nguyen"),
+    ({"steps": -1}, "steps must be an integer of at least 0, not -1"),
+    ({"steps": True}, "steps must be an integer"),
+    ({"confidence": 1.5}, "confidence must be a number between 0 and 1, not 1.5"),
+    ({"learning_rate": float("nan")}, "learning_rate must be a number"),
+    ({"margin": -1}, "margin must be a number at least 0"),
+    ({"seed": "x"}, "seed must be an integer"),
+)
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES, ids=[row[1][:24] for row in MISTAKES])
+def test_mistakes_are_named(model: cnnviz.Model, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fool(model, PICTURE, 3, **options)
+
+
+def test_targets_that_do_not_fit(model: cnnviz.Model) -> None:
+    with pytest.raises(ValueError, match="target is None: from noise"):
+        fool(model, None, None)
+    with pytest.raises(ValueError, match="target lists 3 classes for 2 images"):
+        fool(model, [PICTURE, PICTURE], [1, 2, 3])
+    assert set(fooling.PRESETS) == {"margin", "cs231n", "nguyen"}
