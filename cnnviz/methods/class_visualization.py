@@ -34,7 +34,7 @@ from cnnviz.optimize import Problem
 from cnnviz.parametrize import Feed, Fourier, NetworkInput, Parametrization, Pixels
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch
-from cnnviz.steps import Adam, Gradient, NormalizedGradient, StepRule, Vector
+from cnnviz.steps import Adam, NormalizedGradient, StepRule, Vector
 from cnnviz.transforms import Compose, Crop, Jitter, Pad, Rotate, Scale, Transform, gaussian
 
 #: The numbers of each recipe; `learning_rate` is in the units of what the recipe moves.
@@ -88,8 +88,9 @@ def class_visualization(
         normalised; here it is.
         ``"simonyan"``: plain ascent from the mean colour with the L2 penalty alone. The paper does not say
         how it climbs; here x += 5 g / ||g||_2.
-        ``"yosinski"``: from noise about the mean, x += 10 g in levels of 0 to 255, a decay of `l2` per step
-        and a blur every 4 steps: the third of the paper's four sets of numbers.
+        ``"yosinski"``: from noise about the mean, a decay of `l2` per step and a blur every 4 steps: the
+        third of the paper's four sets of numbers. The paper's rate belongs to gradients of its own network;
+        here a step moves pixels by `learning_rate` levels of 255 in root mean square.
     steps, learning_rate, l2, jitter, blur_every, blur : optional
         In place of the preset's. `blur` is a standard deviation in pixels, `jitter` is in pixels.
     seed : int
@@ -233,11 +234,12 @@ def _simonyan(model: Model, settings: Mapping[str, Any]) -> _Climb:
 
 
 def _yosinski(model: Model, settings: Mapping[str, Any]) -> _Climb:
-    """Pixels are 0 to 1 here and 0 to 255 in the paper: steps and gradients both change by that factor."""
+    """Steps of so many levels in root mean square, since the size of a gradient depends on the network."""
     parametrization = Pixels()
     mean = NetworkInput(model.preprocessing).decode(np.zeros((1, model.preprocessing.channels, 1, 1)))
     blurred = _blurring(parametrization, settings, model)
     size = _size(model)
+    length = settings["learning_rate"] / 255 * np.sqrt(mean.shape[1] * size[0] * size[1])
 
     def after(z: Vector, steps: int, gradient: Vector) -> Vector:
         z = mean + (1 - settings["l2"]) * (z - mean)
@@ -245,7 +247,7 @@ def _yosinski(model: Model, settings: Mapping[str, Any]) -> _Climb:
 
     return _Climb(
         parametrization,
-        Gradient(settings["learning_rate"] * 255.0**-2),
+        NormalizedGradient(float(length)),
         Logit(settings["target"]),
         lambda rng: (mean + rng.normal(size=(1, mean.shape[1], *size)) * 10 / 255).clip(0, 1),
         Jitter(settings["jitter"]) if settings["jitter"] else None,
