@@ -58,7 +58,16 @@ def _parser() -> argparse.ArgumentParser:
         "cnnviz grad-cam cat.jpg --model net.onnx --preprocessing tf --target 282 -o cat.png",
     )
     grad_cam.add_argument("--layer", help="the layer to look at (default: the last one that has maps)")
+    guided = _add_attribution(
+        commands,
+        "guided-backprop",
+        "show the patterns that excite what a score depends on",
+        "cnnviz guided-backprop cat.jpg --model squeezenet1.1 -o cat-guided.png",
+    )
+    guided.add_argument("--rule", choices=("guided", "deconv"), default="guided", help="default: %(default)s")
+    _add_fool(commands)
     _add_style(commands)
+    _add_class(commands)
     _add_info(commands)
     models = _command(commands, "models", "list the networks that --model knows by name", "cnnviz models")
     models.set_defaults(run=_models)
@@ -101,6 +110,44 @@ def _add_attribution(commands: Any, name: str, text: str, example: str) -> argpa
     )
     command.set_defaults(run=_attribute, method=name)
     return command
+
+
+def _add_fool(commands: Any) -> None:
+    command = _command(
+        commands,
+        "fool",
+        "change a picture, or noise, until the network takes it for a class",
+        "cnnviz fool cat.jpg --target goldfish --model squeezenet1.1 -o cat-goldfish.png",
+    )
+    command.add_argument("image", metavar="IMAGE", nargs="?", help="a picture (default: noise)")
+    _add_model_arguments(command)
+    command.add_argument("--target", metavar="CLASS", help="label or index (default: any other class)")
+    command.add_argument("--preset", default="margin", help="margin, cs231n or nguyen (default: %(default)s)")
+    command.add_argument("--confidence", type=float, metavar="P", help="go on until the network is so sure")
+    _add_run_arguments(command, "IMAGE-fool.png; the picture itself, .npz or .gif")
+    command.set_defaults(run=_fool)
+
+
+def _add_class(commands: Any) -> None:
+    command = _command(
+        commands,
+        "class",
+        "make a picture of what the network takes for a class",
+        "cnnviz class flamingo --model squeezenet1.1 --steps 128 -o flamingo.png",
+    )
+    command.add_argument("targets", metavar="CLASS", nargs="+", help="label or index; several, side by side")
+    _add_model_arguments(command)
+    command.add_argument(
+        "--preset", default="default", help="default, cs231n, simonyan or yosinski (default: %(default)s)"
+    )
+    _add_run_arguments(command, "CLASS-class.png; the picture itself, .npz or .gif")
+    command.set_defaults(run=_class)
+
+
+def _add_run_arguments(command: argparse.ArgumentParser, output: str) -> None:
+    command.add_argument("--steps", type=int, metavar="N", help="at most (default: the preset's)")
+    command.add_argument("--seed", type=int, default=0, help="of what is random (default: %(default)s)")
+    command.add_argument("-o", "--output", metavar="OUT", help=f"default: {output}")
 
 
 def _add_style(commands: Any) -> None:
@@ -160,7 +207,7 @@ def _attribute(arguments: argparse.Namespace) -> None:
 
     model = _load(arguments)
     method: Callable[..., Any] = getattr(cnnviz, arguments.method.replace("-", "_"))
-    options = {"layer": arguments.layer} if "layer" in arguments else {}
+    options = {name: getattr(arguments, name) for name in ("layer", "rule") if name in arguments}
     result = method(model, arguments.image, _target(arguments.target), **options)
     output = arguments.output or f"{Path(arguments.image).stem}-{arguments.method}.png"
     result.save(output)
@@ -189,6 +236,57 @@ def _style(arguments: argparse.Namespace) -> None:
     losses = result.history["value"]
     ended = "interrupted" if result.interrupted else "done"
     _say(f"{output}: {ended} after {len(losses) - 1} steps, loss {losses[0]:.4g} -> {losses[-1]:.4g}")
+
+
+def _fool(arguments: argparse.Namespace) -> None:
+    import cnnviz
+
+    result = cnnviz.fooling_image(
+        _load(arguments),
+        arguments.image,
+        _target(arguments.target),
+        preset=arguments.preset,
+        confidence=arguments.confidence,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        keep_every=_kept(arguments.output),
+    )
+    output = arguments.output or f"{Path(arguments.image or 'noise').stem}-fool.png"
+    result.save(output)
+    report = result.report
+    before = f", was {report['original_label']!r}" if "original_label" in report else ""
+    size = f", changed by at most {255 * report['linf']:.0f} of 255 levels" if "linf" in report else ""
+    ended = _ended(result, "fools" if report["fools"] else "does not fool yet")
+    _say(f"{output}: {ended}: {report['predicted_label']!r} {report['confidence']:.1%}{before}{size}")
+
+
+def _class(arguments: argparse.Namespace) -> None:
+    import cnnviz
+
+    result = cnnviz.class_visualization(
+        _load(arguments),
+        [_class_of(target) for target in arguments.targets],
+        preset=arguments.preset,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        keep_every=_kept(arguments.output),
+    )
+    output = arguments.output or f"{arguments.targets[0].replace(' ', '_')}-class.png"
+    result.save(output)
+    labels, shares = result.report["label"], result.report["probability"]
+    pairs = [(labels, shares)] if isinstance(labels, str) else zip(labels, shares)
+    found = ", ".join(f"{label!r} {share:.1%}" for label, share in pairs)
+    _say(f"{output}: {_ended(result, 'done')}: {found}")
+
+
+def _kept(output: Optional[str]) -> int:
+    """How often a run keeps a picture: only an animation needs any."""
+    return 4 if output is not None and output.lower().endswith(".gif") else 0
+
+
+def _ended(result: Any, otherwise: str) -> str:
+    made = len(result.history["value"]) - 1
+    return f"{'interrupted' if result.interrupted else otherwise} after {made} steps"
 
 
 def _demo(arguments: argparse.Namespace) -> None:
@@ -231,7 +329,11 @@ def _models(arguments: argparse.Namespace) -> None:
 
 
 def _target(text: Optional[str]) -> Union[int, str, None]:
-    return int(text) if text is not None and text.isdigit() else text
+    return None if text is None else _class_of(text)
+
+
+def _class_of(text: str) -> Union[int, str]:
+    return int(text) if text.isdigit() else text
 
 
 def _say(text: str) -> None:

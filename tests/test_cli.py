@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["saliency", "grad-cam"])
+@pytest.mark.parametrize("command", ["saliency", "grad-cam", "guided-backprop"])
 def test_attributions_are_drawn(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "photo.png", "--model", "net.onnx", "--target", "class 3", "-o", "out.png"]) == 0
     said = capsys.readouterr().out
@@ -77,6 +77,35 @@ def test_styles_are_transferred(folder: Path, capsys: pytest.CaptureFixture[str]
     assert PIL.Image.open("photo-style.png").size == (45, 36)
 
 
+def test_pictures_are_made_to_fool(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = cnnviz.load("net.onnx")
+    first, second = model.predict("photo.png", top=2)
+    assert main(["fool", "photo.png", "--model", "net.onnx", "--target", second.label]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("photo-fool.png: fools after ")
+    assert f"{second.label!r}" in said
+    assert f"was {first.label!r}" in said
+    assert model.predict("photo-fool.png", top=1)[0].index == second.index
+    noise = ["fool", "--model", "net.onnx", "--target", "3", "--confidence", "0.2", "-o", "noise.npz"]
+    assert main(noise) == 0
+    assert cnnviz.load_result("noise.npz").settings["confidence"] == 0.2
+
+
+def test_a_run_that_does_not_fool_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    second = cnnviz.load("net.onnx").predict("photo.png", top=2)[1].label
+    with pytest.warns(UserWarning, match="does not fool"):
+        main(["fool", "photo.png", "--model", "net.onnx", "--target", second, "--steps", "0"])
+    assert "does not fool yet" in capsys.readouterr().out
+
+
+def test_classes_are_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["class", "class 3", "5", "--model", "net.onnx", "--steps", "3", "-o", "x.gif"]) == 0
+    assert "x.gif: done after 3 steps: 'class 3' " in capsys.readouterr().out
+    assert PIL.Image.open("x.gif").size == (64, 32)
+    assert main(["class", "class 3", "--model", "net.onnx", "--steps", "2", "--preset", "cs231n"]) == 0
+    assert PIL.Image.open("class_3-class.png").size == (32, 32)
+
+
 def test_the_demo_needs_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNNVIZ_OFFLINE", "1")
     assert main(["demo", "-o", "demo.png"]) == 0
@@ -109,6 +138,11 @@ ERRORS: Tuple[Tuple[List[str], str], ...] = (
     (["saliency", "photo.png", "--model", "net.onnx", "-o", "nowhere/out.png"], "nowhere"),
     (["saliency", "photo.png", "--model", "net.onnx", "-o", "out.nosuch"], "nosuch"),
     (["saliency", "net.onnx", "--model", "net.onnx"], "net.onnx"),
+    (["fool", "--model", "net.onnx"], "target is None"),
+    (["fool", "photo.png", "--model", "net.onnx", "--preset", "fgsm"], "nguyen"),
+    (["fool", "photo.png", "--model", "net.onnx", "--confidence", "2"], "between 0 and 1"),
+    (["class", "class 3", "--model", "net.onnx", "--steps", "-4"], "steps"),
+    (["class"], "CLASS"),
     (["saliency"], "IMAGE"),
     (["saliency", "photo.png", "--preprocessing", "vgg"], "vgg"),
     (["explain"], "explain"),
