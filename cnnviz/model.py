@@ -283,8 +283,9 @@ class Model:
             raise ValueError(f"x has shape {array.shape}: it must be N,{channels},H,W, none of them 0")
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is reported next
             array = np.ascontiguousarray(array, dtype=np.float32)
-        bad = array.size - int(np.isfinite(array).sum())
-        if bad:
+        finite = np.isfinite(array)
+        if not finite.all():
+            bad = array.size - int(finite.sum())
             raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
         return array
 

@@ -132,19 +132,22 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
     ------
     NonFiniteError
     """
-    sign = 1.0 if problem.maximize else -1.0
     rng = generator(state.rng)
 
+    def uphill(found: Evaluated) -> Point:
+        if problem.maximize:
+            return Point(found.value, found.gradient)
+        return Point(-found.value, -found.gradient)
+
     def repeated(z: Vector) -> Point:
-        evaluated = evaluate(problem, z, rng)
-        return Point(sign * evaluated.value, sign * evaluated.gradient)
+        return uphill(evaluate(problem, z, rng))
 
     while True:
         here = evaluate(problem, state.variable, rng)
         step = Step(state.steps, here.value, here.terms, here.measures, here.planes, state)
         here.check(problem.model, state.steps)
         yield step
-        point = Point(sign * here.value, sign * here.gradient)
+        point = uphill(here)
         bounds = problem.parametrization.bounds
         z, memory, stalled = problem.rule.move(state.variable, point, repeated, state.memory, bounds)
         if stalled:
@@ -199,11 +202,14 @@ def evaluate(problem: Problem, z: Vector, rng: np.random.Generator) -> Evaluated
     fed = feed.forward(drawn.forward(planes))
     bound, found = _differentiate(problem, fed, planes, problem.relu)
     dfed = found.gradients[INPUT]
-    dead = np.asarray(~dfed.any(axis=(1, 2, 3)))
-    if problem.revive and dead.any():
-        _, revived = _differentiate(problem, fed, planes, "redirected")
-        dfed = np.where(dead[:, None, None, None], revived.gradients[INPUT], dfed)
-    dplanes: Vector = drawn.adjoint(feed.adjoint(dfed)) + bound.dimage()
+    if problem.revive:
+        dead = ~dfed.any(axis=(1, 2, 3), keepdims=True)
+        if dead.any():
+            _, revived = _differentiate(problem, fed, planes, "redirected")
+            dfed = np.where(dead, revived.gradients[INPUT], dfed)
+    dplanes: Vector = drawn.adjoint(feed.adjoint(dfed))
+    if bound.reads_image:
+        dplanes = dplanes + bound.dimage()
     return Evaluated(
         found.value,
         problem.parametrization.adjoint(z, dplanes),
@@ -216,7 +222,7 @@ def evaluate(problem: Problem, z: Vector, rng: np.random.Generator) -> Evaluated
 
 
 def _differentiate(problem: Problem, fed: Array, planes: Vector, relu: str) -> Tuple[_Bound, Gradient]:
-    bound = _Bound(problem.objective, planes.astype(np.float32), [])
+    bound = _Bound(problem.objective, planes, [])
     return bound, problem.model.gradient(fed, bound, wrt=INPUT, relu=relu)
 
 
@@ -225,7 +231,7 @@ class _Part(NamedTuple):
 
     values: List[Numbers]
     finite: List[bool]
-    dimage: Array
+    dimage: Optional[Array]  # of an objective that reads the picture
 
 
 class _Bound(Objective):
@@ -235,10 +241,11 @@ class _Bound(Objective):
     share one list of parts, in order.
     """
 
-    def __init__(self, objective: Objective, planes: Array, parts: List[_Part]) -> None:
+    def __init__(self, objective: Objective, planes: Vector, parts: List[_Part]) -> None:
         self.objective = objective if isinstance(objective, Sum) else Sum([(1.0, objective)])
         self.planes = planes
         self.parts = parts
+        self.reads_image = IMAGE in self.objective.layers
         # A model must be asked for something: an objective of the picture alone reads the network's input
         # too.
         self.layers = tuple(layer for layer in self.objective.layers if layer != IMAGE) or (INPUT,)
@@ -247,10 +254,12 @@ class _Bound(Objective):
         return _Bound(self.objective.take(start, stop), self.planes[start:stop], self.parts)
 
     def evaluate(self, activations: Activations) -> Evaluation:
-        known = {**activations, IMAGE: self.planes}
+        known = dict(activations)
+        if self.reads_image:
+            known[IMAGE] = self.planes.astype(np.float32)
         evaluated = [(weight, term.evaluate(known)) for weight, term in self.objective.terms]
         value, total = self.objective.combine(evaluated)
-        dimage = total.pop(IMAGE, np.zeros_like(self.planes))
+        dimage = total.pop(IMAGE, None)
         if not total:
             total = {INPUT: np.zeros_like(activations[INPUT])}
         values = [weight * result[0] for weight, result in evaluated]
@@ -266,7 +275,7 @@ class _Bound(Objective):
         return {name: np.concatenate(values) for name, values in zip(self.names(), series)}
 
     def dimage(self) -> Array:
-        return np.concatenate([part.dimage for part in self.parts])
+        return np.concatenate([part.dimage for part in self.parts if part.dimage is not None])
 
     def cotangents_finite(self) -> Dict[str, bool]:
         return {

@@ -34,7 +34,9 @@ class Feed:
     def forward(self, planes: Vector) -> Array:
         """Turn planes N,C,H,W into what the network is fed, float32."""
         low, high = self.preprocessing.bounds()
-        return np.ascontiguousarray(low + (high - low) * self._ordered(planes), dtype=np.float32)
+        x = (high - low) * self._ordered(planes)
+        x += low
+        return np.ascontiguousarray(x, dtype=np.float32)
 
     def adjoint(self, dx: Array) -> Vector:
         """Gradient with respect to the planes."""
