@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cnnviz._config import get_num_threads, set_num_threads, show_config
     from cnnviz.convert import from_keras, from_torch
     from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
+    from cnnviz.evaluation import Evaluation, evaluate
     from cnnviz.labels import Labels
     from cnnviz.methods.class_visualization import class_visualization
     from cnnviz.methods.fooling import fooling_image
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Attribution": "cnnviz.results",
     "CnnvizError": "cnnviz.errors",
+    "Evaluation": "cnnviz.evaluation",
     "Gradient": "cnnviz.model",
     "Labels": "cnnviz.labels",
     "Model": "cnnviz.model",
@@ -52,6 +54,7 @@ _HOMES = {
     "Synthesis": "cnnviz.results",
     "UnsupportedModelError": "cnnviz.errors",
     "class_visualization": "cnnviz.methods.class_visualization",
+    "evaluate": "cnnviz.evaluation",
     "fooling_image": "cnnviz.methods.fooling",
     "from_keras": "cnnviz.convert",
     "from_torch": "cnnviz.convert",
@@ -73,6 +76,7 @@ _MODULES = frozenset(["bundled", "objectives", "plot"])
 __all__ = [
     "Attribution",
     "CnnvizError",
+    "Evaluation",
     "Gradient",
     "Labels",
     "Model",
@@ -85,6 +89,7 @@ __all__ = [
     "__version__",
     "bundled",
     "class_visualization",
+    "evaluate",
     "fooling_image",
     "from_keras",
     "from_torch",
