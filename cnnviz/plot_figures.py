@@ -44,6 +44,7 @@ def fooling(result: Synthesis, *, figure: Optional[Figure] = None, factor: Optio
     after = result.image if result.image.ndim == 4 else result.image[None]
     before = np.broadcast_to(as_float(result.sources["image"]), after.shape)
     figure = _sized(figure, 4, len(after))
+    start = np.atleast_1d(result.history["probability"][0])
     for row, axes in enumerate(figure.subplots(len(after), 4, squeeze=False)):
         facts = {name: np.atleast_1d(np.asarray(value))[row] for name, value in result.report.items()}
         change = after[row] - before[row]
@@ -53,7 +54,7 @@ def fooling(result: Synthesis, *, figure: Optional[Figure] = None, factor: Optio
         draw_picture(axes[1], after[row], f"{facts['predicted_label']}, {facts['confidence']:.0%}")
         draw_picture(axes[2], 0.5 + times * change, f"difference x {times:.3g}")
         axes[2].text(0.5, -0.02, _size_of(facts), transform=axes[2].transAxes, ha="center", va="top")
-        _confidences(axes[3], facts)
+        _confidences(axes[3], facts, float(start[row]) if "target" in facts else None)
     return figure
 
 
@@ -206,17 +207,13 @@ def _size_of(facts: Mapping[str, Any]) -> str:
     return f"at most {255 * facts['linf']:.0f}/255 a pixel, L2 {facts['l2']:.2f}"
 
 
-def _confidences(ax: Axes, facts: Mapping[str, Any]) -> None:
-    """Bars for the class that was left and the one that was reached, before and after."""
+def _confidences(ax: Axes, facts: Mapping[str, Any], reached_before: Optional[float]) -> None:
+    """Bars for the class that was left and the one that was reached, before and after where known."""
     rows = [(str(facts["original_label"]), facts["original_confidence"], facts["original_confidence_after"])]
-    reached = str(facts.get("target_label", facts["predicted_label"]))
-    rows.append(
-        (
-            reached,
-            facts.get("target_confidence_before", 0.0),
-            facts.get("target_confidence", facts["confidence"]),
-        )
-    )
+    if reached_before is None:
+        rows.append((str(facts["predicted_label"]), np.nan, facts["confidence"]))
+    else:
+        rows.append((str(facts["target_label"]), reached_before, facts["target_confidence"]))
     place = np.arange(len(rows))
     ax.barh(place - 0.2, [row[1] for row in rows], 0.38, label="before", color="0.7")
     ax.barh(place + 0.2, [row[2] for row in rows], 0.38, label="after", color="tab:blue")

@@ -21,6 +21,7 @@ REPORT = {
     "original_confidence_after": 0.1,
     "predicted_label": "toaster",
     "confidence": 0.7,
+    "target": 859,
     "target_label": "toaster",
     "target_confidence": 0.7,
     "l2": 0.12,
@@ -29,7 +30,7 @@ REPORT = {
 FOOLING = Synthesis(
     AFTER,
     AFTER,
-    {"value": np.arange(4.0), "probability": np.arange(4.0) / 4},
+    {"value": np.arange(4.0), "probability": np.array([0.25, 0.4, 0.6, 0.7])},
     "fooling_image",
     report=REPORT,
     sources={"image": BEFORE},
@@ -58,7 +59,7 @@ def test_a_fooling_image_comes_with_its_original_difference_and_confidences(no_f
     shown = np.asarray(panels[2].images[0].get_array())
     np.testing.assert_allclose(shown, 1.0, atol=2e-3)
     assert "3/255" in panels[2].texts[0].get_text()
-    assert [bar.get_width() for bar in panels[3].patches] == [0.8, 0.0, 0.1, 0.7]
+    assert [bar.get_width() for bar in panels[3].patches] == [0.8, 0.25, 0.1, 0.7]
     assert [label.get_text() for label in panels[3].get_yticklabels()] == ["cat", "toaster"]
 
 
@@ -69,7 +70,8 @@ def test_the_factor_can_be_given() -> None:
 
 def test_a_batch_of_fooling_images_has_a_row_each() -> None:
     report = {name: [value, value] for name, value in REPORT.items()}
-    batch = replace(FOOLING, image=np.stack([AFTER, AFTER]), report=report)
+    history = {"probability": np.full((4, 2), 0.25)}
+    batch = replace(FOOLING, image=np.stack([AFTER, AFTER]), report=report, history=history)
     assert len(plot.fooling(batch, figure=Figure()).axes) == 8
 
 

@@ -104,3 +104,18 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ATTRIBUTION.save(tmp_path / "x.nosuch")
     with pytest.raises(TypeError, match="takes no options"):
         ATTRIBUTION.save(tmp_path / "x.npz", title="a")
+
+
+def test_kept_frames_become_an_animation(tmp_path: Path) -> None:
+    """Frames of two sizes, as a style transfer through scales has them, in order, then the picture itself."""
+    small, large = (RNG.integers(0, 256, (1, h, w, 3), dtype=np.uint8) for h, w in ((3, 4), (6, 8)))
+    kept = replace(SYNTHESIS, memory={"frames/1/0": large, "frames/0/10": small, "frames/0/0": small})
+    assert [frame.shape for frame in kept.frames] == [(3, 4, 3), (3, 4, 3), (6, 8, 3)]
+    kept.save(tmp_path / "way.gif")
+    with PIL.Image.open(tmp_path / "way.gif") as animation:
+        assert animation.size == (8, 6)
+        assert animation.info["duration"] < 500
+        animation.seek(animation.n_frames - 1)
+        assert animation.info["duration"] > 1000
+    with pytest.raises(ValueError, match="keep_every"):
+        SYNTHESIS.save(tmp_path / "still.gif")
