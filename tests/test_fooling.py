@@ -180,6 +180,36 @@ def test_an_animation_has_its_frames(model: cnnviz.Model, tmp_path: Path) -> Non
         fool(model, PICTURE, other_class(model)).save(tmp_path / "y.gif")
 
 
+@pytest.mark.parametrize(
+    ("channels", "preprocessing"), [(1, "unit"), (3, "caffe"), (3, "tf")], ids=["grey", "BGR", "tf"]
+)
+def test_networks_of_other_conventions_are_fooled_from_the_file_too(
+    tmp_path: Path, channels: int, preprocessing: str
+) -> None:
+    data = small_classifier(channels=channels, seed=2)
+    other = cnnviz.load(data, preprocessing=preprocessing)
+    target = other.predict(PICTURE, top=2)[1].index
+    result = fool(other, PICTURE, target)
+    assert result.converged
+    result.save(tmp_path / "x.png")
+    assert other.predict(tmp_path / "x.png", top=1)[0].index == target
+    if channels == 1:
+        assert np.ptp(result.image, axis=2).max() == 0
+    assert 0 < result.report["linf"] <= 1
+
+
+SHAPES = ((1, 1, 3), (40, 7), (300, 20, 4))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["1x1", "grey", "rgba"])
+def test_pictures_of_any_shape_are_taken(model: cnnviz.Model, shape: Any) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    target = model.predict(picture, top=2)[1].index
+    result = fool(model, picture, target)
+    assert result.converged
+    assert result.image.shape == (32, 32, 3)
+
+
 def test_the_result_draws_itself(model: cnnviz.Model, no_figures_left: None) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.figure import Figure

@@ -38,9 +38,12 @@ from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch, as_bytes
 from cnnviz.steps import NormalizedGradient, Progress, Vector
 
-#: The published recipes: "cs231n" steps in units of the network's input, "nguyen" in displayed pixels.
+#: L2 length of a step in displayed pixels, which mean the same to every network: about what cs231n's step
+#: of 1 is behind ImageNet's usual deviation of 0.225.
+RATE = 0.25
+#: Ours and the published recipes: "cs231n" steps in units of the network's input, the others in pixels.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "margin": {"steps": 300, "learning_rate": 1.0, "confidence": 0.0, "decay": 0.0},
+    "margin": {"steps": 300, "learning_rate": RATE, "confidence": 0.0, "decay": 0.0},
     "cs231n": {"steps": 100, "learning_rate": 1.0, "confidence": 0.0, "decay": 0.0},
     "nguyen": {"steps": 300, "learning_rate": 0.03, "confidence": 0.99, "decay": 0.001},
 }
@@ -85,8 +88,8 @@ def fooling_image(
         ``"cs231n"``: x += learning_rate * g / ||g||_2 with g the gradient of the class score and x the
         network's input, kept within the range of pixels; at most 100 steps of 1. Where two classes are alike
         (one terrier and another) both scores rise and the picture never changes sides.
-        ``"margin"``: the same steps, at most 300, with g the gradient of the margin by which the score of
-        the target leads all others.
+        ``"margin"``: x += learning_rate * g / ||g||_2 with g the gradient of the margin by which the score of
+        the target leads all others, and x in displayed pixels; at most 300 steps of 0.25.
         ``"nguyen"``: ascent of the softmax probability p in steps that should raise it by
         min(0.03, 0.1 (1 - p)), and a decay of 0.001 a step towards mid-grey, until p is 0.99; at most 300
         steps.
@@ -152,14 +155,12 @@ def fooling_image(
 def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:
     """Build the run that settings and sources describe."""
     goal = _Goal(model, settings, sources.get("image"))
-    in_pixels = settings["preset"] == "nguyen"
+    preset, rate = settings["preset"], settings["learning_rate"]
     problem = Problem(
         model,
         goal.objective(),
-        Pixels() if in_pixels else NetworkInput(model.preprocessing),
-        Progress(settings["learning_rate"], LATE)
-        if in_pixels
-        else NormalizedGradient(settings["learning_rate"]),
+        NetworkInput(model.preprocessing) if preset == "cs231n" else Pixels(),
+        Progress(rate, LATE) if preset == "nguyen" else NormalizedGradient(rate),
         revive=True,
         after=goal.decay if settings["decay"] else None,
         measure=goal.measure,
@@ -171,7 +172,7 @@ def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Byte
         return problem.parametrization.encode(goal.first_planes(rng) if planes is None else planes)
 
     stages = [Stage(settings["steps"], lambda: problem, start)]
-    if settings["preset"] != "cs231n" and not goal.leave:
+    if preset != "cs231n" and not goal.leave:
         stages.insert(0, Stage(WAKE, lambda: _waking(model, goal), start))
     return Recipe("fooling_image", model, settings, stages, sources, goal.finish)
 
@@ -181,8 +182,8 @@ def _waking(model: Model, goal: _Goal) -> Problem:
     return Problem(
         model,
         Logit(goal.classes.tolist()),
-        NetworkInput(model.preprocessing),
-        NormalizedGradient(1.0),
+        Pixels(),
+        NormalizedGradient(RATE),
         revive=True,
         measure=goal.measure,
         done=lambda step: step.value != 0,
@@ -295,7 +296,8 @@ class _Goal:
         """How large the change is, in units of the displayed range."""
         if self.pictures is None:
             return {}
-        change = pictures.astype(np.float64) - as_float(self.pictures)
+        original = Feed.to_pictures(planes_of(self.model, self.pictures))
+        change = pictures.astype(np.float64) - original
         l2 = np.sqrt((change**2).sum(axis=(1, 2, 3))).tolist()
         linf = np.abs(change).max(axis=(1, 2, 3)).tolist()
         return {"l2": l2 if self.count > 1 else l2[0], "linf": linf if self.count > 1 else linf[0]}
