@@ -38,7 +38,7 @@ _UNITS = {
     "saliency": "|d score / d x|",
     "grad_cam": "score, per place",
     "guided_backprop": "|guided d score / d x|",
-    "guided_grad_cam": "|guided d score / d x| * score, per place",
+    "guided_grad_cam": "|guided gradient| x Grad-CAM",
 }
 
 

@@ -64,8 +64,8 @@ def replay(path: PathLike, model: Model, *, progress: Optional[bool] = None) -> 
     if method in _ATTRIBUTIONS:
         return _attribution(str(method), model, settings, sources)
     try:
-        steps = settings["position"]
         recipe = _recipe(model, settings, sources)
+        steps = settings["position"]
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"path {path!r} has settings that make no picture ({error!r})") from error
     return recipes.synthesize(recipe, Watch(progress), steps)

@@ -1,0 +1,98 @@
+"""A PNG carries what made it: attributions and syntheses are made again, other files are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import numpy as np
+import PIL.Image
+import pytest
+from PIL.PngImagePlugin import PngInfo
+from toy_networks import small_classifier
+
+import cnnviz
+from cnnviz import files
+from cnnviz.objectives import Logit
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (45, 38, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> cnnviz.Model:
+    return cnnviz.load(small_classifier(softmax=True), preprocessing="imagenet")
+
+
+METHODS: Dict[str, Callable[[Any], Any]] = {
+    "saliency": lambda model: cnnviz.saliency(model, PICTURE, 3, reduce="l2"),
+    "smooth": lambda model: cnnviz.saliency(model, PICTURE, 3, smooth=2, noise=0.1, seed=5, times_input=True),
+    "grad_cam": lambda model: cnnviz.grad_cam(model, PICTURE, layer="conv2"),
+    "deconv": lambda model: cnnviz.guided_backprop(model, PICTURE, rule="deconv"),
+    "guided_grad_cam": lambda model: cnnviz.guided_grad_cam(model, PICTURE, 5),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_attribution_is_made_again(model: cnnviz.Model, tmp_path: Path, name: str) -> None:
+    result = METHODS[name](model)
+    result.save(tmp_path / "x.png")
+    again = cnnviz.replay(tmp_path / "x.png", model)
+    np.testing.assert_array_equal(again.map, result.map)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(again.image, result.image)
+    assert again.settings == result.settings
+    assert (again.target, again.layer) == (result.target, result.layer)  # type: ignore[union-attr]
+
+
+def test_each_of_a_batch_can_be_made_again(model: cnnviz.Model, tmp_path: Path) -> None:
+    results = cnnviz.saliency(model, [PICTURE, PICTURE[::-1]], [3, 5])
+    results[1].save(tmp_path / "x.png")
+    again = cnnviz.replay(tmp_path / "x.png", model)
+    np.testing.assert_array_equal(again.map, results[1].map)  # type: ignore[union-attr]
+
+
+def test_another_network_is_warned_about(model: cnnviz.Model, tmp_path: Path) -> None:
+    cnnviz.saliency(model, PICTURE, 3).save(tmp_path / "x.png")
+    (tmp_path / "other.onnx").write_bytes(small_classifier(seed=1))
+    other = cnnviz.load(tmp_path / "other.onnx")
+    with pytest.warns(UserWarning, match="made this picture, and 'other'"):
+        cnnviz.replay(tmp_path / "x.png", other)
+
+
+def written(path: Path, settings: Any) -> Path:
+    info = PngInfo()
+    info.add_text(files.SETTINGS, settings if isinstance(settings, str) else json.dumps(settings))
+    PIL.Image.fromarray(PICTURE).save(path, pnginfo=info)
+    return path
+
+
+DAMAGED = (
+    ("{not json", "the settings in .* are damaged"),
+    ({"method": "tea"}, "'tea' is no technique"),
+    ({"method": "fooling_image", "position": 3}, "settings that make no picture"),
+    ({"method": "saliency", "target": 3}, "these settings make no saliency"),
+    ({"method": "class_visualization", "position": -1, "seed": 0, "target": [1]}, "make no picture"),
+)
+
+
+@pytest.mark.parametrize(("settings", "message"), DAMAGED, ids=[row[1][:20] for row in DAMAGED])
+@pytest.mark.filterwarnings("ignore:.* made this picture:UserWarning")
+def test_damaged_settings_are_refused(
+    model: cnnviz.Model, tmp_path: Path, settings: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        cnnviz.replay(written(tmp_path / "x.png", settings), model)
+
+
+def test_other_files_are_refused(model: cnnviz.Model, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        cnnviz.replay(tmp_path / "nowhere.png", model)
+    PIL.Image.fromarray(PICTURE).save(tmp_path / "plain.png")
+    cnnviz.saliency(model, PICTURE, 3).save(tmp_path / "x.jpg")
+    cnnviz.saliency(model, PICTURE, Logit(3)).save(tmp_path / "objective.png")
+    for name in ("plain.png", "x.jpg", "objective.png"):
+        with pytest.raises(ValueError, match="carries no settings"):
+            cnnviz.replay(tmp_path / name, model)
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(ValueError, match="cannot be read"):
+        cnnviz.replay(tmp_path / "text.png", model)
