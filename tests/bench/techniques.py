@@ -6,7 +6,9 @@ PyTorch itself and not with some library on top of it.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+import warnings
+from functools import partial
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 import torch
@@ -18,11 +20,17 @@ from torch.nn import functional
 
 import cnnviz
 
+# The margin that is never reached is meant.
+warnings.filterwarnings("ignore", category=UserWarning, module="cnnviz|techniques")
+
 Run = Callable[[], object]
 Picture = NDArray[np.float32]  # H,W,3 from 0 to 1
 
 NETWORK = "squeezenet"
 LAYER = "concat_60"  # the last fire module's output
+CONTENT = "concat_24"
+STYLE = ("relu_1", "concat_9", "concat_24", "concat_39")
+UNREACHABLE = 1e6  # a margin that keeps a fooling image going to its last step
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
@@ -32,27 +40,52 @@ def pairs(job: Dict[str, Any]) -> Dict[str, Dict[str, Run]]:
     """Every technique, as what cnnviz and both layouts of PyTorch run."""
     network = NETWORKS[NETWORK]()
     model = cnnviz.load(network.proto, preprocessing="imagenet")
-    picture = np.random.default_rng(0).random((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.float32)
+    picture, other = np.random.default_rng(0).random((2, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.float32)
+    steps = job["steps"]
     layouts = {
         "torch": Torch(network, channels_last=False),
         "torch channels_last": Torch(network, channels_last=True),
     }
+    quiet: Dict[str, Any] = {"steps": steps, "progress": False}
+
+    def style() -> object:
+        return cnnviz.style_transfer(
+            model,
+            picture,
+            other,
+            content_layers=[CONTENT],
+            style_layers=STYLE,
+            optimizer="adam",
+            size=IMAGE_SIZE,
+            style_size=IMAGE_SIZE,
+            tv_weight=0.0,
+            **quiet,
+        )
+
     ours: Dict[str, Run] = {
         "saliency": lambda: cnnviz.saliency(model, picture, TARGET),
-        "grad_cam": lambda: cnnviz.grad_cam(model, picture, TARGET, LAYER),
+        "Grad-CAM": lambda: cnnviz.grad_cam(model, picture, TARGET, LAYER),
+        "guided backpropagation": lambda: cnnviz.guided_backprop(model, picture, TARGET),
+        f"fooling image, {steps} steps": lambda: cnnviz.fooling_image(
+            model, picture, TARGET, margin=UNREACHABLE, **quiet
+        ),
+        f"class model, {steps} steps": lambda: cnnviz.class_visualization(
+            model, TARGET, preset="simonyan", **quiet
+        ),
+        f"style transfer, {steps} steps": style,
     }
-    theirs: Dict[str, Callable[[Torch, Picture], object]] = {"saliency": saliency, "grad_cam": grad_cam}
+    theirs: Sequence[Callable[[Torch], object]] = (
+        lambda rival: saliency(rival, picture),
+        lambda rival: grad_cam(rival, picture),
+        lambda rival: guided_backprop(rival, picture),
+        lambda rival: fooling_image(rival, picture, steps),
+        lambda rival: class_model(rival, steps),
+        lambda rival: style_transfer(rival, picture, other, steps),
+    )
     return {
-        name: {
-            "cnnviz": run,
-            **{peer: _bound(theirs[name], rival, picture) for peer, rival in layouts.items()},
-        }
-        for name, run in ours.items()
+        name: {"cnnviz": run, **{peer: partial(loop, rival) for peer, rival in layouts.items()}}
+        for (name, run), loop in zip(ours.items(), theirs)
     }
-
-
-def _bound(loop: Callable[[Torch, Picture], object], rival: Torch, picture: Picture) -> Run:
-    return lambda: loop(rival, picture)
 
 
 def preprocess(rival: Torch, picture: Picture) -> Tensor:
@@ -77,3 +110,73 @@ def grad_cam(rival: Torch, picture: Picture) -> Picture:
     maps = (da.mean((2, 3), keepdim=True) * a).sum(1, keepdim=True).relu()
     large = functional.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)
     return large[0, 0].detach().numpy()
+
+
+def guided_backprop(rival: Torch, picture: Picture) -> Picture:
+    """Springenberg et al. 2014, section 3.4: hooks let only positive gradients through the ReLUs."""
+    handles: List[Any] = [
+        layer.register_full_backward_hook(lambda layer, dx, dy: (dx[0].clamp(min=0),))
+        for layer in _rectifiers(rival, in_place=False)
+    ]
+    try:
+        return saliency(rival, picture)
+    finally:
+        for handle in handles:
+            handle.remove()
+        _rectifiers(rival, in_place=True)
+
+
+def _rectifiers(rival: Torch, *, in_place: bool) -> List[torch.nn.ReLU]:
+    """Backward hooks do not go with layers that overwrite what they are fed."""
+    found = [layer for layer in rival.module.modules() if isinstance(layer, torch.nn.ReLU)]
+    for layer in found:
+        layer.inplace = in_place
+    return found
+
+
+def fooling_image(rival: Torch, picture: Picture, steps: int) -> Picture:
+    """Steps of length 1 that raise the target's score over the best other one, within the range of pixels."""
+    x = preprocess(rival, picture)
+    for _ in range(steps):
+        x.requires_grad_()
+        scores = rival.module(x)[0]
+        others = torch.cat([scores[:TARGET], scores[TARGET + 1 :]])
+        (dx,) = torch.autograd.grad(scores[TARGET] - others.max(), x)
+        x = (x.detach() + dx / dx.norm()).clamp(-MEAN / STD, (1 - MEAN) / STD)
+    return x[0].numpy()
+
+
+def class_model(rival: Torch, steps: int, l2: float = 1e-4) -> Picture:
+    """Simonyan et al. 2013, equation 1: steps of length 5 from the mean colour."""
+    x = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE).contiguous(memory_format=rival.layout)
+    for _ in range(steps):
+        x.requires_grad_()
+        (dx,) = torch.autograd.grad(rival.module(x)[0, TARGET] - l2 * (x * x).sum(), x)
+        x = x.detach() + 5 * dx / dx.norm()
+    return x[0].numpy()
+
+
+def style_transfer(rival: Torch, content: Picture, style: Picture, steps: int) -> Picture:
+    """Gatys et al. 2016 with Adam."""
+    layers = tuple(dict.fromkeys((CONTENT, *STYLE)))
+    with torch.no_grad():
+        x = preprocess(rival, content)
+        wanted = rival.module(x, layers)[CONTENT]
+        painted = rival.module(preprocess(rival, style), layers)
+        grams = {name: _gram(painted[name]) for name in STYLE}
+    x.requires_grad_()
+    optimizer = torch.optim.Adam([x], lr=0.02)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        found = rival.module(x, layers)
+        loss = functional.mse_loss(found[CONTENT], wanted)
+        for name, gram in grams.items():
+            loss = loss + functional.mse_loss(_gram(found[name]), gram)
+        loss.backward()
+        optimizer.step()
+    return x[0].detach().numpy()
+
+
+def _gram(a: Tensor) -> Tensor:
+    flat = a.flatten(2)[0]
+    return flat @ flat.T / flat.numel()
