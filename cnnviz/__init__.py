@@ -71,7 +71,7 @@ _HOMES = {
     "show_config": "cnnviz._config",
     "style_transfer": "cnnviz.methods.style",
 }
-_MODULES = frozenset(["bundled", "objectives", "plot"])
+_MODULES = frozenset(["bundled", "objectives", "plot", "testing"])
 
 __all__ = [
     "Attribution",
@@ -107,6 +107,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "style_transfer",
+    "testing",
 ]
 
 

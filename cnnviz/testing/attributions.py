@@ -1,0 +1,198 @@
+"""Assertions about where an attribution points, and whether it still is what it was."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.results import Attribution, load_result
+
+from .evidence import Panel, failure
+
+Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+#: A mask H,W, or a box: top, left, bottom, right in pixels, half open.
+Region = Union[Mask, Sequence[float]]
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+def assert_points_into(
+    attribution: Attribution,
+    region: Region,
+    *,
+    min_share: float = 0.5,
+    pointing: bool = True,
+    tolerance: float = 0.0,
+) -> None:
+    """Assert that an attribution points into a box or a mask.
+
+    Parameters
+    ----------
+    attribution : Attribution
+    region : bool array H,W, or (top, left, bottom, right)
+        On the grid of ``attribution.map``, which is the model's input.
+    min_share : float
+        The least share of the map's positive energy, 0 to 1, that must lie inside ("energy-based pointing
+        game", Wang et al. 2020, section 4.2). 0 asks for none.
+    pointing : bool
+        Whether the largest value must lie inside (the "pointing game", Zhang et al. 2016).
+    tolerance : float
+        Pixels that the largest value may lie outside the region.
+
+    Raises
+    ------
+    AssertionError
+        With the numbers, and a picture of what was expected and what came.
+    ValueError
+        When the region does not fit the map, or is empty.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    inside = as_mask(region, attribution.map.shape)
+    energy = np.maximum(attribution.map.astype(np.float64), 0)
+    total = float(energy.sum())
+    share = float(energy[inside].sum()) / total if total else 0.0
+    peak = np.unravel_index(int(np.argmax(energy)), energy.shape)
+    away = distance_to(inside, (int(peak[0]), int(peak[1])))
+    wrong = []
+    if share < min_share:
+        wrong.append(f"{share:.1%} of its energy lies inside, at least {min_share:.1%} is asked for")
+    if pointing and (away > tolerance or not total):
+        wrong.append(f"its largest value, at row {peak[0]}, column {peak[1]}, lies {away:.1f} pixels outside")
+    if wrong:
+        flags = f" ({', '.join(attribution.flags)})" if attribution.flags else ""
+        fill = float(inside.mean())
+        head = f"{_title(attribution)} does not point into the region{flags}"
+        lines = [head, *wrong, f"the region is {inside.sum()} pixels, {fill:.1%} of the picture"]
+        outside = np.where(inside, 0, energy).astype(np.float32)
+        panels = [
+            Panel("expected: inside the line", attribution.image, region=inside),
+            Panel(f"got: {_title(attribution)}", attribution.map, region=inside),
+            Panel(f"outside: {1 - share if total else 0:.1%} of the energy", outside, region=inside),
+        ]
+        raise failure("points-into", "\n  ".join(lines), panels)
+
+
+def assert_unchanged(
+    attribution: Attribution,
+    stored: PathLike,
+    *,
+    min_rank_correlation: float = 0.95,
+    max_relative_l2: float = 0.1,
+    update: bool = False,
+) -> None:
+    """Assert that an attribution has not drifted from a stored one.
+
+    The first run, or `update`, stores it. In pytest the fixture ``cnnviz_stored`` does the bookkeeping, and
+    ``--cnnviz-update`` stores anew.
+
+    Parameters
+    ----------
+    attribution : Attribution
+    stored : path
+        An .npz file.
+    min_rank_correlation : float
+        The least Spearman correlation between the two maps, pixel by pixel.
+    max_relative_l2 : float
+        The largest ``||now - stored|| / ||stored||``.
+    update : bool
+        Store the attribution instead of comparing it.
+
+    Raises
+    ------
+    AssertionError
+        With the numbers, and a picture of the stored map, the new one and their difference.
+    FileNotFoundError
+        When nothing is stored there and `update` is not set.
+    ValueError
+        When the file is not a stored attribution.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    path = Path(stored)
+    if update:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        attribution.save(path)
+        return
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: store it with update=True (pytest --cnnviz-update)")
+    before = load_result(path)
+    if not isinstance(before, Attribution):
+        raise ValueError(f"{path} holds a {type(before).__name__}, not an Attribution")
+    _compare(before, attribution, path, min_rank_correlation, max_relative_l2)
+
+
+def _compare(before: Attribution, now: Attribution, path: Path, least: float, largest: float) -> None:
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    panels = [Panel(f"stored: {_title(before)}", before.map), Panel(f"now: {_title(now)}", now.map)]
+    head = f"{_title(now)} is not what {path} holds"
+    if before.map.shape != now.map.shape:
+        text = f"{head}\n  the stored map is {before.map.shape}, the new one {now.map.shape}"
+        raise failure("unchanged", text, panels)
+    difference = now.map - before.map
+    correlation = rank_correlation(before.map, now.map)
+    norm = float(np.linalg.norm(before.map))
+    drift = float(np.linalg.norm(difference)) / norm if norm else float(bool(now.map.any()))
+    wrong = []
+    if correlation < least:
+        wrong.append(f"rank correlation {correlation:.4f}, at least {least} is asked for")
+    if drift > largest:
+        wrong.append(f"relative L2 {drift:.4g}, at most {largest} is allowed")
+    if (before.method, before.target) != (now.method, now.target):
+        wrong.append(f"stored is {_title(before)} of class {before.target}, new of class {now.target}")
+    if wrong:
+        wrong.append("if the change is meant, store it anew: update=True, or pytest --cnnviz-update")
+        limit = float(max(np.abs(before.map).max(), np.abs(now.map).max()))
+        panels = [panel._replace(limit=limit) for panel in panels]
+        panels.append(Panel(f"now - stored, relative L2 {drift:.3g}", difference))
+        raise failure("unchanged", "\n  ".join([head, *wrong]), panels)
+
+
+def rank_correlation(a: Map, b: Map) -> float:
+    """Spearman's rank correlation of two maps, ties getting their mean rank; 1 for two constant maps."""
+    from scipy.stats import rankdata
+
+    ranks = np.stack([rankdata(a.ravel()), rankdata(b.ravel())])
+    centred = ranks - ranks.mean(1, keepdims=True)
+    norms = np.sqrt((centred**2).sum(1))
+    if not norms.all():
+        return float(not norms.any())
+    return float(centred[0] @ centred[1] / (norms[0] * norms[1]))
+
+
+def as_mask(region: Any, shape: Tuple[int, ...]) -> Mask:
+    """Turn a mask or a box into a mask of the map's shape.
+
+    Raises
+    ------
+    ValueError
+        When it has another shape, lies outside, or is empty.
+    """
+    given = np.asarray(region)
+    if given.ndim == 2:
+        if given.shape != tuple(shape):
+            raise ValueError(f"region is a mask of {given.shape}, on the model's input it is {tuple(shape)}")
+        mask = given.astype(bool)
+    elif given.shape == (4,):
+        top, left, bottom, right = (float(edge) for edge in given)
+        rows, columns = np.arange(shape[0]) + 0.5, np.arange(shape[1]) + 0.5
+        mask = np.outer((rows > top) & (rows < bottom), (columns > left) & (columns < right))
+    else:
+        raise ValueError(
+            f"region must be a mask H,W or a box (top, left, bottom, right), not of shape {given.shape}"
+        )
+    if not mask.any():
+        raise ValueError(f"region has no pixel of the map {tuple(shape)}")
+    return mask
+
+
+def distance_to(mask: Mask, place: Tuple[int, int]) -> float:
+    """Return how many pixels a place lies outside a mask; 0 inside."""
+    rows, columns = np.nonzero(mask)
+    return float(np.sqrt(((rows - place[0]) ** 2 + (columns - place[1]) ** 2).min()))
+
+
+def _title(attribution: Attribution) -> str:
+    return f"{attribution.method.replace('_', '-')} of {attribution.label!r}"

@@ -1,0 +1,119 @@
+"""Pictures that a failing assertion leaves beside its message."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FOLDER = "cnnviz-failures"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where pictures go, and the name of the test that they belong to."""
+
+    folder: Path
+    test: str
+
+
+_place: ContextVar[Optional[Place]] = ContextVar("cnnviz_evidence", default=None)
+
+
+@contextmanager
+def kept_in(place: Place) -> Iterator[None]:
+    """Within this context, pictures go there; the pytest plugin wraps each test in one."""
+    token = _place.set(place)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+class Panel(NamedTuple):
+    """One picture of a row: an image H,W,3, a map H,W, or numbers per class to draw as bars."""
+
+    title: str
+    values: NDArray[Any]
+    labels: Sequence[str] = ()
+    region: Optional[NDArray[np.bool_]] = None
+    limit: Optional[float] = None
+
+
+def failure(assertion: str, message: str, panels: Sequence[Panel]) -> AssertionError:
+    """Return the error to raise: the message, then where the picture lies."""
+    try:
+        path = str(_draw(assertion, panels))
+    except OSError as error:
+        path = f"could not be written ({error})"
+    return AssertionError(f"{message}\n  picture: {path}")
+
+
+def _draw(assertion: str, panels: Sequence[Panel]) -> Path:
+    from matplotlib.figure import Figure
+
+    path = _path(assertion)
+    figure = Figure(figsize=(3.6 * len(panels), 3.7), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, panel in zip(axes, panels):
+        ax.set_title(panel.title, fontsize=9)
+        if panel.labels:
+            _bars(ax, panel)
+        else:
+            _picture(ax, panel)
+    figure.savefig(path, dpi=100)
+    return path
+
+
+def _path(assertion: str) -> Path:
+    """Return the picture's path in the folder, which is made, and which version control ignores."""
+    place = _place.get() or Place(Path(os.environ.get("CNNVIZ_FAILURES", FOLDER)), "")
+    place.folder.mkdir(parents=True, exist_ok=True)
+    ignore = place.folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", "ascii")
+    stem = re.sub(r"[^\w.=-]+", "-", f"{place.test} {assertion}".strip()).strip("-")[-150:]
+    return place.folder / f"{stem}.png"
+
+
+def _picture(ax: Axes, panel: Panel) -> None:
+    values = panel.values
+    if values.ndim == 3:
+        ax.imshow(values)
+    else:
+        signed = bool((values < 0).any())
+        limit = panel.limit or float(np.abs(values).max()) or 1.0
+        colours = "PuOr" if signed else "magma"
+        drawn = ax.imshow(values, cmap=colours, vmin=-limit if signed else 0, vmax=limit)
+        ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
+    if panel.region is not None:
+        for colour, width in (("black", 2.5), ("cyan", 1.2)):
+            ax.contour(panel.region.astype(float), [0.5], colors=colour, linewidths=width)
+    ax.set_axis_off()
+
+
+def _bars(ax: Axes, panel: Panel) -> None:
+    places = np.arange(len(panel.values))[::-1]
+    ax.barh(places, panel.values, color=["#7b3294" if value >= 0 else "#e66101" for value in panel.values])
+    ax.set_yticks(places, panel.labels, fontsize=7)
+    ax.axvline(0, color="black", linewidth=0.5)
+
+
+def ranked(
+    scores: NDArray[Any], labels: Sequence[str], also: int, top: int = 6
+) -> Tuple[NDArray[Any], Tuple[str, ...]]:
+    """Return the highest scores and their labels, with class `also` among them, for a panel of bars."""
+    best = list(np.argsort(-scores, kind="stable")[:top])
+    if also not in best:
+        best[-1] = also
+    return scores[best], tuple(labels[index][:22] for index in best)

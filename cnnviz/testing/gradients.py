@@ -1,0 +1,151 @@
+"""The assertion that a gradient is the derivative it claims to be."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.image import ImageLike
+from cnnviz.model import Model
+
+from .evidence import Panel, failure
+
+Array = NDArray[np.float32]
+
+
+class Slope(NamedTuple):
+    """A directional derivative by the gradient, by central differences, and the doubt about the latter."""
+
+    gradient: float
+    differences: float
+    doubt: float
+
+
+def assert_gradient_agrees(
+    model: Model,
+    image: ImageLike,
+    target: Union[int, str, None] = None,
+    *,
+    reference: Optional[Callable[[Array], Any]] = None,
+    rtol: float = 1e-2,
+    directions: int = 8,
+    step: float = 1e-2,
+    seed: int = 0,
+) -> None:
+    """Assert that a network's gradient agrees with a reference, or with finite differences.
+
+    Parameters
+    ----------
+    model : Model
+    image : path, PIL image or array H,W,3
+    target : int or str, optional
+        The class whose pre-softmax score is differentiated; None takes the predicted one.
+    reference : callable, optional
+        Given what the model is fed, 1,C,H,W, it returns the gradient of the score, of that shape: another
+        framework's, for one. Without it, central differences along random directions are compared.
+    rtol : float
+        With a reference, the largest ``||ours - reference|| / ||reference||``. Without one, the largest error
+        of a directional derivative, relative to the length of the gradient.
+    directions, step : int, float
+        How many directions, and the length of the step along them, in units of the network's input. Half are
+        random, half lean on the gradient itself. Where half the step gives another slope, or the two sides
+        do, the path crosses a kink of a ReLU or of a pooling, and the error may be that much larger.
+    seed : int
+        Of the directions.
+
+    Raises
+    ------
+    AssertionError
+        With the numbers, and a picture of both gradients and their difference.
+    ValueError
+        When the reference returns another shape.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    x = model.preprocess(image)[:1]
+    index = model.predicted(x)[0] if target is None else model.class_index(target)
+    gradient = model.gradient(x, index).gradients["input"]
+    if reference is not None:
+        _against_reference(model, index, gradient, np.asarray(reference(x), np.float32), rtol)
+        return
+    slopes = _slopes(model, x, index, gradient, directions, step, seed)
+    norm = float(np.linalg.norm(gradient))
+    worst = max(slopes, key=lambda slope: abs(slope.gradient - slope.differences) - slope.doubt)
+    error = abs(worst.gradient - worst.differences)
+    if not error <= rtol * norm + worst.doubt:
+        lines = [
+            f"the gradient of {str(model.labels[index])!r} is not the slope of the score",
+            f"along the worst of {directions} directions: gradient {worst.gradient:.6g}, "
+            f"differences {worst.differences:.6g} (good to {worst.doubt:.2g})",
+            f"off by {error:.3g}; {rtol:g} of the gradient's length {norm:.4g} is allowed",
+        ]
+        titles = [f"gradient of {model.labels[index]}", "slope by gradient", "slope by differences"]
+        numbers = np.array([[slope.gradient, slope.differences] for slope in slopes])
+        names = tuple(f"direction {i}" for i in range(len(slopes)))
+        bars = [Panel(title, numbers[:, i], names) for i, title in enumerate(titles[1:])]
+        raise failure(
+            "gradient-agrees", "\n  ".join(lines), [Panel(titles[0], strongest(gradient[0])), *bars]
+        )
+
+
+def _against_reference(model: Model, index: int, ours: Array, theirs: Array, rtol: float) -> None:
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    if ours.shape != theirs.shape:
+        raise ValueError(f"reference returned a gradient of shape {theirs.shape}, the input is {ours.shape}")
+    norm = float(np.linalg.norm(theirs))
+    error = float(np.linalg.norm(ours - theirs)) / norm if norm else float(np.linalg.norm(ours))
+    if error <= rtol:
+        return
+    cosine = float(np.vdot(ours, theirs)) / max(norm * float(np.linalg.norm(ours)), 1e-30)
+    channel, row, column = np.unravel_index(int(np.abs(ours - theirs).argmax()), ours.shape[1:])
+    pair = f"{ours[0, channel, row, column]:.6g} and {theirs[0, channel, row, column]:.6g}"
+    lines = [
+        f"the gradient of {str(model.labels[index])!r} is not the reference's",
+        f"relative L2 {error:.4g}, at most {rtol:g} is allowed; cosine {cosine:.6f}",
+        f"most at channel {channel}, row {row}, column {column}: {pair}",
+    ]
+    limit = float(max(np.abs(ours).max(), np.abs(theirs).max()))
+    panels = [Panel("expected: reference", strongest(theirs[0]), limit=limit)]
+    panels.append(Panel(f"got: {model.name}", strongest(ours[0]), limit=limit))
+    panels.append(Panel(f"difference, relative L2 {error:.3g}", strongest((ours - theirs)[0])))
+    raise failure("gradient-agrees", "\n  ".join(lines), panels)
+
+
+def _slopes(
+    model: Model, x: Array, index: int, gradient: Array, directions: int, step: float, seed: int
+) -> List[Slope]:
+    rng = np.random.default_rng(seed)
+    length = max(float(np.linalg.norm(gradient)), 1e-30)
+    found = []
+    for i in range(directions):
+        direction = rng.standard_normal(x.shape, dtype=np.float32)
+        direction /= np.float32(np.linalg.norm(direction))
+        if i % 2:
+            direction = direction + gradient / np.float32(length)
+            direction /= np.float32(np.linalg.norm(direction))
+        coarse, _ = _difference(model, x, index, direction, step)
+        fine, bend = _difference(model, x, index, direction, step / 2)
+        doubt = abs(coarse - fine) + bend + _rounding(model, x, index) / step
+        found.append(Slope(float(np.vdot(gradient, direction)), fine, doubt))
+    return found
+
+
+def _difference(model: Model, x: Array, index: int, direction: Array, step: float) -> Tuple[float, float]:
+    """Return the central difference, and by how much the slopes on its two sides differ from it."""
+    points = np.concatenate([x + np.float32(offset) * direction for offset in (-step, 0, step)])
+    scores = model.forward(points, ["logits"])["logits"].reshape(3, -1)[:, index].astype(np.float64)
+    before, after = np.diff(scores) / step
+    return float(after + before) / 2, float(abs(after - before)) / 2
+
+
+def _rounding(model: Model, x: Array, index: int) -> float:
+    """How finely float32 resolves a score."""
+    scores = model.forward(x, ["logits"])["logits"]
+    return 8 * float(np.finfo(np.float32).eps) * float(np.abs(scores).max())
+
+
+def strongest(gradient: Array) -> Array:
+    """C,H,W -> H,W: in each place the channel with the largest absolute value, with its sign."""
+    channel = np.abs(gradient).argmax(0)
+    return np.asarray(np.take_along_axis(gradient, channel[None], 0)[0])

@@ -1,0 +1,213 @@
+"""Assertions about what a network answers: its class and margin, and that small changes do not sway it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.image import ImageLike, as_float, read_image
+from cnnviz.model import Model
+
+from .evidence import Panel, failure, ranked
+
+Picture = NDArray[np.float32]  # H,W,3, RGB from 0 to 1
+Change = Callable[[Picture], Picture]
+
+
+def _shifted(rows: int, columns: int) -> Change:
+    """Move the picture by whole pixels, repeating its border."""
+
+    def change(picture: Picture) -> Picture:
+        height, width = picture.shape[:2]
+        from_rows = np.clip(np.arange(height) - rows, 0, height - 1)
+        from_columns = np.clip(np.arange(width) - columns, 0, width - 1)
+        return picture[from_rows][:, from_columns]
+
+    return change
+
+
+def _noisy(picture: Picture) -> Picture:
+    noise = np.random.default_rng(0).standard_normal(picture.shape, dtype=np.float32)
+    return np.clip(picture + np.float32(4 / 255) * noise, 0, 1)
+
+
+def _blurred(picture: Picture) -> Picture:
+    padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    return np.asarray((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4, np.float32)
+
+
+#: The small changes that a name stands for; all of them keep a picture what it is.
+CHANGES: Mapping[str, Change] = {
+    "brighter": lambda picture: np.clip(picture * np.float32(1.1), 0, 1),
+    "darker": lambda picture: picture * np.float32(0.9),
+    "less contrast": lambda picture: np.float32(0.5) + np.float32(0.85) * (picture - np.float32(0.5)),
+    "noise": _noisy,
+    "blur": _blurred,
+    "shift down": _shifted(2, 0),
+    "shift right": _shifted(0, 2),
+    "mirror": lambda picture: picture[:, ::-1],
+}
+
+Changes = Union[None, Sequence[str], Mapping[str, Change]]
+
+
+def assert_prediction(
+    model: Model,
+    image: ImageLike,
+    label: Union[int, str],
+    *,
+    margin: float = 0.0,
+    changes: Changes = None,
+) -> None:
+    """Assert that a network takes a picture for a class, also after small changes.
+
+    Parameters
+    ----------
+    model : Model
+    image : path, PIL image or array H,W,3
+    label : str or int
+        The class that must have the highest score.
+    margin : float
+        The least difference between its score and the next one, before the softmax.
+    changes : sequence of str, or mapping of str to callable, optional
+        Each is applied to the picture (float H,W,3 from 0 to 1) by itself and must not sway the network.
+        Names are those of `CHANGES`.
+
+    Raises
+    ------
+    AssertionError
+        With every picture that failed, the scores, and a picture of both.
+    ValueError
+        When there is no such class or no such change.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    wanted = model.class_index(label)
+    picture = as_float(read_image(image))
+    named: Dict[str, Change] = {"as it is": lambda unchanged: unchanged, **_chosen(changes)}
+    pictures = [np.ascontiguousarray(change(picture), dtype=np.float32) for change in named.values()]
+    scores = np.concatenate([model.forward(model.preprocess(one), ["logits"])["logits"] for one in pictures])
+    scores = scores.reshape(len(pictures), -1).astype(np.float64)
+    margins = scores[:, wanted] - np.delete(scores, wanted, 1).max(1)
+    wrong = [i for i, gap in enumerate(margins) if gap < margin or (gap <= 0 and margin >= 0)]
+    if wrong:
+        name = str(model.labels[wanted])
+        lines = [_answer(model, list(named)[i], scores[i], wanted, float(margins[i])) for i in wrong]
+        asked = f"expected {name!r}, ahead by {'more than 0' if margin == 0 else margin}"
+        head = f"{model.name} fails on {len(wrong)} of {len(pictures)} pictures: {asked}"
+        raise failure(
+            "prediction", "\n  ".join([head, *lines]), _panels(model, pictures, named, scores, wrong, wanted)
+        )
+
+
+def _answer(model: Model, name: str, scores: NDArray[np.float64], wanted: int, margin: float) -> str:
+    best = int(scores.argmax())
+    verdict = f"{str(model.labels[best])!r} {scores[best]:.3f}" if best != wanted else "right"
+    return f"{name}: {verdict}; {str(model.labels[wanted])!r} {scores[wanted]:.3f}, margin {margin:+.3f}"
+
+
+def _panels(
+    model: Model,
+    pictures: Sequence[Picture],
+    named: Mapping[str, Change],
+    scores: NDArray[np.float64],
+    wrong: Sequence[int],
+    wanted: int,
+) -> List[Panel]:
+    first, names = wrong[0], list(named)
+    panels = [Panel(f"expected: {model.labels[wanted]}", pictures[0])]
+    panels.append(Panel(f"{names[first]}: got {model.labels[int(scores[first].argmax())]}", pictures[first]))
+    panels.append(Panel(f"scores, {names[first]}", *ranked(scores[first], model.labels, wanted)))
+    if first:
+        change = np.abs(pictures[first] - pictures[0]).max(2) if same_shape(pictures, first) else None
+        panels[2:2] = [Panel("difference", change)] if change is not None else []
+    return panels
+
+
+def same_shape(pictures: Sequence[Picture], i: int) -> bool:
+    """Whether a change has kept the picture's size."""
+    return pictures[i].shape == pictures[0].shape
+
+
+def _chosen(changes: Changes) -> Dict[str, Change]:
+    if changes is None:
+        return {}
+    if isinstance(changes, Mapping):
+        return dict(changes)
+    names = [changes] if isinstance(changes, str) else list(changes)
+    unknown = [name for name in names if name not in CHANGES]
+    if unknown:
+        raise ValueError(f"changes: no change {unknown[0]!r}; there are {', '.join(CHANGES)}")
+    return {name: CHANGES[name] for name in names}
+
+
+def assert_models_agree(
+    model: Model,
+    reference: Union[Model, Callable[[NDArray[np.float32]], Any]],
+    images: Any,
+    *,
+    rtol: float = 1e-3,
+    atol: float = 1e-4,
+) -> None:
+    """Assert that two networks answer alike: an export and its original, say.
+
+    Parameters
+    ----------
+    model : Model
+    reference : Model, or callable
+        A callable is given what `model` is fed, N,C,H,W, and returns its scores N,classes (before or after
+        the softmax, as the file's first output is).
+    images : one picture or many
+        As for `Model.preprocess`; both networks see them through their own preprocessing.
+    rtol, atol : float
+        Scores may differ by ``atol + rtol * max|scores of that picture|``.
+
+    Raises
+    ------
+    AssertionError
+        With the picture and class that differ most, and a picture of the scores.
+    ValueError
+        When the scores do not have the same shape.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    x = model.preprocess(images)
+    ours = np.asarray(model.forward(x), np.float64).reshape(len(x), -1)
+    theirs = reference.forward(reference.preprocess(images)) if isinstance(reference, Model) else reference(x)
+    theirs = np.asarray(theirs, np.float64).reshape(len(x), -1)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"the model's scores are {ours.shape}, the reference's {theirs.shape}")
+    difference = ours - theirs
+    allowed = atol + rtol * np.abs(theirs).max(1, keepdims=True)
+    excess = np.abs(difference) / allowed
+    if (excess <= 1).all():
+        return
+    row, column = (
+        int(i) for i in np.unravel_index(int(np.nanargmax(np.nan_to_num(excess, nan=np.inf))), excess.shape)
+    )
+    lines = [
+        f"{model.name} and its reference differ on {int((~(excess <= 1)).any(1).sum())} of {len(x)} pictures",
+        _most(model, ours, theirs, float(allowed[row, 0]), row, column),
+        f"other answers on {int((ours.argmax(1) != theirs.argmax(1)).sum())} of {len(x)} pictures",
+    ]
+    raise failure("models-agree", "\n  ".join(lines), _agreement(model, x[row], ours[row], theirs[row], row))
+
+
+def _most(model: Model, ours: Any, theirs: Any, allowed: float, row: int, column: int) -> str:
+    label = model.labels[column] if column < len(model.labels) else f"output {column}"
+    gap = ours[row, column] - theirs[row, column]
+    got = f"{ours[row, column]:.6g}, the reference's {theirs[row, column]:.6g}"
+    return f"most on picture {row}, {str(label)!r}: {got}, off by {gap:+.3g} with {allowed:.3g} allowed"
+
+
+def _agreement(model: Model, x: Any, ours: Any, theirs: Any, row: int) -> List[Panel]:
+    names: Tuple[str, ...] = tuple(model.labels) or tuple(f"output {i}" for i in range(len(ours)))
+    both = [("expected: reference", theirs), (f"got: {model.name}", ours), ("difference", ours - theirs)]
+    best = int(np.argmax(np.abs(ours - theirs)))
+    bars = []
+    for title, scores in both:
+        order, labels = ranked(np.abs(scores) if title == "difference" else scores, names, best)
+        bars.append(Panel(title, order, labels))
+    image = np.clip(model.preprocessing.inverse(x[None])[0], 0, 1)
+    return [Panel(f"picture {row}", image), *bars]

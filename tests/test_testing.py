@@ -1,0 +1,217 @@
+"""`cnnviz.testing`: each assertion passes and fails as it says, and the plugin serves a user's suite."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import cnnviz
+from cnnviz.testing import (
+    assert_gradient_agrees,
+    assert_models_agree,
+    assert_points_into,
+    assert_prediction,
+    assert_unchanged,
+)
+from cnnviz.testing.attributions import as_mask, rank_correlation
+
+pytest_plugins = ["pytester"]
+
+# Ten tests of a user who looks for blue things; the second half fails on purpose.
+SUITE = """
+import numpy as np
+import pytest
+
+import cnnviz
+from cnnviz.testing import *
+
+BOX = (60, 40, 140, 120)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    picture = np.full((224, 224, 3), 0.35, np.float32)
+    picture[60:140, 40:120] = (0.1, 0.1, 0.9)
+    return picture
+
+
+def test_it_sees_blue(cnnviz_model, picture):
+    assert_prediction(cnnviz_model, picture, "blue", margin=0.5)
+
+def test_small_changes_do_not_sway_it(cnnviz_model, picture):
+    assert_prediction(cnnviz_model, picture, "blue", changes=["noise", "blur", "mirror", "shift down"])
+
+def test_it_looks_at_the_square(cnnviz_model, picture):
+    assert_points_into(cnnviz.grad_cam(cnnviz_model, picture), BOX, min_share=0.7)
+
+def test_grad_cam_is_what_it_was(cnnviz_model, picture, cnnviz_stored):
+    cnnviz_stored(cnnviz.grad_cam(cnnviz_model, picture))
+
+def test_its_gradient_is_a_slope(cnnviz_model, cnnviz_pictures):
+    assert_gradient_agrees(cnnviz_model, cnnviz_pictures.images[0])
+
+def test_wrong_class(cnnviz_model, picture):
+    assert_prediction(cnnviz_model, picture, "red", changes=["darker"])
+
+def test_wrong_place(cnnviz_model, picture):
+    assert_points_into(cnnviz.grad_cam(cnnviz_model, picture), (150, 150, 200, 200))
+
+def test_drifted(cnnviz_model, picture, cnnviz_stored, request):
+    shown = cnnviz.grad_cam(cnnviz_model, picture if UPDATE(request) else picture[::-1].copy())
+    cnnviz_stored(shown)
+
+def test_wrong_gradient(cnnviz_model, picture):
+    def reference(x):
+        return 1.2 * cnnviz_model.gradient(x, "blue").gradients["input"]
+    assert_gradient_agrees(cnnviz_model, picture, "blue", reference=reference)
+
+def test_wrong_export(cnnviz_model, picture):
+    assert_models_agree(cnnviz_model, lambda x: np.roll(cnnviz_model.forward(x), 1, axis=1), picture)
+
+def UPDATE(request):
+    return request.config.getoption("--cnnviz-update")
+"""
+
+# What a person must find in the messages of the five.
+SAID = [
+    "fails on 2 of 2 pictures: expected 'red'",
+    "grad-cam of 'blue' does not point into the region",
+    "store it anew: update=True, or pytest --cnnviz-update",
+    "relative L2 0.1667, at most 0.01 is allowed; cosine 1.000000",
+    "and its reference differ on 1 of 1 pictures",
+]
+
+
+def box_picture():
+    picture = np.full((224, 224, 3), 0.35, np.float32)
+    picture[60:140, 40:120] = (0.1, 0.1, 0.9)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def model():
+    return cnnviz.load()
+
+
+@pytest.fixture(autouse=True)
+def _failures_in_a_folder_of_the_test(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNVIZ_FAILURES", str(tmp_path / "failures"))
+    monkeypatch.chdir(tmp_path)
+
+
+def attribution(values):
+    values = np.asarray(values, np.float32)
+    image = np.zeros((*values.shape, 3), np.float32)
+    return cnnviz.Attribution(values, values, image, "saliency", 1, "cat", 2.5)
+
+
+def test_a_users_suite_gets_numbers_and_pictures(pytester, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile(test_blue=SUITE)
+    plugin = ["-p", "cnnviz.testing.plugin"]
+    stored = pytester.runpytest_subprocess(*plugin, "--cnnviz-update", "-k", "was or drifted")
+    stored.assert_outcomes(passed=2, deselected=8)
+    result = pytester.runpytest_subprocess(*plugin, "--cnnviz-failures", "pictures")
+    result.assert_outcomes(passed=5, failed=5)
+    said = result.stdout.str()
+    for text in SAID:
+        assert text in said, text
+    pictures = sorted((pytester.path / "pictures").glob("*.png"))
+    assert len(pictures) == 5
+    assert all(picture.name in said for picture in pictures)
+    assert all(picture.stat().st_size > 5000 for picture in pictures)
+    assert (pytester.path / "pictures" / ".gitignore").read_text() == "*\n"
+
+
+def test_nothing_stored_says_how_to_store(pytester, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile(test_blue=SUITE)
+    result = pytester.runpytest_subprocess("-p", "cnnviz.testing.plugin", "-k", "is_what_it_was")
+    result.assert_outcomes(failed=1, deselected=9)
+    assert "store it with update=True (pytest --cnnviz-update)" in result.stdout.str()
+
+
+def test_pointing_needs_energy_and_peak():
+    values = np.zeros((10, 10))
+    values[2:4, 2:4] = 1
+    values[8, 8] = 1.5
+    shown = attribution(values)
+    assert_points_into(shown, (2, 2, 4, 4), min_share=0.7, pointing=False)
+    assert_points_into(shown, (2, 2, 4, 4), min_share=0.7, tolerance=8)
+    with pytest.raises(AssertionError, match=r"row 8, column 8, lies 7\.1 pixels outside"):
+        assert_points_into(shown, (2, 2, 4, 4), min_share=0.7)
+    with pytest.raises(AssertionError, match=r"72\.7% of its energy lies inside, at least 80\.0%"):
+        assert_points_into(shown, (2, 2, 4, 4), min_share=0.8, pointing=False)
+    with pytest.raises(AssertionError, match=r"0\.0% of its energy"):
+        assert_points_into(attribution(np.zeros((4, 4))), (0, 0, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("region", "says"),
+    [
+        (np.ones((3, 3), bool), r"mask of \(3, 3\)"),
+        (np.zeros((8, 8), bool), "has no pixel"),
+        ((9, 9, 12, 12), "has no pixel"),
+        ((1, 2, 3), r"not of shape \(3,\)"),
+    ],
+)
+def test_regions_that_do_not_fit_are_refused(region, says):
+    with pytest.raises(ValueError, match=says):
+        as_mask(region, (8, 8))
+
+
+def test_unchanged_measures_ranks_and_distance(tmp_path):
+    values = np.random.default_rng(0).random((12, 12)).astype(np.float32)
+    path = tmp_path / "map.npz"
+    assert_unchanged(attribution(values), path, update=True)
+    assert_unchanged(attribution(values * np.float32(1.05)), path)
+    with pytest.raises(AssertionError, match=r"relative L2 0\.5,"):
+        assert_unchanged(attribution(values * np.float32(1.5)), path)
+    with pytest.raises(AssertionError, match=r"rank correlation -"):
+        assert_unchanged(attribution(1 - values), path, max_relative_l2=9)
+    with pytest.raises(AssertionError, match=r"the stored map is \(12, 12\), the new one \(6, 6\)"):
+        assert_unchanged(attribution(values[:6, :6]), path)
+
+
+def test_rank_correlation_is_scipys():
+    from scipy.stats import spearmanr
+
+    a, b = np.random.default_rng(1).integers(0, 5, (2, 6, 6)).astype(np.float32)
+    assert rank_correlation(a, b) == pytest.approx(spearmanr(a.ravel(), b.ravel()).statistic)
+    assert rank_correlation(a * 0, b * 0) == 1
+    assert rank_correlation(a * 0, b) == 0
+
+
+def test_a_margin_that_is_too_small_fails(model):
+    with pytest.raises(AssertionError, match=r"as it is: right; 'blue' .*margin \+"):
+        assert_prediction(model, box_picture(), "blue", margin=1e3)
+    with pytest.raises(ValueError, match="no change 'wind'; there are brighter"):
+        assert_prediction(model, box_picture(), "blue", changes=["wind"])
+
+
+def test_a_gradient_off_by_a_tenth_is_found_by_differences(model, monkeypatch):
+    drawn = cnnviz.bundled.draw(1, seed=0).images[0]
+    for picture in (drawn, box_picture()):
+        assert_gradient_agrees(model, picture)
+    gradient = cnnviz.Model.gradient
+
+    def wrong(self, *arguments, **options):
+        found = gradient(self, *arguments, **options)
+        return cnnviz.Gradient(found.value, {"input": found.gradients["input"] * 1.1}, {})
+
+    monkeypatch.setattr(cnnviz.Model, "gradient", wrong)
+    with pytest.raises(AssertionError, match="is not the slope of the score"):
+        assert_gradient_agrees(model, drawn, rtol=1e-3)
+
+
+def test_models_that_agree_pass_and_shapes_are_checked(model):
+    assert_models_agree(model, cnnviz.load(), [box_picture(), box_picture()[::-1].copy()])
+    with pytest.raises(ValueError, match="the reference's"):
+        assert_models_agree(model, lambda x: model.forward(x)[:, :3], box_picture())
+
+
+def test_a_folder_that_cannot_be_written_does_not_hide_the_failure(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CNNVIZ_FAILURES", str(tmp_path / "file"))
+    with pytest.raises(AssertionError, match=r"(?s)energy.*could not be written"):
+        assert_points_into(attribution(np.eye(4)), (0, 3, 1, 4))
