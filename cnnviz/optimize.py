@@ -199,7 +199,12 @@ def evaluate(problem: Problem, z: Vector, rng: np.random.Generator) -> Evaluated
     planes = problem.parametrization.decode(z)
     size = (planes.shape[2], planes.shape[3])
     drawn = LinearMap() if problem.transform is None else problem.transform.draw(rng, size)
-    fed = feed.forward(drawn.forward(planes))
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is reported next
+        fed = feed.forward(drawn.forward(planes))
+    if not np.isfinite(fed).all():
+        raise NonFiniteError(
+            f"the picture holds NaN or infinity: {problem.rule!r} went too far, try a smaller step"
+        )
     bound, found = _differentiate(problem, fed, planes, problem.relu)
     dfed = found.gradients[INPUT]
     if problem.revive:

@@ -11,6 +11,7 @@ from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz.methods.class_visualization import PRESETS
+from cnnviz.optimize import NonFiniteError
 from cnnviz.results import Synthesis
 
 
@@ -93,6 +94,22 @@ def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
     assert result.interrupted
     assert len(result.history["value"]) == 4
     assert result.best.shape == (32, 32, 3)
+
+
+def test_a_step_out_of_the_numbers_keeps_the_last_picture(model: cnnviz.Model) -> None:
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="try a smaller step") as raised:
+        make(model, 3, learning_rate=1e308, l2=1e300, preset="yosinski", steps=5)
+    kept = raised.value.result
+    assert isinstance(kept, Synthesis)
+    assert np.isfinite(kept.image).all()
+
+
+def test_history_has_every_term_and_the_probability(model: cnnviz.Model) -> None:
+    result = make(model, [3, 5], preset="cs231n", steps=4)
+    assert {"value", "Logit([3, 5])", "L2(input)", "probability"} == set(result.history)
+    assert all(series.shape == (5, 2) for series in result.history.values())
+    total = result.history["Logit([3, 5])"] + result.history["L2(input)"]
+    np.testing.assert_allclose(result.history["value"], total)
 
 
 MISTAKES = (
