@@ -14,6 +14,7 @@ from cnnviz.testing import (
     assert_unchanged,
 )
 from cnnviz.testing.attributions import as_mask, rank_correlation
+from cnnviz.testing.evidence import Place, kept_in
 
 pytest_plugins = ["pytester"]
 
@@ -210,8 +211,8 @@ def test_models_that_agree_pass_and_shapes_are_checked(model):
         assert_models_agree(model, lambda x: model.forward(x)[:, :3], box_picture())
 
 
-def test_a_folder_that_cannot_be_written_does_not_hide_the_failure(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_does_not_hide_the_failure(tmp_path):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("CNNVIZ_FAILURES", str(tmp_path / "file"))
-    with pytest.raises(AssertionError, match=r"(?s)energy.*could not be written"):
+    unwritable = kept_in(Place(tmp_path / "file", "a test"))
+    with unwritable, pytest.raises(AssertionError, match=r"(?s)energy.*could not be written"):
         assert_points_into(attribution(np.eye(4)), (0, 3, 1, 4))

@@ -6,6 +6,7 @@ little of cnnviz before a test asks for it.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator
@@ -29,14 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--cnnviz-failures",
         metavar="DIR",
-        help="folder for pictures of failed assertions (default: cnnviz-failures in the rootdir)",
+        help="where pictures of failed assertions go (default: $CNNVIZ_FAILURES, else cnnviz-failures)",
     )
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Let the assertions of cnnviz.testing know where this test's pictures belong."""
-    chosen = item.config.getoption("--cnnviz-failures")
+    chosen = item.config.getoption("--cnnviz-failures") or os.environ.get("CNNVIZ_FAILURES")
     folder = Path(chosen) if chosen else item.config.rootpath / FOLDER
     with kept_in(Place(folder, item.nodeid.rpartition("/")[2])):
         yield
