@@ -220,9 +220,9 @@ def save(
         When the suffix is none that matplotlib writes.
     """
     figure = _drawn(result, options)
-    figure.savefig(
-        os.fspath(path), bbox_inches="tight", dpi=150, metadata=dict(metadata) if metadata else None
-    )
+    # Not every format has a place for metadata, and an older matplotlib takes the word itself amiss.
+    extra: Any = {"metadata": dict(metadata)} if metadata else {}
+    figure.savefig(os.fspath(path), bbox_inches="tight", dpi=150, **extra)
 
 
 def png(result: Union[Attribution, Synthesis]) -> bytes:

@@ -10,6 +10,10 @@ from typing import Any, Dict, List
 
 import pytest
 
+import cnnviz
+
+#: Where the package under test lies: the checkout, or the site-packages that it was installed into.
+HOME = str(Path(cnnviz.__file__).resolve().parents[1])
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TECHNIQUES = ("saliency", "grad_cam", "guided_backprop", "fooling", "style_transfer", "class_model")
@@ -52,7 +56,7 @@ def test_runs_offline_and_shows_pictures(path: Path, tmp_path: Path, monkeypatch
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     monkeypatch.setenv("CNNVIZ_OFFLINE", "1")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([HOME, os.environ.get("PYTHONPATH", "")]))
     # An inline backend draws into the notebook, whatever the other tests use.
     monkeypatch.delenv("MPLBACKEND", raising=False)
     notebook = nbformat.read(path, as_version=4)

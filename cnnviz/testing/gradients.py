@@ -93,6 +93,7 @@ def _against_reference(model: Model, index: int, ours: Array, theirs: Array, rto
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     if ours.shape != theirs.shape:
         raise ValueError(f"reference returned a gradient of shape {theirs.shape}, the input is {ours.shape}")
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     norm = float(np.linalg.norm(theirs))
     error = float(np.linalg.norm(ours - theirs)) / norm if norm else float(np.linalg.norm(ours))
     if error <= rtol:
