@@ -1,4 +1,4 @@
-"""The bundled network: five convolutions, three poolings, one linear layer, and nothing that needs a trick.
+"""The bundled network: six convolutions, three poolings, one linear layer, and nothing that needs a trick.
 
 Every stage is a 3x3 convolution with its ReLU; the first three halve the picture by max pooling, so the last
 maps of a 96x96 picture are 12x12 cells of 8 pixels. Global average pooling and a linear layer follow: with
@@ -39,6 +39,7 @@ STAGES: Sequence[Stage] = (
     Stage("3", 48, True),
     Stage("4", 96, False),
     Stage("5", 128, False),
+    Stage("6", 128, False),
 )
 
 

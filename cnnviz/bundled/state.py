@@ -31,7 +31,7 @@ class Recipe:
     """
 
     seed: int = 0
-    epochs: int = 40
+    epochs: int = 64
     pictures: int = 4000
     passes: int = 2
     plain: float = 0.1
