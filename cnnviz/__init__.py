@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnnviz.convert import from_keras, from_torch
     from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
     from cnnviz.evaluation import Evaluation, evaluate
+    from cnnviz.gradients import Gradient
     from cnnviz.labels import Labels
     from cnnviz.methods.class_visualization import class_visualization
     from cnnviz.methods.fooling import fooling_image
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from cnnviz.methods.saliency import saliency
     from cnnviz.methods.sanity import SanityCheck, sanity_check
     from cnnviz.methods.style import style_transfer
-    from cnnviz.model import Gradient, Model, Prediction
+    from cnnviz.model import Model, Prediction
     from cnnviz.preprocessing import Preprocessing
     from cnnviz.replaying import replay
     from cnnviz.results import Attribution, Synthesis, load_result
@@ -44,7 +45,7 @@ _HOMES = {
     "Attribution": "cnnviz.results",
     "CnnvizError": "cnnviz.errors",
     "Evaluation": "cnnviz.evaluation",
-    "Gradient": "cnnviz.model",
+    "Gradient": "cnnviz.gradients",
     "Labels": "cnnviz.labels",
     "Model": "cnnviz.model",
     "ModelFormatError": "cnnviz.errors",

@@ -8,6 +8,14 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.gradients import (
+    Gradient,
+    check_lengths,
+    gradient_request,
+    joined,
+    joined_gradients,
+    seeds_by_value,
+)
 from cnnviz.graph import Graph, Names, Node, Tensor, pre_softmax
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.labels import LabelsLike, as_labels
@@ -37,25 +45,6 @@ class Prediction:
     label: str
     probability: float
     score: float
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """What `Model.gradient` returns.
-
-    Attributes
-    ----------
-    value : ndarray of float64, shape (N,)
-        The objective of each batch element.
-    gradients : dict of str to ndarray of float32
-        By the names in `wrt`: d(value of the element)/d(that array), N first.
-    activations : dict of str to ndarray of float32
-        The layers that the objective read and those in `wrt`, except the input.
-    """
-
-    value: NDArray[np.float64]
-    gradients: Dict[str, Array]
-    activations: Dict[str, Array]
 
 
 class Model:
@@ -180,7 +169,7 @@ class Model:
         values = {name: self.layers.resolve(name) for name in (layers if layers is not None else [output])}
         request = Request(x.shape, keep=tuple(dict.fromkeys(values.values())))
         pieces = [self._forward(piece, request) for piece, _, _ in self._pieces(x, request)]
-        found = {name: _joined([piece[value] for piece in pieces]) for name, value in values.items()}
+        found = {name: joined([piece[value] for piece in pieces]) for name, value in values.items()}
         return found if layers is not None else found[output]
 
     def gradient(
@@ -216,21 +205,56 @@ class Model:
         TypeError, ValueError
             As `forward`; and for a class, a label or a rule that does not exist.
         """
+        return self.gradients(x, [objective], wrt=wrt, relu=relu)[0]
+
+    def gradients(
+        self,
+        x: Array,
+        objectives: Sequence[ObjectiveLike],
+        *,
+        wrt: Union[str, Sequence[str]] = INPUT,
+        relu: str = "plain",
+    ) -> List[Gradient]:
+        """Differentiate several objectives after one forward pass.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (N, C, H, W)
+            As `preprocess` returns it.
+        objectives : sequence
+            Each as for `gradient`.
+        wrt, relu
+            As for `gradient`.
+
+        Returns
+        -------
+        list of Gradient
+            One for each objective, bit for bit what `gradient` returns for it alone.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `gradient`; and for no objective at all.
+        """
         if relu not in RELU_RULES:
             raise ValueError(f"relu must be one of {', '.join(RELU_RULES)}, not {relu!r}")
         x = self._checked(x)
-        goal = self.objective(objective)
-        _check_lengths(objective, len(x))
+        goals = [self.objective(objective) for objective in objectives]
+        for objective in objectives:
+            check_lengths(objective, len(x))
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")
-        values = {name: self.layers.resolve(name) for name in dict.fromkeys((*goal.layers, *names))}
-        request = _gradient_request(x.shape, goal.layers, names, values, self.input_name)
+        if not goals:
+            raise ValueError("objectives is empty: give at least one")
+        read = tuple(dict.fromkeys(layer for goal in goals for layer in goal.layers))
+        values = {name: self.layers.resolve(name) for name in dict.fromkeys((*read, *names))}
+        request = gradient_request(x.shape, read, names, values, self.input_name)
         pieces = [
-            self._gradient(piece, goal.take(start, stop), names, values, request, relu)
+            self._gradients(piece, [goal.take(start, stop) for goal in goals], names, values, request, relu)
             for piece, start, stop in self._pieces(x, request)
         ]
-        return pieces[0] if len(pieces) == 1 else _joined_gradients(pieces)
+        return pieces[0] if len(pieces) == 1 else [joined_gradients(parts) for parts in zip(*pieces)]
 
     def objective(self, target: ObjectiveLike) -> Objective:
         """Turn a class, a label, a list of them, or cotangents by layer into an objective."""
@@ -304,25 +328,28 @@ class Model:
             lowered.plan.forward([x])
             return {name: lowered.plan.read(lowered.values[name]) for name in request.keep}
 
-    def _gradient(
+    def _gradients(
         self,
         x: Array,
-        goal: Objective,
+        goals: Sequence[Objective],
         names: Tuple[str, ...],
         values: Mapping[str, str],
         request: Request,
         relu: str,
-    ) -> Gradient:
+    ) -> List[Gradient]:
+        found = []
         with self._pool.lend(request._replace(shape=x.shape)) as lowered:
             plan, ids = lowered.plan, lowered.values
             plan.forward([x])
             kept = {value: plan.read(ids[value]) for value in request.keep}
-            read = {name: kept.get(value, x) for name, value in values.items() if name in goal.layers}
-            value, cotangents = goal.evaluate(read)
-            plan.backward(_seeds(cotangents, values, ids), relu=relu)
-            gradients = {name: plan.gradient(ids[values[name]]) for name in names}
-        activations = {name: kept[value] for name, value in values.items() if value in kept}
-        return Gradient(value, gradients, activations)
+            for goal in goals:
+                value, cotangents = goal.evaluate({name: kept.get(values[name], x) for name in goal.layers})
+                plan.backward(seeds_by_value(cotangents, values, ids), relu=relu)
+                gradients = {name: plan.gradient(ids[values[name]]) for name in names}
+                read = (*goal.layers, *names)
+                activations = {name: kept[values[name]] for name in read if values[name] in kept}
+                found.append(Gradient(value, gradients, activations))
+        return found
 
     def _count_classes(self) -> int:
         """How many scores there are for an image; 0 for a network that ends in feature maps."""
@@ -370,55 +397,6 @@ def _image_input(graph: Graph, name: str) -> Tuple[str, int, Tuple[int, int]]:
     if channels not in (1, 3):
         raise ValueError(f"{name}: input {tensor.name!r} has {channels} channels, pictures have 1 or 3")
     return tensor.name, channels, (shape[2] or _USUAL_SIZE, shape[3] or _USUAL_SIZE)
-
-
-def _check_lengths(objective: ObjectiveLike, batch: int) -> None:
-    """A list belongs to the batch image by image, also where the batch is run in pieces."""
-    if isinstance(objective, (list, tuple, np.ndarray)) and np.ndim(objective) and len(objective) != batch:
-        raise ValueError(f"target lists {len(objective)} classes for a batch of {batch} images")
-    if isinstance(objective, Mapping):
-        for layer, cotangent in objective.items():
-            if len(cotangent) not in (1, batch):
-                raise ValueError(
-                    f"objective[{layer!r}] has shape {np.shape(cotangent)} for a batch of {batch} images"
-                )
-
-
-def _gradient_request(
-    shape: Tuple[int, ...],
-    seeds: Tuple[str, ...],
-    wrt: Tuple[str, ...],
-    values: Mapping[str, str],
-    input_name: str,
-) -> Request:
-    seeded = tuple(dict.fromkeys(values[name] for name in seeds))
-    asked = tuple(dict.fromkeys(values[name] for name in wrt))
-    keep = tuple(value for value in dict.fromkeys((*seeded, *asked)) if value != input_name)
-    return Request(shape, keep, seeded, asked)
-
-
-def _seeds(
-    cotangents: Mapping[str, Array], values: Mapping[str, str], ids: Mapping[str, int]
-) -> Dict[int, Array]:
-    """Cotangents by value id; names of one value (a layer and "logits", say) add up."""
-    seeds: Dict[int, Array] = {}
-    for name, cotangent in cotangents.items():
-        value = ids[values[name]]
-        seed = np.ascontiguousarray(cotangent, dtype=np.float32)
-        seeds[value] = seeds[value] + seed if value in seeds else seed
-    return seeds
-
-
-def _joined(arrays: List[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _joined_gradients(pieces: List[Gradient]) -> Gradient:
-    return Gradient(
-        np.concatenate([piece.value for piece in pieces]),
-        {name: _joined([piece.gradients[name] for piece in pieces]) for name in pieces[0].gradients},
-        {name: _joined([piece.activations[name] for piece in pieces]) for name in pieces[0].activations},
-    )
 
 
 def _rebuilt(graph: Graph, preprocessing: PreprocessingLike, labels: LabelsLike, name: str) -> Model:

@@ -32,7 +32,8 @@ from cnnviz.steps import Memory, Point, StepRule, Vector
 from cnnviz.transforms import LinearMap, Transform
 
 if TYPE_CHECKING:
-    from cnnviz.model import Gradient, Model
+    from cnnviz.gradients import Gradient
+    from cnnviz.model import Model
 
 Numbers = NDArray[np.float64]  # one per picture
 

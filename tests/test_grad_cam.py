@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Dict, Iterator, List
 
 import numpy as np
 import pytest
@@ -37,10 +39,9 @@ def test_the_map_is_its_formula(model: cnnviz.Model, layer: str) -> None:
 def test_several_layers_come_from_one_pass(model: cnnviz.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = ["relu1", "conv2", "relu2"]
     alone = {layer: cnnviz.grad_cam(model, PICTURE, 3, layer) for layer in layers}
-    passes, gradient = [], model.gradient
-    monkeypatch.setattr(model, "gradient", lambda *a, **o: (passes.append(o), gradient(*a, **o))[1])
+    passes = counted_forwards(model, monkeypatch)
     together = cnnviz.grad_cam(model, PICTURE, 3, layers)
-    assert len(passes) == 1
+    assert passes == [1]
     assert list(together) == layers
     for layer in layers:
         assert together[layer].layer == layer
@@ -48,6 +49,52 @@ def test_several_layers_come_from_one_pass(model: cnnviz.Model, monkeypatch: pyt
     pairs = cnnviz.grad_cam(model, PICTURE, [3, 5], layers)
     np.testing.assert_array_equal(pairs["conv2"][0].map, alone["conv2"].map)
     assert [result.target for result in pairs["conv2"]] == [3, 5]
+
+
+def counted_forwards(model: cnnviz.Model, monkeypatch: pytest.MonkeyPatch) -> List[int]:
+    """The batch sizes of the forward passes from here on."""
+    passes: List[int] = []
+    lend = model._pool.lend
+
+    class Counting:
+        def __init__(self, plan: Any) -> None:
+            self.plan = plan
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.plan, name)
+
+        def forward(self, inputs: List[Any]) -> None:
+            passes.append(len(inputs[0]))
+            self.plan.forward(inputs)
+
+    @contextmanager
+    def counting(request: Any) -> Iterator[Any]:
+        with lend(request) as lowered:
+            yield dataclasses.replace(lowered, plan=Counting(lowered.plan))
+
+    monkeypatch.setattr(model._pool, "lend", counting)
+    return passes
+
+
+TECHNIQUES: Dict[str, Callable[..., Any]] = {
+    "grad_cam": cnnviz.grad_cam,
+    "saliency": cnnviz.saliency,
+    "guided_backprop": cnnviz.guided_backprop,
+}
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_several_targets_come_after_one_forward(
+    model: cnnviz.Model, monkeypatch: pytest.MonkeyPatch, technique: str
+) -> None:
+    method = TECHNIQUES[technique]
+    alone = [method(model, PICTURE, target) for target in (3, 5, 0)]
+    passes = counted_forwards(model, monkeypatch)
+    together = method(model, PICTURE, [3, 5, 0])
+    assert passes == [1]
+    for one, other in zip(alone, together):
+        np.testing.assert_array_equal(one.values, other.values)
+        assert (one.score, one.target) == (other.score, other.target)
 
 
 def test_a_layer_may_be_named_by_its_node(model: cnnviz.Model) -> None:

@@ -383,3 +383,26 @@ def test_squeezenet_reproduces_the_zoos_vectors(
     ]
     found = network("squeezenet").forward(arrays[0])
     np.testing.assert_allclose(found, arrays[1].reshape(found.shape), atol=5e-4, rtol=0)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_several_objectives_after_one_forward_are_each_alone(model: cnnviz.Model, batch: int) -> None:
+    x = X[:batch]
+    cotangents = {"conv1": np.ones((1, *model.layers["conv1"][1:]), np.float32)}
+    asked: List[Any] = [3, [0] * batch, cotangents, Logit(5) - Logit(3)]
+    together = model.gradients(x, asked, wrt=["input", "conv1"])
+    for objective, found in zip(asked, together):
+        alone = model.gradient(x, objective, wrt=["input", "conv1"])
+        np.testing.assert_array_equal(found.value, alone.value)
+        for name in ("input", "conv1"):
+            np.testing.assert_array_equal(found.gradients[name], alone.gradients[name])
+        assert set(found.activations) == set(alone.activations)
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "mobilenetv2", "resnet20"])
+def test_a_backward_pass_leaves_the_next_one_what_it_needs(network: Callable[[str], Any], name: str) -> None:
+    deep = network(name)
+    x = np.random.default_rng(0).normal(size=(1, 3, *deep.preprocessing.size)).astype(np.float32)
+    alone = [deep.gradient(x, target).gradients["input"] for target in (3, 5, 1)]
+    together = [found.gradients["input"] for found in deep.gradients(x, [3, 5, 1])]
+    np.testing.assert_array_equal(together, alone)

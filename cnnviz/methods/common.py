@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cnnviz
+from cnnviz.gradients import Gradient, joined_gradients
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.model import Model
-from cnnviz.objectives import Logit, Objective
+from cnnviz.objectives import INPUT, Logit, Objective
 from cnnviz.results import ALL_ZERO, Attribution
 
 Array = NDArray[np.float32]
@@ -22,7 +23,10 @@ Targets = Union[Target, Sequence[Union[int, str]]]
 
 
 class Question(NamedTuple):
-    """Images and targets, matched: row by row, what is asked of the network."""
+    """Images and targets, matched: row by row, what is asked of the network.
+
+    With `one_image`, every row asks about the same one.
+    """
 
     model: Model
     x: Array
@@ -31,6 +35,14 @@ class Question(NamedTuple):
     targets: Tuple[Optional[int], ...]
     labels: Tuple[str, ...]
     many: bool
+    one_image: bool = False
+
+    def gradient(self, *, wrt: Union[str, Sequence[str]] = INPUT, relu: str = "plain") -> Gradient:
+        """Differentiate each row's score; one forward pass serves all rows that ask about one image."""
+        if not self.one_image:
+            return self.model.gradient(self.x, self.objective, wrt=wrt, relu=relu)
+        goals = [self.objective.take(row, row + 1) for row in range(len(self.x))]
+        return joined_gradients(self.model.gradients(self.x[:1], goals, wrt=wrt, relu=relu))
 
     def answer(
         self,
@@ -84,9 +96,9 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     fitted = np.stack([model.preprocessing.fit(picture) for picture in pictures])
     if isinstance(target, (list, tuple, np.ndarray)):
         classes = [model.class_index(one) for one in target]
-        fitted, many = _matched(fitted, len(classes), many), True
+        fitted = _matched(fitted, len(classes), many)
         x = model.preprocessing.normalise(fitted)
-        return _about_classes(model, x, fitted, classes, many)
+        return _about_classes(model, x, fitted, classes, True)._replace(one_image=not many)
     x = model.preprocessing.normalise(fitted)
     if isinstance(target, Objective):
         return Question(model, x, fitted, target, (None,) * len(x), (repr(target),) * len(x), many)

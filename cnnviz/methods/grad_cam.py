@@ -7,9 +7,10 @@ from typing import Any, FrozenSet, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.gradients import Gradient
 from cnnviz.image import ImagesLike
 from cnnviz.methods.common import Question, Targets, ask
-from cnnviz.model import Gradient, Model
+from cnnviz.model import Model
 
 Array = NDArray[np.float32]
 
@@ -33,7 +34,8 @@ def grad_cam(
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them
     target : None, int, str, list or Objective
-        None explains the predicted class. A list gives one class per image, or asks several of one image.
+        None explains the predicted class. A list gives one class per image, or asks several of one image,
+        all after one forward pass.
     layer : str or sequence of str, optional
         A layer with maps, or several, all taken from one pass. The default is `last_spatial_layer`. Before
         or after its ReLU are different layers with different maps.
@@ -55,7 +57,7 @@ def grad_cam(
     else:
         names = [layer_with_maps(model, name) for name in layer]
     question = ask(model, image, target)
-    found = model.gradient(question.x, question.objective, wrt=names)
+    found = question.gradient(wrt=names)
     answers = {name: _answer(question, found, name) for name in names}
     return answers[names[0]] if layer is None or isinstance(layer, str) else answers
 

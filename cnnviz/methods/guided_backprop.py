@@ -57,7 +57,7 @@ def guided_backprop(
     """
     _check(rule, reduce)
     question = ask(model, image, target)
-    found = model.gradient(question.x, question.objective, relu=rule)
+    found = question.gradient(relu=rule)
     dx = found.gradients["input"]
     arguments = {"rule": rule, "reduce": reduce}
     return question.answer("guided_backprop", dx, reduced(dx, reduce), found.value, arguments=arguments)
@@ -101,8 +101,8 @@ def guided_grad_cam(
     _check(rule, reduce)
     name = layer_with_maps(model, layer)
     question = ask(model, image, target)
-    guided = model.gradient(question.x, question.objective, relu=rule).gradients["input"]
-    found = model.gradient(question.x, question.objective, wrt=name)
+    guided = question.gradient(relu=rule).gradients["input"]
+    found = question.gradient(wrt=name)
     cells = np.maximum(weighted_sum(found.activations[name], found.gradients[name]), 0)
     values = guided * upsample(cells, question.x.shape[2:])[:, None]
     arguments = {"layer": name, "rule": rule, "reduce": reduce}

@@ -102,7 +102,7 @@ def reduced(values: Array, reduce: str) -> Array:
 
 
 def _plain(question: Question) -> Tuple[Array, NDArray[np.float64]]:
-    found = question.model.gradient(question.x, question.objective)
+    found = question.gradient()
     return found.gradients["input"], found.value
 
 
