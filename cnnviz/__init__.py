@@ -5,8 +5,8 @@
 >>> model.predict("kitten.png")
 >>> cnnviz.saliency(model, "kitten.png").plot()
 
-The core is loaded at once and chooses its BLAS and kernels; everything else is imported when it is first
-used, so that ``import cnnviz`` costs little more than NumPy.
+Everything is imported when it is first used: ``import cnnviz`` by itself loads not even NumPy. The core
+chooses its BLAS and kernels when it is loaded.
 """
 
 from __future__ import annotations
@@ -14,11 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, List
 
-from cnnviz import _config
-
 __version__ = "0.1.0"
-
-_config.initialise()
 
 if TYPE_CHECKING:
     from cnnviz._config import get_num_threads, set_num_threads, show_config

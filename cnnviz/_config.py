@@ -1,4 +1,7 @@
-"""Process-wide configuration: which BLAS and kernels serve, how many threads compute."""
+"""Process-wide configuration: which BLAS and kernels serve, how many threads compute.
+
+Importing this module loads the core and lets it choose, so whoever computes takes the core from here.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from typing import Any, Dict
 
 import numpy as np
 
-from cnnviz import _core
+from cnnviz import _core as _core
 
 
-def initialise() -> None:
+def _choose_blas() -> None:
     """Let the core choose its BLAS: ``CNNVIZ_BLAS`` if set, else bundled, system, builtin.
 
     Raises
@@ -71,7 +74,10 @@ def show_config() -> None:
     """Print versions, CPU features, kernel tier, BLAS and threads, one per line.
 
     ``CNNVIZ_KERNELS`` (portable, avx2, avx512), ``CNNVIZ_BLAS`` (bundled, system, builtin or an absolute
-    path) and ``CNNVIZ_NUM_THREADS``, set before the import, override what was chosen.
+    path) and ``CNNVIZ_NUM_THREADS``, set before the first use, override what was chosen.
     """
     for key, value in configuration().items():
         sys.stdout.write(f"{key + ':':<13}{value}\n")
+
+
+_choose_blas()

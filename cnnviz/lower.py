@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, FrozenSet, Mapping, Optional, Sequence, 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz import _core
+from cnnviz._config import _core
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.fold import Budget, can_evaluate, evaluate, shape_value
 from cnnviz.graph import Graph, Node

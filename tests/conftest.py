@@ -9,6 +9,8 @@ from typing import Any, Callable, Dict, Iterator
 
 import pytest
 
+import cnnviz._config  # noqa: F401  tests that reach for the core itself need it to have chosen its BLAS
+
 # No test opens a window, whatever the machine's matplotlibrc says.
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -102,6 +102,18 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     assert not [(name, line) for name, line in names if name in LAZY]
 
 
+def test_the_core_comes_from_the_module_that_lets_it_choose() -> None:
+    """Whoever imports cnnviz._core by itself may compute before a BLAS is chosen."""
+    wrong = []
+    for path in MODULES:
+        names = [
+            name for name, _ in imports(ast.parse(path.read_text(encoding="utf-8")), inside_functions=True)
+        ]
+        if "cnnviz._core" in names and path != PACKAGE / "_config.py":
+            wrong.append(relative(path))
+    assert not wrong
+
+
 def test_modules_do_not_import_each_other_in_circles() -> None:
     names = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).replace(".__init__", ""): path

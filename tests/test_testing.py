@@ -14,7 +14,7 @@ from cnnviz.testing import (
     assert_unchanged,
 )
 from cnnviz.testing.attributions import as_mask, rank_correlation
-from cnnviz.testing.evidence import Place, kept_in
+from cnnviz.testing.place import Place, kept_in
 
 pytest_plugins = ["pytester"]
 
@@ -122,6 +122,24 @@ def test_a_users_suite_gets_numbers_and_pictures(pytester, monkeypatch):
     assert all(picture.name in said for picture in pictures)
     assert all(picture.stat().st_size > 5000 for picture in pictures)
     assert (pytester.path / "pictures" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_suite_that_does_not_use_cnnviz_loads_nothing_of_it(pytester, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv(
+        "CNNVIZ_KERNELS", "sse9"
+    )  # what cannot be had is no error of a suite that wants nothing
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_is_loaded():
+            heavy = {"numpy", "matplotlib", "cnnviz._core", "cnnviz._config", "cnnviz.testing.evidence"}
+            assert not heavy & set(sys.modules)
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "cnnviz.testing.plugin")
+    result.assert_outcomes(passed=1)
 
 
 def test_nothing_stored_says_how_to_store(pytester, monkeypatch):

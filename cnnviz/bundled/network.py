@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz import _core
+from cnnviz._config import _core
 from cnnviz.metadata import metadata_of
 from cnnviz.preprocessing import Preprocessing
 

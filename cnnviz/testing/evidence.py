@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .place import current_place
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-FOLDER = "cnnviz-failures"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where pictures go, and the name of the test that they belong to."""
-
-    folder: Path
-    test: str
-
-
-_place: ContextVar[Optional[Place]] = ContextVar("cnnviz_evidence", default=None)
-
-
-@contextmanager
-def kept_in(place: Place) -> Iterator[None]:
-    """Within this context, pictures go there; the pytest plugin wraps each test in one."""
-    token = _place.set(place)
-    try:
-        yield
-    finally:
-        _place.reset(token)
 
 
 class Panel(NamedTuple):
@@ -77,7 +52,7 @@ def _draw(assertion: str, panels: Sequence[Panel]) -> Path:
 
 def _path(assertion: str) -> Path:
     """Return the picture's path in the folder, which is made, and which version control ignores."""
-    place = _place.get() or Place(Path(os.environ.get("CNNVIZ_FAILURES", FOLDER)), "")
+    place = current_place()
     place.folder.mkdir(parents=True, exist_ok=True)
     ignore = place.folder / ".gitignore"
     if not ignore.exists():

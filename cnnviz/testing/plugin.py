@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures, ``--cnnviz-update``, and a place for pictures of failures.
 
-Registered as the entry point ``cnnviz`` of the group ``pytest11``. Every pytest run imports it, so it imports
-little of cnnviz before a test asks for it.
+Registered as the entry point ``cnnviz`` of the group ``pytest11``. Every pytest run imports it, so it loads
+neither the core nor NumPy before a test asks for them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import pytest
 
-from .evidence import FOLDER, Place, kept_in
+from .place import FOLDER, Place, kept_in
 
 if TYPE_CHECKING:
     from cnnviz.bundled import Drawn

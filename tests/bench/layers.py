@@ -14,7 +14,7 @@ from networks import NETWORKS, Network
 from timing import pin
 
 import cnnviz
-from cnnviz import _core
+from cnnviz._config import _core
 from cnnviz.lower import Weights, lower
 
 
