@@ -81,6 +81,37 @@ def test_gatys_is_the_loss_of_the_paper(run: Callable[..., Any], model: cnnviz.M
     assert result.history["Content(r4_2)"][0] == pytest.approx(expected, rel=1e-3)
 
 
+def test_johnson_is_the_loss_of_neural_style(run: Callable[..., Any], model: cnnviz.Model) -> None:
+    """Mean squares of features, and of Gram matrices divided by C H W; several styles pull at their mean.
+
+    neural-style leaves its total variation out of the loss that it reports; the gradient that it adds is that
+    of half the squared differences, except that it skips those along the last row and the last column.
+    """
+    result = run(["stripes", "dots"], steps=0, preset="johnson", init="noise", style_weights=[3, 1])
+    x, *styles, p = (
+        model.preprocessing.normalise(image[None].astype(np.float32) / np.float32(scale))
+        for image, scale in [
+            (result.image, 1),
+            *((result.sources[name][0], 255) for name in ("style0", "style1", "content")),
+        ]
+    )
+    for block in range(1, 6):
+        layer = f"r{block}_1"
+        g, *targets = (gram(model.forward(image, [layer])[layer][0]) for image in (x, *styles))
+        expected = sum(share * ((g - t) ** 2).mean() for share, t in zip((0.75, 0.25), targets))
+        found = sum(values[0] for name, values in result.history.items() if f"Gram({layer}" in name)
+        assert found == pytest.approx(100 * expected, rel=1e-3), layer
+    f, target = (model.forward(image, ["r4_2"])["r4_2"].astype(np.float64) for image in (x, p))
+    assert result.history["Content(r4_2)"][0] == pytest.approx(5 * ((f - target) ** 2).mean(), rel=1e-3)
+    rough = sum((np.diff(x.astype(np.float64), axis=axis) ** 2).sum() for axis in (2, 3))
+    assert result.history["TotalVariation(input)"][0] == pytest.approx(1e-3 * rough / 2, rel=1e-3)
+
+
+def gram(features: Any) -> Any:
+    """C,C: the products of the maps, divided by C H W."""
+    return np.einsum("chw,dhw->cd", features, features, dtype=np.float64) / features.size
+
+
 def test_cs231n_is_the_loss_of_the_course(network: Callable[[str], Any], pictures: Dict[str, Any]) -> None:
     model = network("squeezenet")
     result = style_transfer(

@@ -128,7 +128,8 @@ PRESETS: Mapping[str, Preset] = {
         content_reduction="sum",
         content_factor=0.5,
     ),
-    # neural-style of J. Johnson; its total variation is half the sum of squares of the network's input.
+    # neural-style of J. Johnson; its total variation is half the sum of squares of the network's input. Its
+    # reported loss leaves that out, and its gradient skips the differences along the last row and column.
     "johnson": Preset(
         _vgg(1.0),
         content_weight=5.0,
@@ -136,6 +137,7 @@ PRESETS: Mapping[str, Preset] = {
         tv_weight=1e-3,
         steps=1000,
         size=512,
+        learning_rate=10.0,
         tv_factor=0.5,
     ),
     "cs231n-composition-vii": _cs231n(5e-2, (20000, 500, 12, 1), 5e-2, 512),
