@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.image import as_float, read_image
-from cnnviz.plot_figures import COMPOSITES, caption, draw_picture, own_axes
+from cnnviz.plot_figures import COMPOSITES, caption, draw_picture, entitle, own_axes
 from cnnviz.plot_figures import fooling as fooling
 from cnnviz.plot_figures import grid as grid
 from cnnviz.plot_figures import history as history
@@ -57,7 +57,7 @@ def attribution(result: Attribution, *, ax: Optional[Axes] = None, **options: An
     Axes
     """
     method = result.method.replace("_", "-")
-    options.setdefault("title", f"{method}: {result.label}, score {result.score:.3g}")
+    options.setdefault("title", f"{method}: {result.label}, score\N{NO-BREAK SPACE}{result.score:.3g}")
     options.setdefault("units", _UNITS.get(result.method, "score"))
     if result.values.ndim == 2:
         return overlay(result.image, result.map, ax=ax, **options)
@@ -293,10 +293,9 @@ def _finish(
     clipped: bool,
 ) -> None:
     ax.set_axis_off()
+    if units is not None:
+        extend = ("both" if signed else "max") if clipped else "neither"
+        bar = ax.figure.colorbar(picture, ax=ax, fraction=0.046, pad=0.04, extend=extend)
+        bar.set_label(units)
     note = "" if values.any() else "\n(all zero)"
-    ax.set_title(title + note)
-    if units is None:
-        return
-    extend = ("both" if signed else "max") if clipped else "neither"
-    bar = ax.figure.colorbar(picture, ax=ax, fraction=0.046, pad=0.04, extend=extend)
-    bar.set_label(units)
+    entitle(ax, title + note)  # last: the colour bar takes some of the width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -183,8 +184,7 @@ def _sized(figure: Optional[Figure], columns: int, rows: int) -> Figure:
     if figure is None:
         import matplotlib.pyplot as plt
 
-        figure = plt.figure(layout="constrained")
-    figure.set_size_inches(3.1 * columns, 3.3 * rows)
+        figure = plt.figure(figsize=(3.1 * columns, 3.3 * rows), layout="constrained")
     return figure
 
 
@@ -192,7 +192,16 @@ def draw_picture(ax: Axes, pixels: Array, title: str) -> None:
     """Draw pixels without axes."""
     ax.imshow(pixels.clip(0, 1))
     ax.set_axis_off()
-    ax.set_title(title, fontsize="medium")
+    entitle(ax, title)
+
+
+def entitle(ax: Axes, title: str) -> None:
+    """Give axes a title in lines no wider than they are, so that it does not reach into its neighbour's."""
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    points = 10  # matplotlib's "medium", whose letters are about half as wide as high
+    letters = max(8, int(72 * inches / (0.55 * points)))
+    lines = [textwrap.fill(line, letters, break_long_words=False) for line in title.splitlines()]
+    ax.set_title("\n".join(lines), fontsize=points)
 
 
 def caption(result: Synthesis) -> str:

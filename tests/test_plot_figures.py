@@ -52,8 +52,19 @@ def attribution(scale: float) -> Attribution:
     return Attribution(values, values, AFTER, "saliency", 1, "cat", 2.0)
 
 
+@pytest.mark.parametrize("columns", [2, 4, 8])
+def test_titles_stay_over_their_own_panel(no_figures_left: None, columns: int) -> None:
+    long = replace(attribution(1.0), label="Staffordshire bullterrier, a dog of many words")
+    figure = plot.grid([long] * columns, columns=columns, figure=Figure(figsize=(3 * columns, 3)))
+    figure.draw_without_rendering()
+    panels = [ax for ax in figure.axes if ax.get_title()]
+    assert len(panels) == columns
+    for left, right in zip(panels, panels[1:]):
+        assert left.title.get_window_extent().x1 < right.title.get_window_extent().x0
+
+
 def test_a_fooling_image_comes_with_its_original_difference_and_confidences(no_figures_left: None) -> None:
-    figure = plot.fooling(FOOLING, figure=Figure())
+    figure = plot.fooling(FOOLING, figure=Figure(figsize=(12, 3)))
     panels = figure.axes
     assert [ax.get_title() for ax in panels[:3]] == ["cat, 80%", "toaster, 70%", "difference x 50"]
     shown = np.asarray(panels[2].images[0].get_array())
