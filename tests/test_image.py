@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 import PIL.Image
 import pytest
+from toy_networks import small_vgg
 
+import cnnviz
 from cnnviz.image import read_image, read_images
 
 RNG = np.random.default_rng(0)
@@ -153,3 +155,50 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[:900])
     with pytest.raises(ValueError, match=r"cut\.jpg"):
         read_image(cut)
+
+
+def grey16(folder: Path) -> Any:
+    path = folder / "deep.png"
+    PIL.Image.fromarray(RNG.integers(0, 65536, (50, 40), dtype=np.uint16)).save(path)
+    return path
+
+
+def turned(folder: Path) -> Any:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 8
+    path = folder / "turned.jpg"
+    PIL.Image.fromarray(LARGE).save(path, exif=exif)
+    return path
+
+
+LARGE = RNG.integers(0, 256, (50, 40, 3), dtype=np.uint8)
+KINDS: Dict[str, Callable[[Path], Any]] = {
+    "grey": lambda _: LARGE[:, :, 0],
+    "16-bit": grey16,
+    "RGBA": lambda _: np.dstack([LARGE, LARGE[:, :, :1]]),
+    "palette": lambda _: PIL.Image.fromarray(LARGE).convert("P"),
+    "CMYK": lambda _: PIL.Image.fromarray(LARGE).convert("CMYK"),
+    "EXIF-rotated": turned,
+    "1x1": lambda _: LARGE[:1, :1],
+    "6000x4000": lambda _: PIL.Image.fromarray(LARGE).resize((6000, 4000)),
+}
+TECHNIQUES: Dict[str, Callable[[cnnviz.Model, Any], Any]] = {
+    "saliency": lambda model, image: cnnviz.saliency(model, image).map,
+    "grad_cam": lambda model, image: cnnviz.grad_cam(model, image).map,
+    "guided_backprop": lambda model, image: cnnviz.guided_backprop(model, image).map,
+    "fooling_image": lambda model, image: (
+        cnnviz.fooling_image(model, image, 3, steps=2, progress=False).image
+    ),
+    "style_transfer": lambda model, image: (
+        cnnviz.style_transfer(model, image, image, size=32, steps=1, progress=False).image
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:after 2 steps")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_every_technique_sees_the_picture_that_is_shown(technique: str, kind: str, tmp_path: Path) -> None:
+    model = cnnviz.load(small_vgg(), preprocessing="unit")
+    image, run = KINDS[kind](tmp_path), TECHNIQUES[technique]
+    np.testing.assert_array_equal(run(model, image), run(model, read_image(image)))
