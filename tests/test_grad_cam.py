@@ -97,6 +97,22 @@ def test_several_targets_come_after_one_forward(
         assert (one.score, one.target) == (other.score, other.target)
 
 
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_the_predicted_class_comes_from_the_same_forward(
+    model: cnnviz.Model, monkeypatch: pytest.MonkeyPatch, technique: str
+) -> None:
+    method, pictures = TECHNIQUES[technique], RNG.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    predicted = model.predicted(model.preprocess(pictures))
+    named = method(model, pictures, predicted)
+    passes = counted_forwards(model, monkeypatch)
+    found = method(model, pictures)
+    assert passes == [6]
+    assert [one.target for one in found] == predicted
+    for one, other in zip(found, named):
+        np.testing.assert_array_equal(one.values, other.values)
+        assert (one.score, one.label, one.settings) == (other.score, other.label, other.settings)
+
+
 def test_a_layer_may_be_named_by_its_node(model: cnnviz.Model) -> None:
     by_value, by_node = (cnnviz.grad_cam(model, PICTURE, 3, name) for name in ("conv2", "second"))
     np.testing.assert_array_equal(by_value.map, by_node.map)

@@ -11,7 +11,8 @@ import cnnviz
 from cnnviz.gradients import Gradient, joined_gradients
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.model import Model
-from cnnviz.objectives import INPUT, Logit, Objective
+from cnnviz.objectives import INPUT, LOGITS, Logit, Objective
+from cnnviz.objectives.base import Activations, Evaluation
 from cnnviz.results import ALL_ZERO, Attribution
 
 Array = NDArray[np.float32]
@@ -104,6 +105,39 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
         return Question(model, x, fitted, target, (None,) * len(x), (repr(target),) * len(x), many)
     classes = model.predicted(x) if target is None else [model.class_index(target)] * len(x)
     return _about_classes(model, x, fitted, classes, many)
+
+
+def ask_and_differentiate(
+    model: Model,
+    image: ImagesLike,
+    target: Targets,
+    *,
+    wrt: Union[str, Sequence[str]] = INPUT,
+    relu: str = "plain",
+) -> Tuple[Question, Gradient]:
+    """`ask`, and `Question.gradient`; the forward pass that finds the predicted class serves both."""
+    if target is not None or not model.classes:
+        question = ask(model, image, target)
+        return question, question.gradient(wrt=wrt, relu=relu)
+    pictures, many = read_images(image)
+    fitted = np.stack([model.preprocessing.fit(picture) for picture in pictures])
+    x = model.preprocessing.normalise(fitted)
+    found = model.gradient(x, _Highest(), wrt=wrt, relu=relu)
+    classes = _best(found.activations[LOGITS])
+    return _about_classes(model, x, fitted, classes.tolist(), many), found
+
+
+class _Highest(Objective):
+    """The highest score of each image."""
+
+    layers = (LOGITS,)
+
+    def evaluate(self, activations: Activations) -> Evaluation:
+        return Logit(_best(activations[LOGITS]).tolist()).evaluate(activations)
+
+
+def _best(logits: Array) -> NDArray[np.int64]:
+    return logits.reshape(len(logits), -1).argmax(axis=1)
 
 
 def _about_classes(model: Model, x: Array, pictures: Array, classes: List[int], many: bool) -> Question:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cnnviz.gradients import Gradient
 from cnnviz.image import ImagesLike
-from cnnviz.methods.common import Question, Targets, ask
+from cnnviz.methods.common import Question, Targets, ask_and_differentiate
 from cnnviz.model import Model
 
 Array = NDArray[np.float32]
@@ -56,8 +56,7 @@ def grad_cam(
         names = [layer_with_maps(model, layer)]
     else:
         names = [layer_with_maps(model, name) for name in layer]
-    question = ask(model, image, target)
-    found = question.gradient(wrt=names)
+    question, found = ask_and_differentiate(model, image, target, wrt=names)
     answers = {name: _answer(question, found, name) for name in names}
     return answers[names[0]] if layer is None or isinstance(layer, str) else answers
 

@@ -11,7 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from cnnviz.image import ImagesLike
-from cnnviz.methods.common import Targets, ask
+from cnnviz.methods.common import Targets, ask_and_differentiate
 from cnnviz.methods.grad_cam import layer_with_maps, upsample, weighted_sum
 from cnnviz.methods.saliency import check_reduction, reduced
 from cnnviz.model import Model
@@ -56,8 +56,7 @@ def guided_backprop(
         For an image, a target or an option that does not exist or cannot be read.
     """
     _check(rule, reduce)
-    question = ask(model, image, target)
-    found = question.gradient(relu=rule)
+    question, found = ask_and_differentiate(model, image, target, relu=rule)
     dx = found.gradients["input"]
     arguments = {"rule": rule, "reduce": reduce}
     return question.answer("guided_backprop", dx, reduced(dx, reduce), found.value, arguments=arguments)
@@ -100,9 +99,8 @@ def guided_grad_cam(
     """
     _check(rule, reduce)
     name = layer_with_maps(model, layer)
-    question = ask(model, image, target)
+    question, found = ask_and_differentiate(model, image, target, wrt=name)
     guided = question.gradient(relu=rule).gradients["input"]
-    found = question.gradient(wrt=name)
     cells = np.maximum(weighted_sum(found.activations[name], found.gradients[name]), 0)
     values = guided * upsample(cells, question.x.shape[2:])[:, None]
     arguments = {"layer": name, "rule": rule, "reduce": reduce}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cnnviz.image import ImagesLike
 from cnnviz.methods.checks import checked_count, checked_number
-from cnnviz.methods.common import Question, Targets, ask
+from cnnviz.methods.common import Question, Targets, ask, ask_and_differentiate
 from cnnviz.model import Model
 
 Array = NDArray[np.float32]
@@ -81,8 +81,12 @@ def saliency(
     check_reduction(reduce)
     checked_count("smooth", smooth)
     checked_number("noise", noise, 0)
-    question = ask(model, image, target)
-    dx, scores = _smoothed(question, smooth, noise, seed) if smooth else _plain(question)
+    if smooth:
+        question = ask(model, image, target)
+        dx, scores = _smoothed(question, smooth, noise, seed)
+    else:
+        question, found = ask_and_differentiate(model, image, target)
+        dx, scores = found.gradients["input"], found.value
     values = dx * question.x if times_input else dx
     arguments = {"reduce": reduce, "times_input": times_input}
     if smooth:
@@ -99,11 +103,6 @@ def check_reduction(reduce: str) -> None:
 def reduced(values: Array, reduce: str) -> Array:
     """Join the channels of N,C,H,W into maps N,H,W."""
     return np.ascontiguousarray(REDUCTIONS[reduce](values), dtype=np.float32)
-
-
-def _plain(question: Question) -> Tuple[Array, NDArray[np.float64]]:
-    found = question.gradient()
-    return found.gradients["input"], found.value
 
 
 def _smoothed(question: Question, copies: int, noise: float, seed: int) -> Tuple[Array, NDArray[np.float64]]:
