@@ -1,0 +1,200 @@
+"""What the optimisation loop costs beside the network: Python, NumPy and the small steps in C.
+
+    python tests/bench/loop.py
+    python tests/bench/loop.py --network resnet18 --steps 100 --json loop.json
+    python tests/bench/loop.py --only adam --profile
+
+Of every iteration it takes the time from callback to callback, and how much of it plan.forward and
+plan.backward took; the difference is what the loop costs. The table shows medians over all iterations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import pstats
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from networks import IMAGE_SIZE, NETWORKS
+from timing import pin
+
+import cnnviz
+from cnnviz import objectives, steps
+from cnnviz.model import Model
+from cnnviz.optimize import Problem
+from cnnviz.parametrize import Feed, NetworkInput, Pixels
+from cnnviz.run import Stage, Watch, advance, begin
+
+TARGET = 7
+UNREACHABLE = 1e6  # a margin that keeps a fooling image going to its last step
+WARM_UP = 5  # iterations that make plans and matrices, and fill caches
+
+Callback = Callable[[Any], None]
+Run = Callable[[int, Callback], object]
+
+
+class Clock:
+    """Passes of a model, timed from outside: hands out its plans with a stopwatch around both walks."""
+
+    def __init__(self, model: Model) -> None:
+        self.kernels = 0.0
+        self._lend = model._pool.lend
+        model._pool.lend = self._timed  # type: ignore[method-assign,assignment]
+
+    @contextmanager
+    def _timed(self, request: Any) -> Iterator[Any]:
+        with self._lend(request) as lowered:
+            yield _Timed(lowered, self)
+
+
+class _Timed:
+    """A lowered network whose plan is itself, with a stopwatch."""
+
+    def __init__(self, lowered: Any, clock: Clock) -> None:
+        self.plan = self
+        self.values = lowered.values
+        self.read = lowered.plan.read
+        self.gradient = lowered.plan.gradient
+        self._plan = lowered.plan
+        self._clock = clock
+
+    def forward(self, inputs: Any) -> None:
+        start = time.perf_counter()
+        self._plan.forward(inputs)
+        self._clock.kernels += time.perf_counter() - start
+
+    def backward(self, cotangents: Any, **options: Any) -> None:
+        start = time.perf_counter()
+        self._plan.backward(cotangents, **options)
+        self._clock.kernels += time.perf_counter() - start
+
+
+def runs(model: Model) -> Dict[str, Run]:
+    """Every rule on the bare loop, then the presets of the techniques."""
+    size = model.preprocessing.size or (IMAGE_SIZE, IMAGE_SIZE)
+    picture = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
+    planes = np.random.default_rng(1).random((1, 3, *size))
+    score = objectives.Logit(TARGET)
+    fed, pixels = NetworkInput(model.preprocessing), Pixels()
+    photograph = Feed(model.preprocessing).from_pictures(picture[None]).astype(np.float32)
+    # The distance of two pictures goes down for as long as one lets it.
+    near = objectives.Content("image", photograph) - 1e-3 * score
+    problems: Mapping[str, Problem] = {
+        "gradient": Problem(model, score, pixels, steps.Gradient(0.1)),
+        "normalised": Problem(model, score, pixels, steps.NormalizedGradient(0.25)),
+        "normalised, network's units": Problem(model, score, fed, steps.NormalizedGradient(1.0)),
+        "adam": Problem(model, score, pixels, steps.Adam(0.01)),
+        "adam, total variation": Problem(
+            model, score - objectives.TotalVariation(), pixels, steps.Adam(0.01)
+        ),
+        "lbfgs": Problem(model, near, pixels, steps.LBFGS(), maximize=False),
+    }
+    found: Dict[str, Run] = {name: _bare(problem, planes) for name, problem in problems.items()}
+    for preset in ("margin", "cs231n", "nguyen"):
+        found[f"fooling image, {preset}"] = _fooling(model, picture, preset)
+    for preset in ("default", "cs231n", "simonyan", "yosinski"):
+        found[f"class visualization, {preset}"] = _class(model, preset)
+    return found
+
+
+def _bare(problem: Problem, planes: Any) -> Run:
+    def run(count: int, callback: Callback) -> object:
+        stages = [Stage(count, lambda: problem, lambda p, start, rng: p.parametrization.encode(planes))]
+        return advance(stages, begin(stages, seed=0), count, Watch(progress=False, callback=callback))
+
+    return run
+
+
+def _fooling(model: Model, picture: Any, preset: str) -> Run:
+    def run(count: int, callback: Callback) -> object:
+        return cnnviz.fooling_image(
+            model,
+            picture,
+            TARGET,
+            preset=preset,
+            margin=UNREACHABLE,
+            steps=count,
+            progress=False,
+            callback=callback,
+        )
+
+    return run
+
+
+def _class(model: Model, preset: str) -> Run:
+    def run(count: int, callback: Callback) -> object:
+        return cnnviz.class_visualization(
+            model, TARGET, preset=preset, steps=count, progress=False, callback=callback
+        )
+
+    return run
+
+
+def measured(clock: Clock, run: Run, count: int) -> List[Tuple[float, float]]:
+    """Seconds of every iteration after the first few, and what the passes took of them."""
+    marks: List[Tuple[float, float]] = []
+
+    def mark(step: Any) -> None:
+        marks.append((time.perf_counter(), clock.kernels))
+
+    run(count + WARM_UP, mark)
+    found = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(marks[:-1], marks[1:])]
+    return found[WARM_UP:]
+
+
+def table(found: Mapping[str, Sequence[Tuple[float, float]]]) -> List[str]:
+    lines = ["| loop | iteration ms | kernels ms | difference ms |", "|---|---|---|---|"]
+    for name, times in found.items():
+        whole, kernels = (1e3 * median(column) for column in zip(*times))
+        cost = 1e3 * median(both - inside for both, inside in times)
+        lines.append(f"| {name} | {whole:.2f} | {kernels:.2f} | **{cost:.3f}** |")
+    return lines
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", choices=list(NETWORKS), default="squeezenet")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--first-cpu", type=int, default=0, help="pin from this CPU on")
+    parser.add_argument("--only", default="", help="loops whose name holds this")
+    parser.add_argument("--json", type=Path, help="write every number to this file")
+    parser.add_argument("--profile", action="store_true", help="show what the difference is made of")
+    options = parser.parse_args(arguments)
+    pin(options.threads, options.first_cpu)
+    cnnviz.set_num_threads(options.threads)
+    warnings.simplefilter("ignore", UserWarning)  # the margin that is never reached is meant
+    model = cnnviz.load(NETWORKS[options.network]().proto, preprocessing="imagenet")
+    clock = Clock(model)
+    found = {}
+    for name, run in runs(model).items():
+        if options.only not in name:
+            continue
+        if options.profile:
+            _profile(name, run, options.steps)
+        else:
+            found[name] = measured(clock, run, options.steps)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if found:
+        print("\n".join(table(found)))
+
+
+def _profile(name: str, run: Run, count: int) -> None:
+    print(name)
+    profile = cProfile.Profile()
+    profile.runcall(run, count, lambda step: None)
+    pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+
+
+if __name__ == "__main__":
+    main()
