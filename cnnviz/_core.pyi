@@ -1,6 +1,7 @@
 """The C core: plans of operators, run forward and backward on float32 arrays.
 
-Everything here is internal to the package; `cnnviz.lower` is its only caller above the tests.
+Everything here is internal to the package: `cnnviz.lower` builds plans, `cnnviz.arithmetic` has the passes
+over pictures.
 """
 
 from typing import Any, Mapping, Optional, Sequence, Tuple, final
@@ -153,6 +154,44 @@ class Plan:
         that it saves for backward ("saved_nbytes") and needs while it runs, per thread ("scratch_nbytes");
         what it took in the last pass, "forward_seconds" and "backward_seconds", 0 before the first.
         """
+
+_Bounds = Optional[Tuple[_Array, _Array]]  # each one number, or one for each channel
+
+def all_finite(x: _Array, /) -> bool:
+    """Whether no number is NaN or infinite."""
+
+def dots(x: _Array, y: _Array, /) -> NDArray[np.float64]:
+    """x, y: N,... -> N, the inner product of each image, in float64 and in one fixed order."""
+
+def affine(x: _Array, slope: _Array, shift: Optional[_Array] = None, reverse: bool = False) -> _Array:
+    """x: N,C,... -> slope[c] * x[c] + shift[c]; reverse reads channel c from C-1-c."""
+
+def ascend(z: _Array, g: _Array, rate: _Array, bounds: _Bounds = None) -> _Array:
+    """z + rate[n] * g, held within bounds."""
+
+def adam_step(
+    z: _Array,
+    mean: _Array,
+    square: _Array,
+    g: _Array,
+    bounds: _Bounds,
+    *,
+    beta1: float,
+    beta2: float,
+    rate: float,
+    scale: float,
+    epsilon: float,
+) -> Tuple[_Array, _Array, _Array]:
+    """The next z, mean and square; z moves by rate * mean / (sqrt(scale * square) + epsilon)."""
+
+def free_to_move(z: _Array, g: _Array, bounds: _Bounds, /) -> _Array:
+    """1 where a step along g is not stopped at once by a bound, else 0."""
+
+def lbfgs_product(g: _Array, free: _Array, s: Sequence[_Array], y: Sequence[_Array], /) -> Optional[_Array]:
+    """The inverse Hessian that pairs (s, y), oldest first, make over free variables, times g.
+
+    None when no pair has curvature there.
+    """
 
 def init_blas(choice: Optional[str], bundled_dir: Optional[str], /) -> None: ...
 def set_num_threads(n: int, /) -> None: ...

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "python/array.h"
+
 PyObject *cnv_raise(cnv_status status, const cnv_error *err)
 {
     if (status == CNV_INTERRUPTED && PyErr_Occurred()) return NULL;
@@ -195,7 +197,7 @@ PyObject *cnv_from_data(const float *data, const cnv_shape *shape)
 {
     npy_intp dim[CNV_MAX_NDIM];
     for (int i = 0; i < shape->ndim; i++) dim[i] = (npy_intp)shape->dim[i];
-    PyObject *array = PyArray_SimpleNew(shape->ndim, dim, NPY_FLOAT32);
+    PyObject *array = cnv_new_array(shape->ndim, dim);
     if (array)
         memcpy(PyArray_DATA((PyArrayObject *)array), data, (size_t)cnv_shape_size(shape) * sizeof *data);
     return array;

@@ -8,6 +8,7 @@
 #include "cnnviz.h"
 #include "python/constant_type.h"
 #include "python/convert.h"
+#include "python/pictures.h"
 #include "python/plan_type.h"
 #include "runtime/alloc.h"
 #include "runtime/blas.h"
@@ -125,6 +126,7 @@ static int exec_module(PyObject *module)
 {
     if (_import_array() < 0) return -1;
     if (choose_kernels() < 0) return -1;
+    if (PyModule_AddFunctions(module, cnv_picture_functions) < 0) return -1;
     if (add_type(module, "Constant", cnv_new_constant_type()) < 0) return -1;
     return add_type(module, "Plan", cnv_new_plan_type());
 }

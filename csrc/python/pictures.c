@@ -1,0 +1,281 @@
+#include "python/pictures.h"
+
+#include "kernels/lbfgs.h"
+#include "kernels/picture.h"
+#include "python/array.h"
+#include "python/convert.h"
+
+static const float *numbers(PyObject *array)
+{
+    return PyArray_DATA((PyArrayObject *)array);
+}
+
+static PyObject *new_like(PyObject *array)
+{
+    return cnv_new_array(PyArray_NDIM((PyArrayObject *)array), PyArray_DIMS((PyArrayObject *)array));
+}
+
+/* A float32 array with a batch axis; with `channels`, and one for the channels. */
+static int read_picture(PyObject *object, const char *what, bool channels, cnv_picture *p)
+{
+    if (cnv_check_array(object, what, NULL) < 0) return -1;
+    PyArrayObject *array = (PyArrayObject *)object;
+    int ndim = PyArray_NDIM(array), axes = channels ? 2 : 1;
+    if (ndim < axes || PyArray_SIZE(array) == 0) {
+        PyErr_Format(PyExc_ValueError, "%s must have at least %d axes and one number", what, axes);
+        return -1;
+    }
+    p->batch = PyArray_DIM(array, 0);
+    p->channels = channels ? PyArray_DIM(array, 1) : 1;
+    p->size = PyArray_SIZE(array) / (p->batch * p->channels);
+    return 0;
+}
+
+static int same_shape(PyObject *object, const char *what, PyObject *like)
+{
+    cnv_shape shape;
+    if (cnv_array_shape((PyArrayObject *)like, what, &shape) < 0) return -1;
+    return cnv_check_array(object, what, &shape);
+}
+
+/* A float32 array of so many numbers, or of one where that will do for all. */
+static int read_numbers(PyObject *object, const char *what, int64_t count, bool one_will_do, int64_t *found)
+{
+    if (cnv_check_array(object, what, NULL) < 0) return -1;
+    *found = PyArray_SIZE((PyArrayObject *)object);
+    if (*found == count || (one_will_do && *found == 1)) return 0;
+    PyErr_Format(PyExc_ValueError, "%s has %lld numbers, not %lld", what, (long long)*found,
+                 (long long)count);
+    return -1;
+}
+
+/* None, or (low, high), borrowed. */
+static int read_box(PyObject *bounds, const cnv_picture *p, cnv_box *box)
+{
+    PyObject *low, *high;
+    int64_t lows, highs;
+    *box = (cnv_box){.count = 1};
+    if (bounds == Py_None) return 0;
+    if (!PyTuple_Check(bounds) || PyTuple_GET_SIZE(bounds) != 2) {
+        PyErr_SetString(PyExc_TypeError, "bounds must be None or a pair of arrays");
+        return -1;
+    }
+    low = PyTuple_GET_ITEM(bounds, 0);
+    high = PyTuple_GET_ITEM(bounds, 1);
+    if (read_numbers(low, "the lower bound", p->channels, true, &lows) < 0) return -1;
+    if (read_numbers(high, "the upper bound", lows, false, &highs) < 0) return -1;
+    *box = (cnv_box){numbers(low), numbers(high), lows};
+    return 0;
+}
+
+static PyObject *all_finite(PyObject *module, PyObject *x)
+{
+    bool finite;
+    (void)module;
+    if (cnv_check_array(x, "x", NULL) < 0) return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    finite = cnv_all_finite(numbers(x), PyArray_SIZE((PyArrayObject *)x));
+    Py_END_ALLOW_THREADS;
+    return PyBool_FromLong(finite);
+}
+
+static PyObject *dots(PyObject *module, PyObject *args)
+{
+    PyObject *x, *y;
+    cnv_picture p;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO:dots", &x, &y)) return NULL;
+    if (read_picture(x, "x", false, &p) < 0 || same_shape(y, "y", x) < 0) return NULL;
+    npy_intp batch = p.batch;
+    PyObject *sums = PyArray_SimpleNew(1, &batch, NPY_FLOAT64);
+    if (!sums) return NULL;
+    double *data = PyArray_DATA((PyArrayObject *)sums);
+    Py_BEGIN_ALLOW_THREADS;
+    cnv_dots(data, numbers(x), numbers(y), p.batch, p.size);
+    Py_END_ALLOW_THREADS;
+    return sums;
+}
+
+static PyObject *affine(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"x", "slope", "shift", "reverse", NULL};
+    PyObject *x, *slope, *shift = Py_None;
+    int reverse = 0;
+    int64_t found;
+    cnv_picture p;
+    (void)module;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|Op:affine", names, &x, &slope, &shift, &reverse))
+        return NULL;
+    if (read_picture(x, "x", true, &p) < 0) return NULL;
+    if (read_numbers(slope, "slope", p.channels, false, &found) < 0) return NULL;
+    if (shift != Py_None && read_numbers(shift, "shift", p.channels, false, &found) < 0) return NULL;
+    PyObject *y = new_like(x);
+    if (!y) return NULL;
+    const cnv_affine line = {numbers(slope), shift == Py_None ? NULL : numbers(shift), reverse != 0};
+    float *data = PyArray_DATA((PyArrayObject *)y);
+    Py_BEGIN_ALLOW_THREADS;
+    cnv_affine_forward(data, numbers(x), &p, &line);
+    Py_END_ALLOW_THREADS;
+    return y;
+}
+
+static PyObject *ascend(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"z", "g", "rate", "bounds", NULL};
+    PyObject *z, *g, *rate, *bounds = Py_None;
+    int64_t found;
+    cnv_picture p;
+    cnv_box box;
+    (void)module;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|O:ascend", names, &z, &g, &rate, &bounds))
+        return NULL;
+    if (read_picture(z, "z", true, &p) < 0 || same_shape(g, "g", z) < 0) return NULL;
+    if (read_numbers(rate, "rate", p.batch, false, &found) < 0 || read_box(bounds, &p, &box) < 0) return NULL;
+    PyObject *y = new_like(z);
+    if (!y) return NULL;
+    float *data = PyArray_DATA((PyArrayObject *)y);
+    Py_BEGIN_ALLOW_THREADS;
+    cnv_ascend(data, numbers(z), numbers(g), &p, numbers(rate), &box);
+    Py_END_ALLOW_THREADS;
+    return y;
+}
+
+/* The next z, mean and square, as a tuple. */
+static PyObject *run_adam(PyObject *const from[3], const float *g, const cnv_picture *p, const cnv_adam *adam,
+                          const cnv_box *box)
+{
+    float *data[6];
+    PyObject *made = PyTuple_New(3);
+    if (!made) return NULL;
+    for (int i = 0; i < 3; i++) {
+        PyObject *array = new_like(from[i]);
+        if (!array) {
+            Py_DECREF(made);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(made, i, array);
+        data[i] = PyArray_DATA((PyArrayObject *)array);
+        data[3 + i] = PyArray_DATA((PyArrayObject *)from[i]);
+    }
+    const cnv_adam_state to = {data[0], data[1], data[2]}, here = {data[3], data[4], data[5]};
+    Py_BEGIN_ALLOW_THREADS;
+    cnv_adam_step(&to, &here, g, p, adam, box);
+    Py_END_ALLOW_THREADS;
+    return made;
+}
+
+static PyObject *adam_step(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"z",     "mean", "square", "g",       "bounds", "beta1",
+                            "beta2", "rate", "scale",  "epsilon", NULL};
+    PyObject *from[3], *g, *bounds;
+    double beta1, beta2, rate, scale, epsilon;
+    cnv_picture p;
+    cnv_box box;
+    (void)module;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO$ddddd:adam_step", names, &from[0], &from[1],
+                                     &from[2], &g, &bounds, &beta1, &beta2, &rate, &scale, &epsilon))
+        return NULL;
+    if (read_picture(from[0], "z", true, &p) < 0 || read_box(bounds, &p, &box) < 0) return NULL;
+    if (same_shape(from[1], "mean", from[0]) < 0 || same_shape(from[2], "square", from[0]) < 0) return NULL;
+    if (same_shape(g, "g", from[0]) < 0) return NULL;
+    const cnv_adam adam = {
+        .keep_mean = (float)beta1,
+        .add_mean = (float)(1.0 - beta1),
+        .keep_square = (float)beta2,
+        .add_square = (float)(1.0 - beta2),
+        .rate = (float)rate,
+        .scale = (float)scale,
+        .epsilon = (float)epsilon,
+    };
+    return run_adam(from, numbers(g), &p, &adam, &box);
+}
+
+static PyObject *free_to_move(PyObject *module, PyObject *args)
+{
+    PyObject *z, *g, *bounds;
+    cnv_picture p;
+    cnv_box box;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOO:free_to_move", &z, &g, &bounds)) return NULL;
+    if (read_picture(z, "z", true, &p) < 0 || same_shape(g, "g", z) < 0) return NULL;
+    if (read_box(bounds, &p, &box) < 0) return NULL;
+    PyObject *mask = new_like(z);
+    if (!mask) return NULL;
+    float *data = PyArray_DATA((PyArrayObject *)mask);
+    Py_BEGIN_ALLOW_THREADS;
+    cnv_free_to_move(data, numbers(z), numbers(g), &p, &box);
+    Py_END_ALLOW_THREADS;
+    return mask;
+}
+
+/* The numbers of at most CNV_MAX_PAIRS arrays shaped like `like`, borrowed from a new list or tuple. */
+static PyObject *read_vectors(PyObject *object, const char *what, PyObject *like, const float **vectors)
+{
+    PyObject *sequence = PySequence_Fast(object, "pairs must be sequences of arrays");
+    if (!sequence) return NULL;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+    int failed = count > CNV_MAX_PAIRS ? -1 : 0;
+    if (failed) PyErr_Format(PyExc_ValueError, "%s has %zd arrays, not up to %d", what, count, CNV_MAX_PAIRS);
+    for (Py_ssize_t i = 0; !failed && i < count; i++) {
+        PyObject *vector = PySequence_Fast_GET_ITEM(sequence, i);
+        failed = same_shape(vector, what, like);
+        if (!failed) vectors[i] = numbers(vector);
+    }
+    if (failed) Py_CLEAR(sequence);
+    return sequence;
+}
+
+static PyObject *run_lbfgs(PyObject *g, PyObject *mask, const cnv_pairs *pairs)
+{
+    PyObject *d = new_like(g);
+    if (!d) return NULL;
+    float *data = PyArray_DATA((PyArrayObject *)d);
+    int64_t n = PyArray_SIZE((PyArrayObject *)g);
+    bool usable;
+    Py_BEGIN_ALLOW_THREADS;
+    usable = cnv_lbfgs_product(data, numbers(g), numbers(mask), n, pairs);
+    Py_END_ALLOW_THREADS;
+    if (usable) return d;
+    Py_DECREF(d);
+    Py_RETURN_NONE;
+}
+
+static PyObject *lbfgs_product(PyObject *module, PyObject *args)
+{
+    PyObject *g, *mask, *s, *y, *s_list = NULL, *y_list = NULL, *result = NULL;
+    cnv_pairs pairs;
+    cnv_picture p;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOO:lbfgs_product", &g, &mask, &s, &y)) return NULL;
+    if (read_picture(g, "g", false, &p) < 0 || same_shape(mask, "free", g) < 0) return NULL;
+    if (!(s_list = read_vectors(s, "s", g, pairs.s))) goto done;
+    if (!(y_list = read_vectors(y, "y", g, pairs.y))) goto done;
+    pairs.count = (int)PySequence_Fast_GET_SIZE(s_list);
+    if (pairs.count == PySequence_Fast_GET_SIZE(y_list))
+        result = run_lbfgs(g, mask, &pairs);
+    else
+        PyErr_SetString(PyExc_ValueError, "s and y must have as many arrays as each other");
+done:
+    Py_XDECREF(s_list);
+    Py_XDECREF(y_list);
+    return result;
+}
+
+PyMethodDef cnv_picture_functions[] = {
+    {"all_finite", all_finite, METH_O, "all_finite(x, /)\n--\n\nWhether no number is NaN or infinite."},
+    {"dots", dots, METH_VARARGS, "dots(x, y, /)\n--\n\nThe inner product of each image, in float64."},
+    {"affine", (PyCFunction)(void (*)(void))affine, METH_VARARGS | METH_KEYWORDS,
+     "affine(x, slope, shift=None, reverse=False)\n--\n\nA line for each channel."},
+    {"ascend", (PyCFunction)(void (*)(void))ascend, METH_VARARGS | METH_KEYWORDS,
+     "ascend(z, g, rate, bounds=None)\n--\n\nA step along a gradient, held within bounds."},
+    {"adam_step", (PyCFunction)(void (*)(void))adam_step, METH_VARARGS | METH_KEYWORDS,
+     "adam_step(z, mean, square, g, bounds, *, beta1, beta2, rate, scale, epsilon)\n--\n\n"
+     "A step of Adam: the next z, mean and square."},
+    {"free_to_move", free_to_move, METH_VARARGS,
+     "free_to_move(z, g, bounds, /)\n--\n\n1 where a step along g is not stopped at once by a bound, else "
+     "0."},
+    {"lbfgs_product", lbfgs_product, METH_VARARGS,
+     "lbfgs_product(g, free, s, y, /)\n--\n\nThe inverse Hessian of pairs (s, y), times g."},
+    {NULL, NULL, 0, NULL},
+};

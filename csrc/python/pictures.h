@@ -1,0 +1,9 @@
+/* The module's functions on whole pictures, see kernels/picture.h; ends with an empty entry. */
+#ifndef CNV_PYTHON_PICTURES_H
+#define CNV_PYTHON_PICTURES_H
+
+#include "python/numpy_api.h"
+
+extern PyMethodDef cnv_picture_functions[];
+
+#endif
