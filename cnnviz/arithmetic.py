@@ -11,7 +11,7 @@ from typing import Any, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz import _core
+from cnnviz._config import _core
 
 Array = NDArray[np.float32]
 LARGEST = float(np.finfo(np.float32).max)

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arithmetic import all_finite, single
 from cnnviz.gradients import (
     Gradient,
     check_lengths,
@@ -251,7 +252,14 @@ class Model:
         values = {name: self.layers.resolve(name) for name in dict.fromkeys((*read, *names))}
         request = gradient_request(x.shape, read, names, values, self.input_name)
         pieces = [
-            self._gradients(piece, [goal.take(start, stop) for goal in goals], names, values, request, relu)
+            self._gradients(
+                piece,
+                goals if len(piece) == len(x) else [goal.take(start, stop) for goal in goals],
+                names,
+                values,
+                request,
+                relu,
+            )
             for piece, start, stop in self._pieces(x, request)
         ]
         return pieces[0] if len(pieces) == 1 else [joined_gradients(parts) for parts in zip(*pieces)]
@@ -305,11 +313,9 @@ class Model:
         channels = self.preprocessing.channels
         if array.ndim != 4 or array.shape[1] != channels or array.size == 0:
             raise ValueError(f"x has shape {array.shape}: it must be N,{channels},H,W, none of them 0")
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is reported next
-            array = np.ascontiguousarray(array, dtype=np.float32)
-        finite = np.isfinite(array)
-        if not finite.all():
-            bad = array.size - int(finite.sum())
+        array = single(array)
+        if not all_finite(array):
+            bad = array.size - int(np.isfinite(array).sum())
             raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
         return array
 

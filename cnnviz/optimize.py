@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -24,18 +25,17 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arithmetic import Array, all_finite, single
 from cnnviz.errors import CnnvizError
 from cnnviz.objectives import IMAGE, INPUT, Objective, Sum
-from cnnviz.objectives.base import Activations, Array, Evaluation
+from cnnviz.objectives.base import Activations, Evaluation
 from cnnviz.parametrize import Feed, Parametrization
-from cnnviz.steps import Memory, Point, StepRule, Vector
+from cnnviz.steps import Memory, Numbers, Point, StepRule
 from cnnviz.transforms import LinearMap, Transform
 
 if TYPE_CHECKING:
     from cnnviz.gradients import Gradient
     from cnnviz.model import Model
-
-Numbers = NDArray[np.float64]  # one per picture
 
 
 class NonFiniteError(CnnvizError, ArithmeticError):
@@ -74,7 +74,7 @@ class Problem:
     transform: Optional[Transform] = None
     relu: str = "plain"
     revive: bool = False
-    after: Optional[Callable[[Vector, int, Vector], Vector]] = None
+    after: Optional[Callable[[Array, int, Array], Array]] = None
     measure: Optional[Callable[[Activations], Mapping[str, Numbers]]] = None
     done: Optional[Callable[[Step], NDArray[np.bool_]]] = None
     rank_by: Optional[str] = None
@@ -86,12 +86,27 @@ class Problem:
                 "random transforms: use Adam, or no transforms"
             )
 
+    @cached_property
+    def feed(self) -> Feed:
+        """The way from planes to the network."""
+        return Feed(self.model.preprocessing)
+
+    @cached_property
+    def total(self) -> Sum:
+        """The objective as a sum, so that its terms can be told apart."""
+        return self.objective if isinstance(self.objective, Sum) else Sum([(1.0, self.objective)])
+
+    @cached_property
+    def terms(self) -> List[str]:
+        """What the terms of the objective are called."""
+        return _distinct([term.name for _, term in self.total.terms])
+
 
 @dataclass(frozen=True)
 class State:
     """Where a run stands between two steps."""
 
-    variable: Vector
+    variable: Array
     rng: Mapping[str, Any]  # of a NumPy bit generator, before the draws of the next evaluation
     memory: Memory = field(default_factory=dict)
     steps: int = 0
@@ -109,15 +124,18 @@ class Step:
         The objective.
     terms, measures : dict of str to ndarray of float64
         Its terms with their weights, and what else was measured.
-    planes : ndarray, shape (N, C, H, W)
+    planes : ndarray of float32, shape (N, C, H, W)
+    done : ndarray of bool, shape (N,)
+        Which pictures are finished.
     """
 
     steps: int
     value: Numbers
     terms: Mapping[str, Numbers]
     measures: Mapping[str, Numbers]
-    planes: Vector
+    planes: Array
     state: State
+    done: NDArray[np.bool_]
     stalled: bool = False
 
     @property
@@ -140,13 +158,16 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
             return Point(found.value, found.gradient)
         return Point(-found.value, -found.gradient)
 
-    def repeated(z: Vector) -> Point:
+    def repeated(z: Array) -> Point:
         return uphill(evaluate(problem, z, rng))
 
     while True:
         here = evaluate(problem, state.variable, rng)
-        step = Step(state.steps, here.value, here.terms, here.measures, here.planes, state)
         here.check(problem.model, state.steps)
+        none = np.zeros(len(here.value), np.bool_)
+        step = Step(state.steps, here.value, here.terms, here.measures, here.planes, state, none)
+        if problem.done is not None:
+            step = replace(step, done=problem.done(step))
         yield step
         point = uphill(here)
         bounds = problem.parametrization.bounds
@@ -155,35 +176,32 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
             yield replace(step, stalled=True)
         if problem.after is not None:
             z = problem.after(z, state.steps, point.gradient)
-        if problem.done is not None:
-            finished = problem.done(step).reshape((-1,) + (1,) * (z.ndim - 1))
-            z = np.where(finished, state.variable, z)
-        if not np.isfinite(z).all():
-            raise NonFiniteError(
-                f"step {state.steps + 1} led to NaN or infinity: {problem.rule!r} went too far, "
-                "try a smaller step"
-            )
-        state = State(z, rng.bit_generator.state, memory, state.steps + 1)
+        if step.done.any():
+            z = np.where(step.done.reshape((-1,) + (1,) * (z.ndim - 1)), state.variable, z)
+        state = State(single(z), rng.bit_generator.state, memory, state.steps + 1)
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The objective at one point, before anybody asked whether it is finite."""
+    """The objective at one point, before anybody asked whether it is finite.
+
+    `ill` names the terms whose cotangents are not.
+    """
 
     value: Numbers
-    gradient: Vector
+    gradient: Array
     terms: Mapping[str, Numbers]
     measures: Mapping[str, Numbers]
-    planes: Vector
+    planes: Array
     fed: Array
-    cotangents_finite: Mapping[str, bool]
+    ill: List[str]
 
     def check(self, model: Model, steps: int) -> None:
         """Raise `NonFiniteError` naming the term and the layer that is to blame."""
-        if np.isfinite(self.value).all() and np.isfinite(self.gradient).all():
+        if np.isfinite(self.value).all() and all_finite(self.gradient):
             return
         bad = [name for name, value in self.terms.items() if not np.isfinite(value).all()]
-        bad = bad or [name for name, finite in self.cotangents_finite.items() if not finite]
+        bad = bad or self.ill
         culprit = f"the term {bad[0]}" if bad else "the gradient through the network"
         layers = list(model.layers)
         outputs = model.forward(self.fed, layers)
@@ -194,15 +212,14 @@ class Evaluated:
         raise NonFiniteError(f"after {steps} steps {culprit} is not finite{where}")
 
 
-def evaluate(problem: Problem, z: Vector, rng: np.random.Generator) -> Evaluated:
+def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
     """Evaluate the objective and its gradient with respect to z, for a transform drawn from `rng`."""
-    feed = Feed(problem.model.preprocessing)
+    feed = problem.feed
     planes = problem.parametrization.decode(z)
     size = (planes.shape[2], planes.shape[3])
     drawn = LinearMap() if problem.transform is None else problem.transform.draw(rng, size)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, which is reported next
-        fed = feed.forward(drawn.forward(planes))
-    if not np.isfinite(fed).all():
+    fed = feed.forward(drawn.forward(planes))
+    if not all_finite(fed):
         raise NonFiniteError(
             f"the picture holds NaN or infinity: {problem.rule!r} went too far, try a smaller step"
         )
@@ -213,22 +230,22 @@ def evaluate(problem: Problem, z: Vector, rng: np.random.Generator) -> Evaluated
         if dead.any():
             _, revived = _differentiate(problem, fed, planes, "redirected")
             dfed = np.where(dead, revived.gradients[INPUT], dfed)
-    dplanes: Vector = drawn.adjoint(feed.adjoint(dfed))
+    dplanes: Array = drawn.adjoint(feed.adjoint(dfed))
     if bound.reads_image:
-        dplanes = dplanes + bound.dimage()
+        dplanes += bound.dimage()
     return Evaluated(
         found.value,
-        problem.parametrization.adjoint(z, dplanes),
+        problem.parametrization.adjoint(z, dplanes, planes),
         bound.terms(),
         {} if problem.measure is None else dict(problem.measure(found.activations)),
         planes,
         fed,
-        bound.cotangents_finite(),
+        bound.ill(),
     )
 
 
-def _differentiate(problem: Problem, fed: Array, planes: Vector, relu: str) -> Tuple[_Bound, Gradient]:
-    bound = _Bound(problem.objective, planes, [])
+def _differentiate(problem: Problem, fed: Array, planes: Array, relu: str) -> Tuple[_Bound, Gradient]:
+    bound = _Bound(problem.total, problem.terms, planes, [])
     return bound, problem.model.gradient(fed, bound, wrt=INPUT, relu=relu)
 
 
@@ -247,8 +264,9 @@ class _Bound(Objective):
     share one list of parts, in order.
     """
 
-    def __init__(self, objective: Objective, planes: Vector, parts: List[_Part]) -> None:
-        self.objective = objective if isinstance(objective, Sum) else Sum([(1.0, objective)])
+    def __init__(self, objective: Sum, names: List[str], planes: Array, parts: List[_Part]) -> None:
+        self.objective = objective
+        self.names = names
         self.planes = planes
         self.parts = parts
         self.reads_image = IMAGE in self.objective.layers
@@ -257,37 +275,33 @@ class _Bound(Objective):
         self.layers = tuple(layer for layer in self.objective.layers if layer != IMAGE) or (INPUT,)
 
     def take(self, start: int, stop: int) -> _Bound:
-        return _Bound(self.objective.take(start, stop), self.planes[start:stop], self.parts)
+        return _Bound(self.objective.take(start, stop), self.names, self.planes[start:stop], self.parts)
 
     def evaluate(self, activations: Activations) -> Evaluation:
         known = dict(activations)
         if self.reads_image:
-            known[IMAGE] = self.planes.astype(np.float32)
+            known[IMAGE] = self.planes
         evaluated = [(weight, term.evaluate(known)) for weight, term in self.objective.terms]
         value, total = self.objective.combine(evaluated)
         dimage = total.pop(IMAGE, None)
         if not total:
             total = {INPUT: np.zeros_like(activations[INPUT])}
         values = [weight * result[0] for weight, result in evaluated]
-        finite = [all(bool(np.isfinite(d).all()) for d in result[1].values()) for _, result in evaluated]
+        finite = [all(all_finite(d) for d in result[1].values()) for _, result in evaluated]
         self.parts.append(_Part(values, finite, dimage))
         return value, total
 
-    def names(self) -> List[str]:
-        return _distinct([term.name for _, term in self.objective.terms])
-
     def terms(self) -> Dict[str, Numbers]:
         series = zip(*(part.values for part in self.parts))
-        return {name: np.concatenate(values) for name, values in zip(self.names(), series)}
+        return {name: _joined(values) for name, values in zip(self.names, series)}
 
     def dimage(self) -> Array:
-        return np.concatenate([part.dimage for part in self.parts if part.dimage is not None])
+        return _joined([part.dimage for part in self.parts if part.dimage is not None])
 
-    def cotangents_finite(self) -> Dict[str, bool]:
-        return {
-            name: all(finite)
-            for name, finite in zip(self.names(), zip(*(part.finite for part in self.parts)))
-        }
+    def ill(self) -> List[str]:
+        """The terms whose cotangents are not all finite."""
+        series = zip(*(part.finite for part in self.parts))
+        return [name for name, finite in zip(self.names, series) if not all(finite)]
 
 
 def generator(state: Mapping[str, Any]) -> np.random.Generator:
@@ -300,6 +314,10 @@ def generator(state: Mapping[str, Any]) -> np.random.Generator:
 def squeezed(batch: NDArray[Any]) -> NDArray[Any]:
     """A batch of one as the one."""
     return batch[0] if len(batch) == 1 else batch
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _distinct(names: Sequence[str]) -> List[str]:

@@ -9,15 +9,14 @@ shapes in frequencies (Olah et al. 2017, "Preconditioning").
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Tuple
+from functools import cached_property
+from typing import Any, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arithmetic import Array, Bounds, affine, single
 from cnnviz.preprocessing import Preprocessing
-from cnnviz.steps import Bounds, Vector
-
-Array = NDArray[np.float32]
 
 #: Principal directions of ImageNet's colours, each scaled by the square root of its variance (lucid): rows
 #: are R, G, B. Divided by the largest column norm, so that no component is amplified.
@@ -31,37 +30,50 @@ class Feed:
 
     preprocessing: Preprocessing
 
-    def forward(self, planes: Vector) -> Array:
-        """Turn planes N,C,H,W into what the network is fed, float32."""
-        low, high = self.preprocessing.bounds()
-        x = (high - low) * self._ordered(planes)
-        x += low
-        return np.ascontiguousarray(x, dtype=np.float32)
+    def forward(self, planes: NDArray[Any]) -> Array:
+        """Turn planes N,C,H,W into what the network is fed."""
+        low, slope = self._line
+        return affine(planes, slope, low, reverse=self._swapped)
 
-    def adjoint(self, dx: Array) -> Vector:
+    def adjoint(self, dx: NDArray[Any]) -> Array:
         """Gradient with respect to the planes."""
-        low, high = self.preprocessing.bounds()
-        return self._ordered((high - low) * dx).astype(np.float64)
+        return affine(dx, self._in_rgb(self._line[1]), reverse=self._swapped)
 
-    def inverse(self, x: NDArray[Any]) -> Vector:
+    def inverse(self, x: NDArray[Any]) -> Array:
         """The network's input back to planes; values outside 0 to 1 are kept."""
-        low, high = self.preprocessing.bounds()
-        return self._ordered((x - low) / (high - low)).astype(np.float64)
+        low, slope = self._line
+        return affine(
+            x, self._in_rgb(single(1 / slope)), self._in_rgb(single(-low / slope)), reverse=self._swapped
+        )
 
-    def from_pictures(self, pictures: Array) -> Vector:
+    def inverse_adjoint(self, dplanes: NDArray[Any]) -> Array:
+        """Gradient with respect to the network's input, of the inverse."""
+        return affine(dplanes, single(1 / self._line[1]), reverse=self._swapped)
+
+    def from_pictures(self, pictures: Array) -> Array:
         """Turn pictures N,H,W,3 into planes."""
         if self.preprocessing.channels == 1:
             return self.inverse(self.preprocessing.normalise(pictures))
-        return np.moveaxis(pictures, 3, 1).astype(np.float64)
+        return single(np.moveaxis(pictures, 3, 1))
 
     @staticmethod
-    def to_pictures(planes: Vector) -> Array:
+    def to_pictures(planes: Array) -> Array:
         """Turn planes into pictures N,H,W,3 within 0 to 1."""
         colours = np.repeat(planes, 3, axis=1) if planes.shape[1] == 1 else planes
         return np.ascontiguousarray(np.moveaxis(colours, 1, 3).clip(0, 1), dtype=np.float32)
 
-    def _ordered(self, planes: NDArray[Any]) -> NDArray[Any]:
-        return planes[:, ::-1] if self.preprocessing.channel_order == "BGR" else planes
+    @cached_property
+    def _line(self) -> Tuple[Array, Array]:
+        """What pixel 0 is to the network, and how much more pixel 1 is, for each of its channels."""
+        low, high = (bound.ravel() for bound in self.preprocessing.bounds())
+        return low, high - low
+
+    def _in_rgb(self, numbers: Array) -> Array:
+        return np.ascontiguousarray(numbers[::-1]) if self._swapped else numbers
+
+    @property
+    def _swapped(self) -> bool:
+        return self.preprocessing.channel_order == "BGR"
 
 
 class Parametrization:
@@ -69,16 +81,16 @@ class Parametrization:
 
     bounds: Bounds = None
 
-    def encode(self, planes: Vector) -> Vector:
+    def encode(self, planes: NDArray[Any]) -> Array:
         """Find the variable of given planes."""
         raise NotImplementedError
 
-    def decode(self, z: Vector) -> Vector:
+    def decode(self, z: NDArray[Any]) -> Array:
         """Make planes of a variable."""
         raise NotImplementedError
 
-    def adjoint(self, z: Vector, dplanes: Vector) -> Vector:
-        """Carry the gradient of the planes back to z."""
+    def adjoint(self, z: NDArray[Any], dplanes: NDArray[Any], planes: Optional[Array] = None) -> Array:
+        """Carry the gradient of the planes back to z; `planes` are those of z, where the caller has them."""
         raise NotImplementedError
 
 
@@ -86,16 +98,16 @@ class Pixels(Parametrization):
     """The variable is the picture itself, 0 to 1."""
 
     def __init__(self) -> None:
-        self.bounds = (np.zeros((1, 1, 1, 1)), np.ones((1, 1, 1, 1)))
+        self.bounds = (np.zeros((1, 1, 1, 1), np.float32), np.ones((1, 1, 1, 1), np.float32))
 
-    def encode(self, planes: Vector) -> Vector:
-        return planes
+    def encode(self, planes: NDArray[Any]) -> Array:
+        return single(planes)
 
-    def decode(self, z: Vector) -> Vector:
-        return z
+    def decode(self, z: NDArray[Any]) -> Array:
+        return single(z)
 
-    def adjoint(self, z: Vector, dplanes: Vector) -> Vector:
-        return dplanes
+    def adjoint(self, z: NDArray[Any], dplanes: NDArray[Any], planes: Optional[Array] = None) -> Array:
+        return single(dplanes)
 
 
 class NetworkInput(Parametrization):
@@ -110,20 +122,17 @@ class NetworkInput(Parametrization):
 
     def __init__(self, preprocessing: Preprocessing, *, bounded: bool = True) -> None:
         self.feed = Feed(preprocessing)
-        low, high = preprocessing.bounds()
         if bounded:
-            self.bounds = (low.astype(np.float64), high.astype(np.float64))
+            self.bounds = preprocessing.bounds()
 
-    def encode(self, planes: Vector) -> Vector:
-        return self.feed.forward(planes).astype(np.float64)
+    def encode(self, planes: NDArray[Any]) -> Array:
+        return self.feed.forward(planes)
 
-    def decode(self, z: Vector) -> Vector:
+    def decode(self, z: NDArray[Any]) -> Array:
         return self.feed.inverse(z)
 
-    def adjoint(self, z: Vector, dplanes: Vector) -> Vector:
-        # d planes / d z is the inverse of the feed's slope, in the network's channel order.
-        low, high = self.feed.preprocessing.bounds()
-        return np.asarray(self.feed._ordered(dplanes) / (high - low))
+    def adjoint(self, z: NDArray[Any], dplanes: NDArray[Any], planes: Optional[Array] = None) -> Array:
+        return self.feed.inverse_adjoint(dplanes)
 
 
 class Fourier(Parametrization):
@@ -149,35 +158,59 @@ class Fourier(Parametrization):
         self.size = size
         frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
         lowest = 1.0 / max(size)
-        self.scale = np.sqrt(height * width) / np.maximum(frequency, lowest) ** decay / self.DAMPING
+        scale = np.sqrt(height * width) / np.maximum(frequency, lowest) ** decay / self.DAMPING
+        self.scale = single(scale)
         # A real picture has each inner column of the half spectrum twice: itself and its mirror image.
-        self._copies = np.full(self.scale.shape[1], 2.0)
-        self._copies[0] = 1.0
+        copies = np.full(scale.shape[1], 2.0)
+        copies[0] = 1.0
         if width % 2 == 0:
-            self._copies[-1] = 1.0
-        self.colours = COLOUR_BASIS if channels == 3 else np.eye(channels)
+            copies[-1] = 1.0
+        self._factor = single(scale * copies / (height * width))
+        self.colours = single(COLOUR_BASIS if channels == 3 else np.eye(channels))
         self.shape = (channels, *self.scale.shape, 2)
 
-    def encode(self, planes: Vector) -> Vector:
+    def encode(self, planes: NDArray[Any]) -> Array:
         inner = np.clip(planes, 1e-3, 1 - 1e-3)
         colours = np.log(inner / (1 - inner))
         components = np.einsum("dc,nchw->ndhw", np.linalg.inv(self.colours), colours)
         spectrum = np.fft.rfft2(components) / self.scale
-        return np.stack([spectrum.real, spectrum.imag], axis=-1)
+        return single(np.stack([spectrum.real, spectrum.imag], axis=-1))
 
-    def decode(self, z: Vector) -> Vector:
-        spectrum = self.scale * (z[..., 0] + 1j * z[..., 1])
-        components = np.fft.irfft2(spectrum, s=self.size)
-        return _sigmoid(np.einsum("cd,ndhw->nchw", self.colours, components))
+    def decode(self, z: NDArray[Any]) -> Array:
+        from scipy import fft
 
-    def adjoint(self, z: Vector, dplanes: Vector) -> Vector:
-        planes = self.decode(z)
-        dcolours = dplanes * planes * (1 - planes)
-        dcomponents = np.einsum("cd,nchw->ndhw", self.colours, dcolours)
-        factor = self.scale * self._copies / (self.size[0] * self.size[1])
-        spectrum = factor * np.fft.rfft2(dcomponents)
-        return np.stack([spectrum.real, spectrum.imag], axis=-1)
+        spectrum = single(z).view(np.complex64)[..., 0] * self.scale
+        components = fft.irfft2(spectrum, s=self.size, overwrite_x=True)
+        return _sigmoid(_mixed(self.colours, components))
+
+    def adjoint(self, z: NDArray[Any], dplanes: NDArray[Any], planes: Optional[Array] = None) -> Array:
+        from scipy import fft
+
+        planes = self.decode(z) if planes is None else planes
+        slope = 1 - planes
+        slope *= planes
+        slope *= dplanes
+        spectrum = fft.rfft2(_mixed(self.colours.T, slope))
+        spectrum *= self._factor
+        return np.asarray(spectrum[..., None].view(np.float32))
 
 
-def _sigmoid(x: Vector) -> Vector:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
+def _mixed(colours: Array, planes: Array) -> Array:
+    """Linear combinations of the channels of N,C,H,W, each in one fixed order."""
+    mixed = np.empty((len(planes), len(colours), *planes.shape[2:]), np.float32)
+    part = np.empty_like(mixed[:, 0])
+    for out, row in enumerate(colours):
+        total = mixed[:, out]
+        np.multiply(planes[:, 0], row[0], out=total)
+        for c in range(1, len(row)):
+            total += np.multiply(planes[:, c], row[c], out=part)
+    return mixed
+
+
+def _sigmoid(x: Array) -> Array:
+    """The logistic function, in place."""
+    x *= np.float32(0.5)
+    np.tanh(x, out=x)
+    x += np.float32(1)
+    x *= np.float32(0.5)
+    return x

@@ -14,10 +14,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.objectives.base import Array
-from cnnviz.optimize import NonFiniteError, Numbers, Problem, State, Step, climb, generator
+from cnnviz.arithmetic import Array, single
+from cnnviz.optimize import NonFiniteError, Problem, State, Step, climb, generator
 from cnnviz.parametrize import Feed
-from cnnviz.steps import Vector
+from cnnviz.steps import Numbers
 
 #: Seconds that a run must last before a progress bar appears unasked.
 PATIENCE = 1.0
@@ -38,7 +38,7 @@ class Stage:
 
     steps: int
     make: Callable[[], Problem]
-    start: Callable[[Problem, Optional[Vector], np.random.Generator], Vector]
+    start: Callable[[Problem, Optional[Array], np.random.Generator], NDArray[Any]]
 
     @cached_property
     def problem(self) -> Problem:
@@ -58,8 +58,8 @@ class Trace:
     stage: int
     done: int
     state: State
-    planes: Vector
-    best: Vector
+    planes: Array
+    best: Array
     best_rank: Numbers
     history: Mapping[str, Sequence[Numbers]] = field(default_factory=dict)
     frames: Mapping[Tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> 
             recorder.add(step)
             bar.show(made, step)
             asked = watch.callback is not None and bool(watch.callback(step))
-            if problem.done is not None and bool(problem.done(step).all()):
+            if step.done.all():
                 return recorder.trace(converged=True)
             if asked or made == steps:
                 return recorder.trace()
@@ -136,8 +136,8 @@ def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> 
     raise RuntimeError("climb ended by itself")
 
 
-def _enter(stage: Stage, index: int, planes: Optional[Vector], rng: np.random.Generator) -> Trace:
-    variable = stage.start(stage.problem, planes, rng)
+def _enter(stage: Stage, index: int, planes: Optional[Array], rng: np.random.Generator) -> Trace:
+    variable = single(stage.start(stage.problem, planes, rng))
     decoded = stage.problem.parametrization.decode(variable)
     state = State(variable, rng.bit_generator.state)
     return Trace(index, 0, state, decoded, decoded, np.full(len(decoded), -np.inf))
@@ -171,8 +171,11 @@ class _Recorder:
         value = step.value if self._problem.maximize else -step.value
         rank = step.measures[self._problem.rank_by] if self._problem.rank_by else value
         better = rank > self._rank
-        self._rank = np.where(better, rank, self._rank)
-        self._best = np.where(better[:, None, None, None], step.planes, self._best)
+        if better.all():
+            self._rank, self._best = rank, step.planes
+        elif better.any():
+            self._rank = np.where(better, rank, self._rank)
+            self._best = np.where(better[:, None, None, None], step.planes, self._best)
         if self._every and step.steps % self._every == 0:
             self._frames[self._trace.stage, step.steps] = as_bytes(Feed.to_pictures(step.planes))
         self._last = step
@@ -248,7 +251,9 @@ def pack(trace: Trace) -> Dict[str, NDArray[Any]]:
         "memory": {name: value for name, value in trace.state.memory.items() if np.ndim(value) == 0},
         "history": list(trace.history),
     }
-    arrays = {f"memory/{name}": value for name, value in trace.state.memory.items() if np.ndim(value)}
+    arrays = {
+        f"memory/{name}": np.asarray(value) for name, value in trace.state.memory.items() if np.ndim(value)
+    }
     arrays.update({f"history/{i}": np.array(series) for i, series in enumerate(trace.history.values())})
     arrays.update({f"frames/{stage}/{step}": frame for (stage, step), frame in trace.frames.items()})
     return {

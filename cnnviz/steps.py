@@ -2,7 +2,7 @@
 
 A rule keeps nothing of its own: what it remembers between steps is a plain dictionary that the loop
 carries, saves and gives back, so that a run which is resumed cannot differ from one that never stopped.
-Arrays are float64.
+Variables and gradients are float32, as what the network sees of them is; values are float64.
 """
 
 from __future__ import annotations
@@ -13,22 +13,33 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+from cnnviz.arithmetic import (
+    Array,
+    Bounds,
+    adam_step,
+    all_finite,
+    ascend,
+    dots,
+    free_to_move,
+    lbfgs_product,
+    single,
+)
+
+Numbers = NDArray[np.float64]  # one per picture
 Memory = Dict[str, Any]  # of arrays and numbers
-Bounds = Optional[Tuple[Vector, Vector]]  # broadcast over the variable
 
 
 class Point(NamedTuple):
     """Where a run stands: the value (N,) and its gradient, both to be made larger."""
 
-    value: Vector
-    gradient: Vector
+    value: Numbers
+    gradient: Array
 
 
 class Move(NamedTuple):
     """What a rule decided: the next variable, what to remember, and whether there was no way up any more."""
 
-    variable: Vector
+    variable: Array
     memory: Memory
     stalled: bool = False
 
@@ -41,7 +52,7 @@ class StepRule:
     repeatable_only = False
 
     def move(
-        self, z: Vector, here: Point, evaluate: Callable[[Vector], Point], memory: Memory, bounds: Bounds
+        self, z: Array, here: Point, evaluate: Callable[[Array], Point], memory: Memory, bounds: Bounds
     ) -> Move:
         raise NotImplementedError
 
@@ -53,9 +64,9 @@ class Gradient(StepRule):
     learning_rate: float
 
     def move(
-        self, z: Vector, here: Point, evaluate: Callable[[Vector], Point], memory: Memory, bounds: Bounds
+        self, z: Array, here: Point, evaluate: Callable[[Array], Point], memory: Memory, bounds: Bounds
     ) -> Move:
-        return Move(_clip(z + self.learning_rate * here.gradient, bounds), memory)
+        return Move(ascend(z, here.gradient, np.full(len(z), self.learning_rate), bounds), memory)
 
 
 @dataclass(frozen=True)
@@ -70,16 +81,15 @@ class NormalizedGradient(StepRule):
     norm: str = "l2"
 
     def move(
-        self, z: Vector, here: Point, evaluate: Callable[[Vector], Point], memory: Memory, bounds: Bounds
+        self, z: Array, here: Point, evaluate: Callable[[Array], Point], memory: Memory, bounds: Bounds
     ) -> Move:
         g = here.gradient
-        axes = tuple(range(1, g.ndim))
         if self.norm == "l2":
-            length = np.sqrt((g * g).sum(axis=axes, keepdims=True))
+            length = np.sqrt(dots(g, g))
         else:
-            length = np.abs(g).mean(axis=axes, keepdims=True)
-        step = g / np.where(length > 0, length, 1.0)
-        return Move(_clip(z + self.learning_rate * step, bounds), memory)
+            length = np.abs(g).mean(axis=tuple(range(1, g.ndim)), dtype=np.float64)
+        rate = self.learning_rate / np.where(length > 0, length, 1.0)
+        return Move(ascend(z, g, rate, bounds), memory)
 
 
 @dataclass(frozen=True)
@@ -96,14 +106,12 @@ class Progress(StepRule):
     max_rate: float = 1e12
 
     def move(
-        self, z: Vector, here: Point, evaluate: Callable[[Vector], Point], memory: Memory, bounds: Bounds
+        self, z: Array, here: Point, evaluate: Callable[[Array], Point], memory: Memory, bounds: Bounds
     ) -> Move:
-        g = here.gradient
-        shape = (-1,) + (1,) * (g.ndim - 1)
-        desired = np.minimum(self.early, self.late * (1.0 - here.value)).reshape(shape)
-        square = (g * g).sum(axis=tuple(range(1, g.ndim)), keepdims=True)
+        desired = np.minimum(self.early, self.late * (1.0 - here.value))
+        square = dots(here.gradient, here.gradient)
         rate = np.minimum(self.max_rate, desired / np.maximum(square, np.finfo(np.float64).tiny))
-        return Move(_clip(z + rate * g, bounds), memory)
+        return Move(ascend(z, here.gradient, rate, bounds), memory)
 
 
 @dataclass(frozen=True)
@@ -124,35 +132,29 @@ class Adam(StepRule):
     restarts: Tuple[Tuple[int, float], ...] = ()
 
     def move(
-        self, z: Vector, here: Point, evaluate: Callable[[Vector], Point], memory: Memory, bounds: Bounds
+        self, z: Array, here: Point, evaluate: Callable[[Array], Point], memory: Memory, bounds: Bounds
     ) -> Move:
         step = memory.get("step", 0)
         rate = memory.get("rate", self.learning_rate)
-        zero = np.zeros_like(z)
-        mean, square, age = memory.get("mean", zero), memory.get("square", zero), memory.get("age", 0)
+        mean, square, age = memory.get("mean"), memory.get("square"), memory.get("age", 0)
         for at, restarted in self.restarts:
             if step == at:
-                rate, mean, square, age = restarted, zero, zero, 0
+                rate, mean, age = restarted, None, 0
+        if mean is None or square is None:
+            mean = square = np.zeros(z.shape, np.float32)
         age += 1
-        g = here.gradient
-        # In place, in the order of the formulas: half of an iteration on a small network would go into
-        # fetching memory for a dozen pictures and giving it back.
-        scratch = (1 - self.beta1) * g
-        mean = self.beta1 * mean
-        mean += scratch
-        np.multiply(1 - self.beta2, g, out=scratch)
-        scratch *= g
-        square = self.beta2 * square
-        square += scratch
-        np.divide(square, 1 - self.beta2**age, out=scratch)
-        np.sqrt(scratch, out=scratch)
-        scratch += self.epsilon
-        there = mean / (1 - self.beta1**age)
-        there *= rate
-        there /= scratch
-        there += z
-        if bounds is not None:
-            np.clip(there, *bounds, out=there)
+        there, mean, square = adam_step(
+            z,
+            mean,
+            square,
+            here.gradient,
+            bounds,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            rate=rate / (1 - self.beta1**age),
+            scale=1 / (1 - self.beta2**age),
+            epsilon=self.epsilon,
+        )
         kept = {"step": step + 1, "rate": rate, "age": age, "mean": mean, "square": square}
         return Move(there, kept)
 
@@ -161,8 +163,8 @@ class Adam(StepRule):
 class LBFGS(StepRule):
     """Limited-memory BFGS inside a box: two-metric projection (Gafni & Bertsekas 1984) and an Armijo search.
 
-    Each step takes SciPy's L-BFGS product over the variables that are free to move (not pressed against a
-    bound), and halves the step along the projected arc until the value has risen enough. Values therefore
+    Each step takes the L-BFGS product over the variables that are free to move (not pressed against a bound),
+    and halves the step along the projected arc until the value has risen enough. Values therefore
     rise strictly; when no step does, the memory is dropped, and when the bare gradient does not climb
     either, the run has stalled: it stands at a maximum, up to the rounding of float32 activations.
 
@@ -183,79 +185,54 @@ class LBFGS(StepRule):
     TRIALS = 20
 
     def move(
-        self, z: Vector, here: Point, evaluate: Callable[[Vector], Point], memory: Memory, bounds: Bounds
+        self, z: Array, here: Point, evaluate: Callable[[Array], Point], memory: Memory, bounds: Bounds
     ) -> Move:
         if len(z) != 1:
             raise ValueError(f"L-BFGS takes one picture at a time, not {len(z)}: use Adam for a batch")
+        z, gradient = single(z), single(here.gradient)
         for pairs in ([memory] if memory else []) + [{}]:
-            ascent = self._direction(z, here.gradient, pairs, bounds)
+            ascent = self._direction(z, gradient, pairs, bounds)
             found = self._search(z, here, ascent, evaluate, bounds)
             if found is not None:
                 there, point = found
-                kept = self._remember(pairs, there - z, here.gradient - point.gradient)
+                kept = self._remember(pairs, there - z, gradient - single(point.gradient))
                 return Move(there, kept)
         return Move(z, {}, stalled=True)
 
-    def _direction(self, z: Vector, g: Vector, pairs: Memory, bounds: Bounds) -> Vector:
-        from scipy.optimize import LbfgsInvHessProduct
-
-        free = _free(z, g, bounds)
-        uphill = np.asarray(np.where(free, g, 0.0))
-        if not pairs:
-            rms = np.sqrt(np.mean(uphill**2))
-            return uphill * (self.first_step / rms if rms > 0 else 0.0)
-        mask = free.reshape(1, -1)
-        s, y = pairs["s"] * mask, pairs["y"] * mask
-        curvature = np.einsum("ij,ij->i", s, y)
-        usable = curvature > 1e-10 * np.einsum("ij,ij->i", y, y)
-        if not usable.any():
-            return self._direction(z, g, {}, bounds)
-        s, y, curvature = s[usable], y[usable], curvature[usable]
-        # SciPy's product starts from the identity; starting from gamma * I (Nocedal & Wright, eq. 7.20) is
-        # the same as gamma times the product made of the pairs s and gamma * y.
-        gamma = curvature[-1] / (y[-1] @ y[-1])
-        product = gamma * LbfgsInvHessProduct(s, gamma * y).matvec(uphill.ravel())
-        direction = np.where(free, product.reshape(z.shape), 0.0)
-        return direction if (direction * uphill).sum() > 0 else self._direction(z, g, {}, bounds)
+    def _direction(self, z: Array, g: Array, pairs: Memory, bounds: Bounds) -> Array:
+        free = free_to_move(z, g, bounds)
+        uphill = g * free
+        if pairs:
+            s, y = (tuple(map(single, pairs[name])) for name in ("s", "y"))
+            product = lbfgs_product(g, free, s, y)
+            if product is not None and dots(product, uphill)[0] > 0:
+                return product
+        rms = float(np.sqrt(dots(uphill, uphill)[0] / g.size))
+        return uphill * np.float32(self.first_step / rms if rms > 0 else 0.0)
 
     def _search(
-        self, z: Vector, here: Point, ascent: Vector, evaluate: Callable[[Vector], Point], bounds: Bounds
-    ) -> Optional[Tuple[Vector, Point]]:
+        self, z: Array, here: Point, ascent: Array, evaluate: Callable[[Array], Point], bounds: Bounds
+    ) -> Optional[Tuple[Array, Point]]:
         length = 1.0
         for _ in range(self.TRIALS):
-            there = _clip(z + length * ascent, bounds)
-            promised = float((here.gradient * (there - z)).sum())
+            there = ascend(z, ascent, np.array([length]), bounds)
+            promised = float(dots(here.gradient, there - z)[0])
             if promised <= 0:
                 return None
             point = evaluate(there)
             risen = float(point.value[0] - here.value[0])
-            if np.isfinite(risen) and risen >= self.ARMIJO * promised and np.isfinite(point.gradient).all():
+            if np.isfinite(risen) and risen >= self.ARMIJO * promised and all_finite(point.gradient):
                 return there, point
             # The parabola through both values and the slope has its top here; stay within a tenth and a half.
             top = 0.5 * promised / (promised - risen) if np.isfinite(risen) else 0.1
             length *= min(max(top, 0.1), 0.5)
         return None
 
-    def _remember(self, pairs: Memory, s: Vector, y: Vector) -> Memory:
-        s, y = s.reshape(1, -1), y.reshape(1, -1)
-        if float((s * y).sum()) <= 1e-10 * float((y * y).sum()):
+    def _remember(self, pairs: Memory, s: Array, y: Array) -> Memory:
+        if float(dots(s, y)[0]) <= 1e-10 * float(dots(y, y)[0]):
             return pairs
-        if not pairs:
-            return {"s": s, "y": y}
-        keep = self.history - 1
+        # Arrays one by one: a step adds a pair, and copies none of the others.
         return {
-            "s": np.concatenate([pairs["s"][-keep:], s]),
-            "y": np.concatenate([pairs["y"][-keep:], y]),
+            "s": (*pairs.get("s", ()), s)[-self.history :],
+            "y": (*pairs.get("y", ()), y)[-self.history :],
         }
-
-
-def _clip(z: Vector, bounds: Bounds) -> Vector:
-    return z if bounds is None else np.clip(z, *bounds)
-
-
-def _free(z: Vector, g: Vector, bounds: Bounds) -> NDArray[np.bool_]:
-    """Where a step uphill is not stopped at once by a bound."""
-    if bounds is None:
-        return np.ones(z.shape, dtype=bool)
-    low, high = bounds
-    return np.asarray(~(((z <= low) & (g < 0)) | ((z >= high) & (g > 0))))

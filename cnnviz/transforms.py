@@ -240,20 +240,32 @@ class _Window(LinearMap):
 
 @dataclass(frozen=True)
 class _Separable(LinearMap):
-    """rows: H',H and columns: W',W (scipy.sparse), from both sides.
+    """rows: H',H and columns: W',W, from both sides.
 
     Sparse products run on the caller's thread; dense ones go to NumPy's BLAS, whose threads fight ours for
     the cores: on a busy machine they took most of a step.
     """
 
-    rows: Any
-    columns: Any
+    rows: _Matrix
+    columns: _Matrix
 
     def forward(self, x: Images) -> Images:
-        return _along(self.columns, _along(self.rows, x, 2), 3)
+        return _along(self.columns.of(x), _along(self.rows.of(x), x, 2), 3)
 
     def adjoint(self, dy: Images) -> Images:
-        return _along(self.rows.T, _along(self.columns.T, dy, 3), 2)
+        return _along(self.rows.of(dy).T, _along(self.columns.of(dy).T, dy, 3), 2)
+
+
+class _Matrix:
+    """A sparse matrix in float64 and in float32: a product of both would convert the picture."""
+
+    def __init__(self, matrix: Any) -> None:
+        self._double = matrix
+        self._single = matrix.astype(np.float32)
+
+    def of(self, x: Images) -> Any:
+        """The matrix in the type of x."""
+        return self._single if x.dtype == np.float32 else self._double
 
 
 def _along(matrix: Any, x: Images, axis: int) -> Images:
@@ -266,16 +278,16 @@ def _along(matrix: Any, x: Images, axis: int) -> Images:
 
 @dataclass(frozen=True)
 class _Sparse(LinearMap):
-    """A matrix over flattened pixels (scipy.sparse, H*W square)."""
+    """A matrix over flattened pixels (H*W square)."""
 
-    matrix: Any
+    matrix: _Matrix
     size: Size
 
     def forward(self, x: Images) -> Images:
-        return self._apply(self.matrix, x)
+        return self._apply(self.matrix.of(x), x)
 
     def adjoint(self, dy: Images) -> Images:
-        return self._apply(self.matrix.T, dy)
+        return self._apply(self.matrix.of(dy).T, dy)
 
     def _apply(self, matrix: Any, x: Images) -> Images:
         planes = x.reshape(-1, self.size[0] * self.size[1])
@@ -283,7 +295,7 @@ class _Sparse(LinearMap):
 
 
 @lru_cache(maxsize=64)
-def rotation(size: Size, degrees: float) -> Any:
+def rotation(size: Size, degrees: float) -> _Matrix:
     """The sparse matrix that turns a flattened picture counter-clockwise about its centre."""
     from scipy import sparse
 
@@ -299,18 +311,18 @@ def rotation(size: Size, degrees: float) -> Any:
         weight = (down if dr else 1 - down) * (right if dc else 1 - right)
         source = np.minimum(top + dr, height - 1) * width + np.minimum(left + dc, width - 1)
         matrix = matrix + sparse.csr_matrix((weight, (np.arange(height * width), source)), shape=matrix.shape)
-    return matrix
+    return _Matrix(matrix)
 
 
 @lru_cache(maxsize=64)
-def _zoom(n: int, factor: float) -> Any:
+def _zoom(n: int, factor: float) -> _Matrix:
     """Rows of bilinear weights that read n samples at positions `factor` times closer together."""
     centre = (n - 1) / 2
     position = np.clip((np.arange(n) - centre) / factor + centre, 0, n - 1)
     return _interpolation(position, n)
 
 
-def _interpolation(position: NDArray[np.float64], n: int) -> Any:
+def _interpolation(position: NDArray[np.float64], n: int) -> _Matrix:
     matrix = np.zeros((len(position), n))
     low = np.minimum(np.floor(position).astype(np.int64), n - 1)
     rows = np.arange(len(position))
@@ -319,21 +331,21 @@ def _interpolation(position: NDArray[np.float64], n: int) -> Any:
     return _sparse(matrix)
 
 
-def _sparse(matrix: NDArray[np.float64]) -> Any:
+def _sparse(matrix: NDArray[np.float64]) -> _Matrix:
     from scipy import sparse
 
-    return sparse.csr_matrix(matrix)
+    return _Matrix(sparse.csr_matrix(matrix))
 
 
 @lru_cache(maxsize=64)
-def _reflection(n: int, pixels: int) -> Any:
+def _reflection(n: int, pixels: int) -> _Matrix:
     source = np.abs(np.arange(-pixels, n + pixels))
     source = np.where(source >= n, 2 * (n - 1) - source, source)
     return _sparse(np.eye(n)[source])
 
 
 @lru_cache(maxsize=64)
-def _gaussian_matrix(n: int, sigma: float) -> Any:
+def _gaussian_matrix(n: int, sigma: float) -> _Matrix:
     radius = int(4 * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)

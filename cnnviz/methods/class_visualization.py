@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cnnviz.arithmetic import Array
 from cnnviz.methods.recipe import (
     Bytes,
     Callback,
@@ -34,7 +36,7 @@ from cnnviz.optimize import Problem
 from cnnviz.parametrize import Feed, Fourier, NetworkInput, Parametrization, Pixels
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch
-from cnnviz.steps import Adam, NormalizedGradient, StepRule, Vector
+from cnnviz.steps import Adam, NormalizedGradient, StepRule
 from cnnviz.transforms import Compose, Crop, Jitter, Pad, Rotate, Scale, Transform, gaussian
 
 #: The numbers of each recipe; `learning_rate` is in the units of what the recipe moves.
@@ -136,9 +138,9 @@ class _Climb:
     parametrization: Parametrization
     rule: StepRule
     objective: Objective
-    start: Callable[[np.random.Generator], Vector]  # one variable, 1,...
+    start: Callable[[np.random.Generator], NDArray[Any]]  # one variable, 1,...
     transform: Optional[Transform] = None
-    after: Optional[Callable[[Vector, int, Vector], Vector]] = None
+    after: Optional[Callable[[Array, int, Array], Array]] = None
 
 
 def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:
@@ -157,7 +159,7 @@ def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Byte
         rank_by="probability",
     )
 
-    def start(problem: Problem, planes: Optional[Vector], rng: np.random.Generator) -> Vector:
+    def start(problem: Problem, planes: Optional[Array], rng: np.random.Generator) -> NDArray[Any]:
         # Every target starts from the same noise, as it would alone.
         return np.repeat(climb.start(rng), len(targets), axis=0)
 
@@ -241,7 +243,7 @@ def _yosinski(model: Model, settings: Mapping[str, Any]) -> _Climb:
     size = _size(model)
     length = settings["learning_rate"] / 255 * np.sqrt(mean.shape[1] * size[0] * size[1])
 
-    def after(z: Vector, steps: int, gradient: Vector) -> Vector:
+    def after(z: Array, steps: int, gradient: Array) -> Array:
         z = mean + (1 - settings["l2"]) * (z - mean)
         return z if blurred is None else blurred(z, steps, gradient)
 
@@ -265,13 +267,13 @@ _CLIMBS: Mapping[str, Callable[[Model, Mapping[str, Any]], _Climb]] = {
 
 def _blurring(
     parametrization: Parametrization, settings: Mapping[str, Any], model: Model
-) -> Optional[Callable[[Vector, int, Vector], Vector]]:
+) -> Optional[Callable[[Array, int, Array], Array]]:
     """Blur the picture after every so many steps, the first one included."""
     if not settings["blur_every"] or not settings["blur"]:
         return None
     blur = gaussian(_size(model), settings["blur"])
 
-    def after(z: Vector, steps: int, gradient: Vector) -> Vector:
+    def after(z: Array, steps: int, gradient: Array) -> Array:
         if steps % settings["blur_every"]:
             return z
         return parametrization.encode(blur.forward(parametrization.decode(z)))

@@ -32,11 +32,12 @@ from cnnviz.methods.recipe import (
 from cnnviz.model import Model
 from cnnviz.objectives import LOGITS, Logit, Margin, Objective, Probability
 from cnnviz.objectives.base import Activations, Array
-from cnnviz.optimize import Numbers, Problem, Step
+from cnnviz.objectives.scores import at_columns, best_others, softmax
+from cnnviz.optimize import Problem, Step
 from cnnviz.parametrize import Feed, NetworkInput, Pixels
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch, as_bytes
-from cnnviz.steps import NormalizedGradient, Progress, Vector
+from cnnviz.steps import NormalizedGradient, Numbers, Progress
 
 #: L2 length of a step in displayed pixels, which mean the same to every network: about what cs231n's step
 #: of 1 is behind ImageNet's usual deviation of 0.225.
@@ -168,7 +169,7 @@ def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Byte
         rank_by="probability",
     )
 
-    def start(problem: Problem, planes: Optional[Vector], rng: np.random.Generator) -> Vector:
+    def start(problem: Problem, planes: Optional[Array], rng: np.random.Generator) -> Array:
         return problem.parametrization.encode(goal.first_planes(rng) if planes is None else planes)
 
     stages = [Stage(settings["steps"], lambda: problem, start)]
@@ -217,7 +218,7 @@ class _Goal:
             raise ValueError(f"target lists {len(self.targets)} classes for {len(pictures)} images")
         return pictures
 
-    def first_planes(self, rng: np.random.Generator) -> Vector:
+    def first_planes(self, rng: np.random.Generator) -> Array:
         if self.pictures is not None:
             return planes_of(self.model, self.pictures)
         size = self.model.preprocessing.size or (0, 0)
@@ -233,15 +234,15 @@ class _Goal:
             return -Margin(classes)
         return Logit(classes) if self.settings["preset"] == "cs231n" else Margin(classes)
 
-    def decay(self, z: Vector, steps: int, gradient: Vector) -> Vector:
+    def decay(self, z: Array, steps: int, gradient: Array) -> Array:
         return np.asarray(0.5 + (1.0 - self.settings["decay"]) * (z - 0.5))
 
     def measure(self, activations: Activations) -> Mapping[str, Numbers]:
         """How sure the network is of what it should be sure of, and by how much that leads."""
         logits = activations[LOGITS]
-        classes = self.classes.tolist()
-        sure = Probability(classes).evaluate({LOGITS: logits})[0]
-        ahead = Margin(classes).evaluate({LOGITS: logits})[0]
+        rows = logits.reshape(len(logits), -1).astype(np.float64)
+        sure = at_columns(softmax(rows), self.classes)
+        ahead = at_columns(rows, self.classes) - at_columns(rows, best_others(rows, self.classes))
         return {
             "probability": 1.0 - sure if self.leave else sure,
             "margin": -ahead if self.leave else ahead,
@@ -265,10 +266,10 @@ class _Goal:
         enough = (sure >= self.settings["confidence"]) & (ahead >= self.settings["margin"])
         return np.asarray(enough & (ahead > 0))
 
-    def _look(self, planes: Vector) -> Mapping[str, Numbers]:
+    def _look(self, planes: Array) -> Mapping[str, Numbers]:
         return self.measure({LOGITS: self._logits(_rounded(planes))})
 
-    def _logits(self, planes: Vector) -> Array:
+    def _logits(self, planes: Array) -> Array:
         logits: Array = self.model.forward(self.feed.forward(planes), [LOGITS])[LOGITS]
         return logits
 
@@ -303,9 +304,9 @@ class _Goal:
         return {"l2": l2 if self.count > 1 else l2[0], "linf": linf if self.count > 1 else linf[0]}
 
 
-def _rounded(planes: Vector) -> Vector:
+def _rounded(planes: Array) -> Array:
     """Planes as an 8-bit file holds them; dividing in float32 is what reading the file does."""
-    return as_float(as_bytes(planes.clip(0, 1).astype(np.float32))).astype(np.float64)
+    return as_float(as_bytes(planes.clip(0, 1)))
 
 
 def _shortfall(result: Synthesis) -> str:

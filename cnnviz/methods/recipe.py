@@ -21,10 +21,11 @@ from cnnviz.model import Model
 from cnnviz.objectives import LOGITS
 from cnnviz.objectives.base import Activations, Array
 from cnnviz.objectives.scores import softmax
-from cnnviz.optimize import NonFiniteError, Numbers, Step, squeezed
+from cnnviz.optimize import NonFiniteError, Step, squeezed
 from cnnviz.parametrize import Feed
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
+from cnnviz.steps import Numbers
 
 Bytes = NDArray[np.uint8]
 Callback = Callable[[Step], Optional[bool]]
@@ -143,7 +144,7 @@ def pictures_of(model: Model, image: ImagesLike, name: str = "image") -> Tuple[B
     return as_bytes(np.stack([model.preprocessing.fit(picture) for picture in pictures])), batched
 
 
-def planes_of(model: Model, pictures: Bytes) -> NDArray[np.float64]:
+def planes_of(model: Model, pictures: Bytes) -> Array:
     """Pictures in 8 bits as planes."""
     return Feed(model.preprocessing).from_pictures(as_float(pictures))
 

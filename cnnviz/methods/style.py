@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arithmetic import single
 from cnnviz.image import ImageLike, ImagesLike, as_float, read_image, read_images
 from cnnviz.methods.recipe import (
     Bytes,
@@ -30,7 +31,7 @@ from cnnviz.optimize import Problem
 from cnnviz.parametrize import Feed, NetworkInput, Parametrization, Pixels
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch, as_bytes
-from cnnviz.steps import LBFGS, Adam, StepRule, Vector
+from cnnviz.steps import LBFGS, Adam, StepRule
 
 Layers = Union[None, Sequence[str], Mapping[str, float]]
 
@@ -202,13 +203,13 @@ class _Transfer:
         return NetworkInput(self.model.preprocessing, bounded=self.preset.clamp is None)
 
     def starter(self, factor: float) -> Any:
-        def start(problem: Problem, planes: Optional[Vector], rng: np.random.Generator) -> Vector:
+        def start(problem: Problem, planes: Optional[Array], rng: np.random.Generator) -> Array:
             if planes is not None:  # of the coarser scale
                 pictures = as_bytes(Feed.to_pictures(planes))
                 size = self._planes("content", factor).shape[2:]
                 planes = self.feed.from_pictures(as_float(_fitted(self.model, pictures[0], size))[None])
             elif self.settings["init"] == "noise":
-                planes = rng.uniform(size=self._planes("content", factor).shape)
+                planes = single(rng.uniform(size=self._planes("content", factor).shape))
             else:
                 planes = self._planes("init" if self.settings["init"] == "picture" else "content", factor)
             z = problem.parametrization.encode(planes)
@@ -263,7 +264,7 @@ class _Transfer:
             return TotalVariation()
         return TotalVariation(layer=INPUT, reduction="sum")
 
-    def _planes(self, source: str, factor: float) -> Vector:
+    def _planes(self, source: str, factor: float) -> Array:
         picture = self.sources[source][0]
         size = tuple(max(round(side * factor), min(side, SHORTEST)) for side in picture.shape[:2])
         return self.feed.from_pictures(as_float(_fitted(self.model, picture, size))[None])

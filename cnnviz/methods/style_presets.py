@@ -7,10 +7,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Unio
 
 import numpy as np
 
+from cnnviz.arithmetic import Array
 from cnnviz.methods.recipe import checked_count, checked_number
 from cnnviz.methods.style_layers import automatic, torchvision_squeezenet, vgg
 from cnnviz.model import Model
-from cnnviz.steps import Vector
 
 Layers = Union[None, Sequence[str], Mapping[str, float]]
 Chosen = Tuple[Dict[str, float], Dict[str, float]]
@@ -23,11 +23,11 @@ class Clamp:
     most: float
     steps: int
 
-    def limit(self, z: Vector) -> Vector:
+    def limit(self, z: Array) -> Array:
         """Return z within the limits."""
         return np.asarray(np.clip(z, -self.most, self.most))
 
-    def after(self, z: Vector, steps: int, gradient: Vector) -> Vector:
+    def after(self, z: Array, steps: int, gradient: Array) -> Array:
         """The picture is limited before each of the first `steps` evaluations."""
         return self.limit(z) if steps + 1 < self.steps else z
 

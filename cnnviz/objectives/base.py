@@ -126,7 +126,7 @@ class Sum(Objective):
 
     def combine(self, parts: Sequence[Tuple[float, Evaluation]]) -> Evaluation:
         """Add up evaluated terms, for a loop that also wants them one by one."""
-        value = np.full(len(parts[0][1][0]), self.constant)
+        value = np.zeros(len(parts[0][1][0])) + self.constant
         total: Dict[str, Array] = {}
         for weight, (term_value, cotangents) in parts:
             value += weight * term_value

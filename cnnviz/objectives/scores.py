@@ -29,6 +29,7 @@ class ClassScore(Objective):
         if indices.dtype.kind not in "iu" or indices.ndim > 1 or indices.size == 0:
             raise TypeError(f"target must be a class index or a flat list of class indices, not {target!r}")
         self.target: NDArray[np.int64] = indices.astype(np.int64)
+        self._least, self._most = int(self.target.min()), int(self.target.max())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target.tolist()})"
@@ -54,40 +55,35 @@ class ClassScore(Objective):
     def _columns(self, batch: int, classes: int) -> NDArray[np.int64]:
         if self.target.ndim == 1 and len(self.target) != batch:
             raise ValueError(f"target lists {len(self.target)} classes for a batch of {batch} images")
-        wrong = self.target[(self.target < 0) | (self.target >= classes)]
-        if wrong.size:
-            raise ValueError(
-                f"target {wrong.flat[0]} is not a class index: the network has {classes} classes"
-            )
-        return np.broadcast_to(self.target, (batch,))
+        if self._least < 0 or self._most >= classes:
+            wrong = self._least if self._least < 0 else self._most
+            raise ValueError(f"target {wrong} is not a class index: the network has {classes} classes")
+        return self.target if self.target.ndim else np.full(batch, self.target)
 
 
 class Logit(ClassScore):
     """The pre-softmax score of a class: the S_c of Simonyan et al. 2013."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
-        picked = _one_hot(rows, columns)
-        return np.asarray(rows[picked]), picked.astype(np.float64)
+        return at_columns(rows, columns), _one_hot(rows, columns).astype(np.float64)
 
 
 class Probability(ClassScore):
     """The softmax probability of a class; its gradient vanishes where the network is sure."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
-        picked = _one_hot(rows, columns)
         p = softmax(rows)
-        value = p[picked]
-        return value, value[:, None] * (picked - p)
+        value = at_columns(p, columns)
+        return value, value[:, None] * (_one_hot(rows, columns) - p)
 
 
 class CrossEntropy(ClassScore):
     """Minus the logarithm of the softmax probability of a class, in nats."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
-        picked = _one_hot(rows, columns)
         shifted = rows - rows.max(axis=1, keepdims=True)
-        value = np.log(np.exp(shifted).sum(axis=1)) - shifted[picked]
-        return value, softmax(rows) - picked
+        value = np.log(np.exp(shifted).sum(axis=1)) - at_columns(shifted, columns)
+        return value, softmax(rows) - _one_hot(rows, columns)
 
 
 class Margin(ClassScore):
@@ -96,9 +92,9 @@ class Margin(ClassScore):
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
         if rows.shape[1] < 2:
             raise ValueError("a margin needs a network with at least two classes")
-        picked = _one_hot(rows, columns)
-        rival = _one_hot(rows, np.where(picked, -np.inf, rows).argmax(axis=1))
-        return rows[picked] - rows[rival], picked.astype(np.float64) - rival
+        rivals = best_others(rows, columns)
+        drows = _one_hot(rows, columns).astype(np.float64) - _one_hot(rows, rivals)
+        return at_columns(rows, columns) - at_columns(rows, rivals), drows
 
 
 def as_objective(target: Union[int, Sequence[int], Mapping[str, Array], Objective]) -> Objective:
@@ -114,6 +110,18 @@ def softmax(rows: Rows) -> Rows:
     """Probabilities of each row; shifted by its maximum so that no score overflows."""
     e = np.exp(rows - rows.max(axis=1, keepdims=True))
     return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def at_columns(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One number of each row."""
+    return rows[np.arange(len(rows)), columns]
+
+
+def best_others(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The column of the largest number of each row, that in `columns` left aside."""
+    others = rows.copy()
+    others[np.arange(len(rows)), columns] = -np.inf
+    return others.argmax(axis=1)
 
 
 def _one_hot(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
