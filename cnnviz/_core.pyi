@@ -135,8 +135,18 @@ class Plan:
     def reduce_sum(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
     def shape(self, value: int, /) -> Tuple[int, ...]: ...
     def prepare(
-        self, *, keep: Sequence[int] = (), seeds: Sequence[int] = (), wrt: Sequence[int] = ()
-    ) -> None: ...
+        self,
+        *,
+        keep: Sequence[int] = (),
+        seeds: Sequence[int] = (),
+        wrt: Sequence[int] = (),
+        packed_nbytes: Optional[int] = None,
+    ) -> None:
+        """Fix what passes will be asked for.
+
+        `packed_nbytes` bounds what this plan may add to the packed weights of its constants; None: nothing
+        does. The little that kernels cannot do without is added in any case.
+        """
     def forward(self, inputs: Sequence[_Array], /) -> None:
         """Run up the plan; `inputs` in the order of the `input` calls, borrowed until the next forward."""
     def read(self, value: int, /) -> _Array:
@@ -148,10 +158,12 @@ class Plan:
     def describe(self) -> Mapping[str, Any]:
         """What prepare has decided.
 
-        "memory": of each purpose the most bytes alive at one time, and "arena", what was allocated for all.
+        "memory": of each purpose the most bytes alive at one time, and "arena", what was allocated for all;
+        and "packed", the bytes of the packed weights that the plan reads, which the constants own.
         "nodes": for each its "name", "op", "value", "shape", whether it runs "forward" and "backward", and
         the "kernel" chosen for it, "" when none runs, "fused" when another node's does its work; the bytes
-        that it saves for backward ("saved_nbytes") and needs while it runs, per thread ("scratch_nbytes");
+        that it saves for backward ("saved_nbytes"), needs while it runs, per thread ("scratch_nbytes"), and
+        has in packed weights ("packed_nbytes");
         what it took in the last pass, "forward_seconds" and "backward_seconds", 0 before the first.
         """
 

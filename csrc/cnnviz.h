@@ -120,6 +120,9 @@ typedef struct cnv_request {
     const cnv_value_id *wrt; /* values whose gradient is readable after backward; none: a forward-only plan */
     int n_wrt;
     int threads;
+    size_t
+        packed_nbytes; /* that may be spent on packed weights, besides forms that other plans have had made.
+                          Where it does not suffice, passes pack as they go: slower, with the same bits */
 } cnv_request;
 
 /* Marks, memory, packed weights. Only once per plan; no node can be added afterwards. */
@@ -147,14 +150,15 @@ const float *cnv_plan_gradient(const cnv_plan *plan, cnv_value_id value);
 
 /* ---- looking inside ---- */
 
-/* Bytes that the prepared plan holds. Of each purpose, the most that is alive at one time; packed weights are
- * counted in the constants that own them. */
+/* Bytes that the prepared plan holds. Of each purpose in the arena, the most that is alive at one time. */
 typedef struct cnv_plan_memory {
     size_t values_nbytes; /* forward values */
     size_t gradients_nbytes;
     size_t saved_nbytes; /* masks, pooling indices */
     size_t scratch_nbytes;
     size_t arena_nbytes; /* what was allocated: the purposes share it, so it is less than their sum */
+    size_t
+        packed_nbytes; /* of the packed weights that the plan reads; constants own them, plans share them */
 } cnv_plan_memory;
 void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory);
 
@@ -168,6 +172,7 @@ typedef struct cnv_node_info {
     bool backward;           /* runs in the backward walk */
     size_t saved_nbytes;     /* what its forward leaves for its backward */
     size_t scratch_nbytes;   /* of one worker, in the pass that takes more */
+    size_t packed_nbytes;    /* of the packed weights that it reads, of both passes */
     double forward_seconds;  /* in the last pass, changes of layout of its output included; 0 before one */
     double backward_seconds; /* a node that runs fused with another has its time there */
 } cnv_node_info;

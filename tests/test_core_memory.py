@@ -26,6 +26,8 @@ def build_and_run(array: np.ndarray, x: np.ndarray) -> _core.Plan:
     w = plan.constant(constant, name="w")
     value = plan.relu(plan.conv2d(first, w, pads=(1, 1, 1, 1), name="conv"), name="relu")
     value = plan.concat([value, value], axis=1, name="concat")
+    fixed = plan.constant(_core.Constant(np.full((16, 16, 3, 3), 0.1, np.float32)), name="fixed")
+    value = plan.relu(plan.conv2d(value, fixed, pads=(1, 1, 1, 1), name="packed"), name="rectified")
     value = plan.reshape(value, shape=(x.size // 4 * 16,), name="flat")
     mistakes = [
         lambda: plan.relu(99, name="bad"),

@@ -91,6 +91,32 @@ CNV_INLINE v16 v16_keep_equal(const uint8_t *bytes, int byte, v16 a)
     __m128i all = _mm_loadu_si128((const __m128i *)bytes);
     return _mm512_maskz_mov_ps(_mm_cmpeq_epi8_mask(all, _mm_set1_epi8((char)byte)), a);
 }
+/* four floats each of four places, `gap` floats apart */
+CNV_INLINE v16 v16_load4(const float *p, int64_t gap)
+{
+    v16 a = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    a = _mm512_insertf32x4(a, _mm_loadu_ps(p + gap), 1);
+    a = _mm512_insertf32x4(a, _mm_loadu_ps(p + 2 * gap), 2);
+    return _mm512_insertf32x4(a, _mm_loadu_ps(p + 3 * gap), 3);
+}
+/* of every four lanes: a0 b0 a1 b1, and a2 b2 a3 b3 */
+CNV_INLINE v16 v16_zip_low(v16 a, v16 b)
+{
+    return _mm512_unpacklo_ps(a, b);
+}
+CNV_INLINE v16 v16_zip_high(v16 a, v16 b)
+{
+    return _mm512_unpackhi_ps(a, b);
+}
+/* of every four lanes: a0 a1 b0 b1, and a2 a3 b2 b3 */
+CNV_INLINE v16 v16_pair_low(v16 a, v16 b)
+{
+    return _mm512_shuffle_ps(a, b, 0x44);
+}
+CNV_INLINE v16 v16_pair_high(v16 a, v16 b)
+{
+    return _mm512_shuffle_ps(a, b, 0xee);
+}
 CNV_INLINE __m256 v16_low(v16 a)
 {
     return _mm512_castps512_ps256(a);
@@ -199,6 +225,32 @@ CNV_INLINE v16 v16_keep_equal(const uint8_t *bytes, int byte, v16 a)
     __m256 low = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal));
     __m256 high = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(equal, 8)));
     return v16_of(_mm256_and_ps(low, a.low), _mm256_and_ps(high, a.high));
+}
+/* four floats each of four places, `gap` floats apart */
+CNV_INLINE v16 v16_load4(const float *p, int64_t gap)
+{
+    const __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(p));
+    const __m256 high = _mm256_castps128_ps256(_mm_loadu_ps(p + 2 * gap));
+    return v16_of(_mm256_insertf128_ps(low, _mm_loadu_ps(p + gap), 1),
+                  _mm256_insertf128_ps(high, _mm_loadu_ps(p + 3 * gap), 1));
+}
+/* of every four lanes: a0 b0 a1 b1, and a2 b2 a3 b3 */
+CNV_INLINE v16 v16_zip_low(v16 a, v16 b)
+{
+    return v16_of(_mm256_unpacklo_ps(a.low, b.low), _mm256_unpacklo_ps(a.high, b.high));
+}
+CNV_INLINE v16 v16_zip_high(v16 a, v16 b)
+{
+    return v16_of(_mm256_unpackhi_ps(a.low, b.low), _mm256_unpackhi_ps(a.high, b.high));
+}
+/* of every four lanes: a0 a1 b0 b1, and a2 a3 b2 b3 */
+CNV_INLINE v16 v16_pair_low(v16 a, v16 b)
+{
+    return v16_of(_mm256_shuffle_ps(a.low, b.low, 0x44), _mm256_shuffle_ps(a.high, b.high, 0x44));
+}
+CNV_INLINE v16 v16_pair_high(v16 a, v16 b)
+{
+    return v16_of(_mm256_shuffle_ps(a.low, b.low, 0xee), _mm256_shuffle_ps(a.high, b.high, 0xee));
 }
 CNV_INLINE __m256 v16_low(v16 a)
 {

@@ -8,6 +8,7 @@
 #define CNV_PLAN_BLOCKED_H
 
 #include "kernels/fast/fast.h"
+#include "plan/constant.h"
 #include "plan/state.h"
 
 /* What every form begins with. */
@@ -54,7 +55,15 @@ bool cnv_conv_is_served(const cnv_node *node);
 bool cnv_depthwise_is_served(const cnv_node *node);
 bool cnv_conv_is_planar(const cnv_node *node);
 
-/* A packed form of the constant behind an input; *packed is NULL for an absent input. */
-cnv_status cnv_pack_bias(cnv_plan *plan, cnv_value_id bias, const float **packed, cnv_error *err);
+/* The packed form of the constant that is an input of the node, counted among the node's. cnv_pack_bias:
+ * input 2, NULL where it is absent. */
+cnv_status cnv_pack(cnv_plan *plan, cnv_node *node, int input, const cnv_packing *packing,
+                    const float **packed, cnv_error *err);
+cnv_status cnv_pack_bias(cnv_plan *plan, cnv_node *node, const float **packed, cnv_error *err);
+
+/* Takes what a form costs that the kernel cannot do without, also where there is less room. */
+void cnv_claim_needed(const cnv_plan *plan, const cnv_node *node, int input, const cnv_packing *packing,
+                      size_t *room);
+void cnv_claim_bias(const cnv_plan *plan, const cnv_node *node, size_t *room);
 
 #endif

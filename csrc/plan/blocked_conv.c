@@ -20,11 +20,11 @@
 
 typedef enum { PACK_DIRECT, PACK_WINOGRAD, PACK_GRADIENT, PACK_BIAS, PACK_DEPTHWISE } pack_kind;
 
-/* Backward only: one of the sums that it consists of. */
-typedef struct conv_phase {
-    cnv_direct d;
-    const float *packed;
-} conv_phase;
+/* One of the sums that a pass consists of: a strided backward pass has several, every other pass one. */
+typedef struct conv_sum {
+    cnv_direct d;        /* of a direct one */
+    const float *packed; /* NULL: the pass reads the weights themselves */
+} conv_sum;
 
 typedef struct conv_form {
     cnv_form form;
@@ -32,12 +32,13 @@ typedef struct conv_form {
     bool planar;
     int64_t m; /* of Winograd; 0: direct */
     int threads;
-    cnv_direct direct;
-    cnv_winograd winograd, winograd_back;
-    cnv_image_gradient gradient; /* planar only */
-    const float *packed, *bias, *packed_back;
-    int64_t n_phases;
-    conv_phase phase[]; /* of the direct backward pass */
+    cnv_winograd winograd[2];    /* forward, backward */
+    cnv_image_gradient gradient; /* planar, backward */
+    const float *bias;
+    bool packs[2]; /* forward, backward: there is room for packed weights */
+    int64_t n_back;
+    conv_sum forward;
+    conv_sum back[];
 } conv_form;
 
 static cnv_geometry geometry_of(const cnv_node *node)
@@ -80,8 +81,8 @@ static int64_t winograd_m(const cnv_geometry *g)
 void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int threads)
 {
     const cnv_geometry g = geometry_of(node);
-    const int64_t m = planar ? 0 : winograd_m(&g), phases = m != 0 || planar ? 0 : g.stride[0] * g.stride[1];
-    conv_form *f = cnv_alloc(1, sizeof *f + (size_t)phases * sizeof *f->phase);
+    const int64_t m = planar ? 0 : winograd_m(&g), n_back = m != 0 || planar ? 1 : g.stride[0] * g.stride[1];
+    conv_form *f = cnv_alloc(1, sizeof *f + (size_t)n_back * sizeof *f->back);
     if (f == NULL) return NULL;
     f->form.fast = fast;
     f->form.picture = cnv_picture_of(node->y_shape);
@@ -90,32 +91,32 @@ void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int
     f->planar = planar;
     f->m = m;
     f->threads = threads;
-    f->n_phases = phases;
-    if (m != 0) {
-        cnv_winograd_describe(&f->winograd, &g, m, false);
-        cnv_winograd_describe(&f->winograd_back, &g, m, true);
+    f->n_back = n_back;
+    if (m != 0)
         snprintf(f->form.text, sizeof f->form.text, "%s winograd %dx%d", fast->name, (int)m, (int)m);
-    } else {
-        cnv_direct_forward(&f->direct, &g, planar);
-        if (planar) cnv_image_gradient_describe(&f->gradient, &g);
+    else
         snprintf(f->form.text, sizeof f->form.text, "%s direct", fast->name);
-    }
     return f;
 }
 
-/* ---- weights */
-
-static cnv_packing packing_of(const conv_form *f, pack_kind kind, int64_t m, bool backward, int64_t phase,
-                              size_t nbytes)
+/* Fills in the kernels' descriptions, for the weights that there is room for. */
+static void describe(conv_form *f)
 {
-    const cnv_geometry *g = &f->g;
-    cnv_packing p = {.kind = kind, .nbytes = nbytes};
-    const int64_t details[] = {
-        backward,     m,         phase,     f->planar,      g->kernel[0],  g->kernel[1], g->stride[0],
-        g->stride[1], g->pad[0], g->pad[1], g->dilation[0], g->dilation[1]};
-    memcpy(p.details, details, sizeof details);
-    return p;
+    if (f->m != 0) {
+        cnv_winograd_describe(&f->winograd[0], &f->g, f->m, false, f->packs[0]);
+        cnv_winograd_describe(&f->winograd[1], &f->g, f->m, true, f->packs[1]);
+        return;
+    }
+    cnv_direct_forward(&f->forward.d, &f->g, f->planar);
+    f->forward.d.packed = f->packs[0];
+    if (f->planar) cnv_image_gradient_describe(&f->gradient, &f->g);
+    for (int64_t i = 0; i < f->n_back && !f->planar; i++) {
+        cnv_direct_backward(&f->back[i].d, &f->g, i, f->form.rectify);
+        f->back[i].d.packed = f->packs[1];
+    }
 }
+
+/* ---- weights */
 
 /* A geometry with the same taps in the same order: extents do not matter for them. */
 static cnv_geometry unpacked(const cnv_packing *p, const cnv_shape *w)
@@ -142,7 +143,7 @@ static void pack_direct(const cnv_packing *p, const float *data, const cnv_shape
         cnv_direct_backward(&d, &g, p->details[2], true);
     else
         cnv_direct_forward(&d, &g, p->details[3]);
-    cnv_direct_pack(packed, data, &d, g.kernel[0] * g.kernel[1], p->details[0]);
+    cnv_direct_pack(packed, data, &d);
 }
 
 static void pack_gradient(const cnv_packing *p, const float *data, const cnv_shape *shape, void *packed)
@@ -157,8 +158,8 @@ static void pack_winograd(const cnv_packing *p, const float *data, const cnv_sha
 {
     const cnv_geometry g = unpacked(p, shape);
     cnv_winograd d;
-    cnv_winograd_describe(&d, &g, p->details[1], p->details[0]);
-    cnv_winograd_pack(packed, data, &d, p->details[0]);
+    cnv_winograd_describe(&d, &g, p->details[1], p->details[0], true);
+    cnv_fast_kernels()->winograd_pack(packed, data, &d);
 }
 
 static void pack_bias(const cnv_packing *p, const float *data, const cnv_shape *shape, void *packed)
@@ -167,70 +168,113 @@ static void pack_bias(const cnv_packing *p, const float *data, const cnv_shape *
     memcpy(packed, data, (size_t)shape->dim[0] * sizeof(float));
 }
 
-static cnv_status pack(cnv_plan *plan, cnv_value_id value, cnv_packing packing, const float **packed,
-                       cnv_error *err)
+/* The packed weights of one sum. */
+static cnv_packing packing_of(const conv_form *f, bool backward, int64_t sum)
 {
-    const void *bytes = cnv_constant_data(plan->values[value]->constant); /* for a phase without taps */
+    const cnv_geometry *g = &f->g;
+    const int64_t details[] = {backward,       f->m,          sum,          f->planar, g->kernel[0],
+                               g->kernel[1],   g->stride[0],  g->stride[1], g->pad[0], g->pad[1],
+                               g->dilation[0], g->dilation[1]};
+    const conv_sum *direct = backward ? &f->back[sum] : &f->forward;
+    cnv_packing p = {.kind = PACK_DIRECT, .pack = pack_direct};
+    if (f->m != 0)
+        p = (cnv_packing){.kind = PACK_WINOGRAD, .pack = pack_winograd};
+    else if (f->planar && backward)
+        p = (cnv_packing){.kind = PACK_GRADIENT, .pack = pack_gradient};
+    p.nbytes = f->m != 0               ? cnv_winograd_weights(&f->winograd[backward])
+               : f->planar && backward ? cnv_image_gradient_weights(&f->gradient)
+                                       : cnv_direct_weights(&direct->d);
+    memcpy(p.details, details, sizeof details);
+    return p;
+}
+
+static cnv_packing bias_packing(const cnv_plan *plan, cnv_value_id bias)
+{
+    const int64_t lanes = cnv_blocks(plan->values[bias]->shape.dim[0]) * CNV_LANES;
+    return (cnv_packing){.kind = PACK_BIAS, .nbytes = (size_t)lanes * sizeof(float), .pack = pack_bias};
+}
+
+cnv_status cnv_pack(cnv_plan *plan, cnv_node *node, int input, const cnv_packing *packing,
+                    const float **packed, cnv_error *err)
+{
+    cnv_constant *constant = plan->values[node->inputs[input]]->constant;
+    const void *bytes = cnv_constant_data(constant); /* for a sum without taps */
     cnv_status status = CNV_OK;
-    if (packing.nbytes > 0) status = cnv_constant_pack(plan->values[value]->constant, &packing, &bytes, err);
+    if (packing->nbytes > 0) status = cnv_constant_pack(constant, packing, &bytes, err);
+    node->packed_nbytes += packing->nbytes;
     *packed = bytes;
     return status;
 }
 
-cnv_status cnv_pack_bias(cnv_plan *plan, cnv_value_id bias, const float **packed, cnv_error *err)
+void cnv_claim_needed(const cnv_plan *plan, const cnv_node *node, int input, const cnv_packing *packing,
+                      size_t *room)
+{
+    if (cnv_constant_has(plan->values[node->inputs[input]]->constant, packing)) return;
+    *room -= packing->nbytes < *room ? packing->nbytes : *room;
+}
+
+void cnv_claim_bias(const cnv_plan *plan, const cnv_node *node, size_t *room)
+{
+    if (node->inputs[2] == CNV_NONE) return;
+    const cnv_packing packing = bias_packing(plan, node->inputs[2]);
+    cnv_claim_needed(plan, node, 2, &packing, room);
+}
+
+cnv_status cnv_pack_bias(cnv_plan *plan, cnv_node *node, const float **packed, cnv_error *err)
 {
     *packed = NULL;
-    if (bias == CNV_NONE) return CNV_OK;
-    const int64_t lanes = cnv_blocks(plan->values[bias]->shape.dim[0]) * CNV_LANES;
-    return pack(plan, bias,
-                (cnv_packing){.kind = PACK_BIAS, .nbytes = (size_t)lanes * sizeof(float), .pack = pack_bias},
-                packed, err);
-}
-
-/* What forward needs of the weights. */
-static cnv_status settle_forward(cnv_plan *plan, const cnv_node *node, conv_form *f, cnv_error *err)
-{
-    cnv_packing p = packing_of(f, PACK_DIRECT, 0, false, 0, 0);
-    p.pack = pack_direct;
-    if (f->m != 0) {
-        p = packing_of(f, PACK_WINOGRAD, f->m, false, 0, cnv_winograd_weights(&f->winograd));
-        p.pack = pack_winograd;
-    } else {
-        p.nbytes = cnv_direct_weights(&f->direct);
-    }
-    cnv_status status = pack(plan, node->inputs[1], p, &f->packed, err);
-    return status == CNV_OK ? cnv_pack_bias(plan, node->inputs[2], &f->bias, err) : status;
-}
-
-/* What backward needs. A copy is made of every phase's x where a gate has to be applied. */
-static cnv_status settle_backward(cnv_plan *plan, const cnv_node *node, conv_form *f, cnv_error *err)
-{
-    cnv_status status = CNV_OK;
-    if (f->m != 0) {
-        cnv_packing p = packing_of(f, PACK_WINOGRAD, f->m, true, 0, cnv_winograd_weights(&f->winograd_back));
-        p.pack = pack_winograd;
-        return pack(plan, node->inputs[1], p, &f->packed_back, err);
-    }
-    if (f->planar) {
-        cnv_packing p = packing_of(f, PACK_GRADIENT, 0, true, 0, cnv_image_gradient_weights(&f->gradient));
-        p.pack = pack_gradient;
-        return pack(plan, node->inputs[1], p, &f->packed_back, err);
-    }
-    for (int64_t i = 0; i < f->n_phases && status == CNV_OK; i++) {
-        cnv_packing p = packing_of(f, PACK_DIRECT, 0, true, i, cnv_direct_weights(&f->phase[i].d));
-        p.pack = pack_direct;
-        status = pack(plan, node->inputs[1], p, &f->phase[i].packed, err);
-    }
-    return status;
+    if (node->inputs[2] == CNV_NONE) return CNV_OK;
+    const cnv_packing packing = bias_packing(plan, node->inputs[2]);
+    return cnv_pack(plan, node, 2, &packing, packed, err);
 }
 
 static cnv_status conv_settle(cnv_plan *plan, cnv_node *node, cnv_error *err)
 {
     conv_form *f = node->form;
     cnv_status status = CNV_OK;
-    if (node->runs_forward) status = settle_forward(plan, node, f, err);
-    if (status == CNV_OK && cnv_wants(node, 0)) status = settle_backward(plan, node, f, err);
+    if (node->runs_forward) CNV_TRY(cnv_pack_bias(plan, node, &f->bias, err));
+    if (node->runs_forward && f->packs[0]) {
+        const cnv_packing packing = packing_of(f, false, 0);
+        CNV_TRY(cnv_pack(plan, node, 1, &packing, &f->forward.packed, err));
+    }
+    for (int64_t i = 0; i < f->n_back && cnv_wants(node, 0) && f->packs[1]; i++) {
+        const cnv_packing packing = packing_of(f, true, i);
+        CNV_TRY(cnv_pack(plan, node, 1, &packing, &f->back[i].packed, err));
+    }
+done:
     return status;
+}
+
+/* Takes the room for the packed weights of one direction, if there is enough left. */
+static bool claim_direction(const cnv_plan *plan, const cnv_node *node, bool backward, size_t *room)
+{
+    const conv_form *f = node->form;
+    size_t nbytes = 0;
+    for (int64_t i = 0; i < (backward ? f->n_back : 1); i++) {
+        const cnv_packing packing = packing_of(f, backward, i);
+        if (!cnv_constant_has(plan->values[node->inputs[1]]->constant, &packing)) nbytes += packing.nbytes;
+    }
+    if (nbytes > *room && !f->planar) return false;
+    *room -= nbytes < *room ? nbytes : *room;
+    return true;
+}
+
+/* Both directions claim, also where the request asks for one: then the next request of this model finds the
+ * room divided in the same way. */
+static void conv_claim(cnv_plan *plan, cnv_node *node, cnv_claim claim, size_t *room)
+{
+    conv_form *f = node->form;
+    const cnv_claim own = f->planar   ? CNV_CLAIM_NEEDED
+                          : f->m == 0 ? CNV_CLAIM_DIRECT
+                          : f->m == 2 ? CNV_CLAIM_F2
+                                      : CNV_CLAIM_F4;
+    if (claim == CNV_CLAIM_NEEDED) cnv_claim_bias(plan, node, room);
+    if (claim != own) return;
+    f->packs[0] = f->packs[1] = true;
+    describe(f);
+    f->packs[0] = claim_direction(plan, node, false, room);
+    f->packs[1] = claim_direction(plan, node, true, room);
+    describe(f);
 }
 
 /* ---- passes */
@@ -250,28 +294,33 @@ static size_t winograd_scratch(const cnv_winograd *d, int threads)
 
 static void conv_needs(const cnv_node *node, cnv_needs *needs)
 {
-    conv_form *f = node->form;
+    const conv_form *f = node->form;
     needs->saved_nbytes = cnv_bits_nbytes(&f->form);
     if (f->m != 0) {
-        needs->forward_scratch = winograd_scratch(&f->winograd, f->threads);
-        needs->backward_scratch = winograd_scratch(&f->winograd_back, f->threads);
+        needs->forward_scratch = winograd_scratch(&f->winograd[0], f->threads);
+        needs->backward_scratch = winograd_scratch(&f->winograd[1], f->threads);
         return;
     }
-    needs->forward_scratch = cnv_direct_scratch(&f->direct);
+    needs->forward_scratch = cnv_direct_scratch(&f->forward.d);
     needs->backward_scratch = f->planar ? cnv_image_gradient_scratch(&f->gradient) : 0;
-    for (int64_t i = 0; i < f->n_phases; i++) {
-        cnv_direct_backward(&f->phase[i].d, &f->g, i, f->form.rectify);
-        const size_t scratch = cnv_direct_scratch(&f->phase[i].d);
+    for (int64_t i = 0; i < f->n_back && !f->planar; i++) {
+        const size_t scratch = cnv_direct_scratch(&f->back[i].d);
         if (scratch > needs->backward_scratch) needs->backward_scratch = scratch;
     }
 }
 
-static void run_winograd(const conv_form *f, const cnv_winograd *d, float *y, const float *x,
-                         const float *packed, const float *bias, const cnv_finish *finish,
-                         const cnv_gate *gate, const cnv_io *io, cnv_run *run)
+/* The weights in the form that the sum's description says. */
+static const float *weights_of(const conv_sum *sum, const cnv_io *io)
 {
+    return sum->packed != NULL ? sum->packed : io->x[1];
+}
+
+static void run_winograd(const conv_form *f, bool backward, float *y, const float *x, const float *weights,
+                         const cnv_finish *finish, const cnv_gate *gate, const cnv_io *io, cnv_run *run)
+{
+    const cnv_winograd *d = &f->winograd[backward];
     char *own = (char *)io->scratch + whole_lines(cnv_winograd_shared(d));
-    f->form.fast->winograd(y, x, packed, bias, finish, gate, d, io->scratch, own,
+    f->form.fast->winograd(y, x, weights, backward ? NULL : f->bias, finish, gate, d, io->scratch, own,
                            whole_lines(cnv_winograd_scratch(d)), run);
 }
 
@@ -281,10 +330,11 @@ static void conv_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
     const cnv_gate open = {0};
     cnv_finish finish = cnv_finish_of(&f->form, io);
     finish.add = io->x[3];
+    const float *weights = weights_of(&f->forward, io);
     if (f->m != 0)
-        run_winograd(f, &f->winograd, io->y, io->x[0], f->packed, f->bias, &finish, &open, io, run);
+        run_winograd(f, false, io->y, io->x[0], weights, &finish, &open, io, run);
     else
-        f->form.fast->direct(io->y, io->x[0], f->packed, f->bias, &finish, &open, &f->direct, io->scratch,
+        f->form.fast->direct(io->y, io->x[0], weights, f->bias, &finish, &open, &f->forward.d, io->scratch,
                              io->scratch_stride, run);
 }
 
@@ -292,16 +342,17 @@ static void conv_backward_data(const conv_form *f, const cnv_gate *gate, const c
 {
     const cnv_fast *fast = f->form.fast;
     const cnv_finish finish = {.accumulate = !cnv_is_fresh(io, 0)};
-    if (f->m != 0) {
-        run_winograd(f, &f->winograd_back, io->dx[0], io->dy, f->packed_back, NULL, &finish, gate, io, run);
-        return;
+    for (int64_t i = 0; i < f->n_back; i++) {
+        const float *weights = weights_of(&f->back[i], io);
+        if (f->m != 0)
+            run_winograd(f, true, io->dx[0], io->dy, weights, &finish, gate, io, run);
+        else if (f->planar)
+            fast->image_gradient(io->dx[0], io->dy, weights, gate, finish.accumulate, &f->gradient,
+                                 io->scratch, io->scratch_stride, run);
+        else
+            fast->direct(io->dx[0], io->dy, weights, NULL, &finish, gate, &f->back[i].d, io->scratch,
+                         io->scratch_stride, run);
     }
-    if (f->planar)
-        fast->image_gradient(io->dx[0], io->dy, f->packed_back, gate, finish.accumulate, &f->gradient,
-                             io->scratch, io->scratch_stride, run);
-    for (int64_t i = 0; i < f->n_phases; i++)
-        fast->direct(io->dx[0], io->dy, f->phase[i].packed, NULL, &finish, gate, &f->phase[i].d, io->scratch,
-                     io->scratch_stride, run);
 }
 
 static void conv_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
@@ -318,6 +369,7 @@ const cnv_op cnv_op_blocked_conv = {
     .min_inputs = 2,
     .max_inputs = 4,
     .fresh = true,
+    .claim = conv_claim,
     .settle = conv_settle,
     .needs = conv_needs,
     .forward = conv_forward,

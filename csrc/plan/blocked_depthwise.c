@@ -53,17 +53,27 @@ static void pack_depthwise(const cnv_packing *p, const float *data, const cnv_sh
     (void)p;
 }
 
+static cnv_packing packing_of(const depthwise_form *f)
+{
+    return (cnv_packing){.kind = PACK_KIND, .nbytes = cnv_depthwise_weights(&f->d), .pack = pack_depthwise};
+}
+
+static void depthwise_claim(cnv_plan *plan, cnv_node *node, cnv_claim claim, size_t *room)
+{
+    const cnv_packing packing = packing_of(node->form);
+    if (claim != CNV_CLAIM_NEEDED) return;
+    cnv_claim_needed(plan, node, 1, &packing, room);
+    cnv_claim_bias(plan, node, room);
+}
+
 static cnv_status depthwise_settle(cnv_plan *plan, cnv_node *node, cnv_error *err)
 {
     depthwise_form *f = node->form;
-    const cnv_packing packing = {
-        .kind = PACK_KIND, .nbytes = cnv_depthwise_weights(&f->d), .pack = pack_depthwise};
-    const void *packed;
+    const cnv_packing packing = packing_of(f);
     cnv_status status = CNV_OK;
     if (!node->runs_forward && !node->needs_grad) return CNV_OK;
-    CNV_TRY(cnv_constant_pack(plan->values[node->inputs[1]]->constant, &packing, &packed, err));
-    f->packed = packed;
-    CNV_TRY(cnv_pack_bias(plan, node->inputs[2], &f->bias, err));
+    CNV_TRY(cnv_pack(plan, node, 1, &packing, &f->packed, err));
+    CNV_TRY(cnv_pack_bias(plan, node, &f->bias, err));
 done:
     return status;
 }
@@ -96,6 +106,7 @@ const cnv_op cnv_op_blocked_depthwise = {
     .min_inputs = 2,
     .max_inputs = 3,
     .fresh = true,
+    .claim = depthwise_claim,
     .settle = depthwise_settle,
     .needs = depthwise_needs,
     .forward = depthwise_forward,

@@ -106,6 +106,14 @@ static packed_form *find_form(const cnv_constant *constant, const cnv_packing *p
     return NULL;
 }
 
+bool cnv_constant_has(cnv_constant *constant, const cnv_packing *packing)
+{
+    pthread_mutex_lock(&constant->mutex);
+    const bool found = find_form(constant, packing) != NULL;
+    pthread_mutex_unlock(&constant->mutex);
+    return found;
+}
+
 static packed_form *make_form(cnv_constant *constant, const cnv_packing *packing)
 {
     packed_form *form = cnv_alloc(1, sizeof *form);

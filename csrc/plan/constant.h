@@ -26,6 +26,9 @@ const cnv_shape *cnv_constant_shape(const cnv_constant *constant);
 cnv_status cnv_constant_pack(cnv_constant *constant, const cnv_packing *packing, const void **packed,
                              cnv_error *err);
 
+/* Whether some plan has had this form made already. */
+bool cnv_constant_has(cnv_constant *constant, const cnv_packing *packing);
+
 /* Makes every form anew that was packed from old numbers. Cheap when none was; never allocates. */
 void cnv_constant_refresh(cnv_constant *constant);
 

@@ -320,5 +320,6 @@ void cnv_plan_node_info(const cnv_plan *plan, int i, cnv_node_info *info)
     if (runs != node && strcmp(runs->name, node->name) != 0) return; /* fused: the needs are the other's */
     const size_t up = runs->needs.forward_scratch, down = runs->needs.backward_scratch;
     info->saved_nbytes = runs->needs.saved_nbytes;
+    info->packed_nbytes = runs->packed_nbytes;
     info->scratch_nbytes = up > down ? up : down;
 }

@@ -56,10 +56,15 @@ typedef struct cnv_node {
     bool needs_grad;      /* this node runs in the backward walk */
     unsigned grad_inputs; /* bit i: the gradient of input i is wanted; inputs past 30 (concat's) have none */
     cnv_needs needs;
-    const char *kernel;  /* what runs for it: "portable", "view", ...; "" when nothing does */
-    struct cnv_node *by; /* the node that prepare has made to compute this one; NULL: it runs itself */
-    void *form;          /* owned; what the row of a made node has decided and packed */
+    size_t packed_nbytes; /* of the packed weights that it reads */
+    const char *kernel;   /* what runs for it: "portable", "view", ...; "" when nothing does */
+    struct cnv_node *by;  /* the node that prepare has made to compute this one; NULL: it runs itself */
+    void *form;           /* owned; what the row of a made node has decided and packed */
 } cnv_node;
+
+/* Who may claim room for packed weights, one after the other: what kernels cannot do without, then those that
+ * lose most, for each byte that they do not get, when every pass has to pack them. */
+typedef enum { CNV_CLAIM_NEEDED, CNV_CLAIM_DIRECT, CNV_CLAIM_F2, CNV_CLAIM_F4, CNV_CLAIMS } cnv_claim;
 
 /*
  * One row of the operator table. `infer` checks every parameter and every shape and writes the output's
@@ -79,7 +84,10 @@ typedef struct cnv_op {
     void (*backward)(const cnv_node *node, const cnv_io *io, cnv_run *run);
     int variant; /* rows that share their functions: which one this is (a cnv_binary_op, a cnv_unary_op) */
     bool fresh;  /* backward heeds io->fresh, and takes dx in the order of the inputs */
-    /* Made nodes only: called once who runs in which direction is known, to pack weights. May be NULL. */
+    /* Made nodes only, may be NULL. claim: called for every cnv_claim in turn, to take what packed weights
+     * cost from the bytes that are left for them. settle: called once who runs in which direction is known,
+     * to pack. */
+    void (*claim)(cnv_plan *plan, cnv_node *node, cnv_claim claim, size_t *room);
     cnv_status (*settle)(cnv_plan *plan, cnv_node *node, cnv_error *err);
 } cnv_op;
 

@@ -73,12 +73,22 @@ static cnv_status note_request(cnv_plan *plan, const cnv_request *request, cnv_e
     return CNV_OK;
 }
 
+/* Divides the room for packed weights among made nodes. */
+static void claim(cnv_plan *plan, size_t room)
+{
+    for (int c = 0; c < CNV_CLAIMS; c++)
+        for (int n = 0; n < plan->n_runs; n++)
+            if (plan->runs[n]->op->claim) plan->runs[n]->op->claim(plan, plan->runs[n], (cnv_claim)c, &room);
+}
+
 /* Lets made nodes pack their weights. */
 static cnv_status settle(cnv_plan *plan, cnv_error *err)
 {
     cnv_status status = CNV_OK;
-    for (int n = 0; n < plan->n_runs && status == CNV_OK; n++)
+    for (int n = 0; n < plan->n_runs && status == CNV_OK; n++) {
         if (plan->runs[n]->op->settle) status = plan->runs[n]->op->settle(plan, plan->runs[n], err);
+        plan->memory.packed_nbytes += plan->runs[n]->packed_nbytes;
+    }
     return status;
 }
 
@@ -90,6 +100,7 @@ cnv_status cnv_plan_prepare(cnv_plan *plan, const cnv_request *request, cnv_erro
     CNV_TRY(note_request(plan, request, err));
     plan->n_user_values = plan->n_values;
     CNV_TRY(cnv_plan_lower(plan, err));
+    claim(plan, request->packed_nbytes);
     cnv_plan_mark(plan);
     CNV_TRY(settle(plan, err));
     CNV_TRY(cnv_plan_make_steps(plan, err));

@@ -89,9 +89,9 @@ static bool poll_signals(void *owner)
     return raised;
 }
 
-static int prepare(plan_object *self, PyObject *keep, PyObject *seeds, PyObject *wrt)
+static int prepare(plan_object *self, PyObject *keep, PyObject *seeds, PyObject *wrt, PyObject *packed)
 {
-    cnv_request request = {.threads = cnv_num_threads()};
+    cnv_request request = {.threads = cnv_num_threads(), .packed_nbytes = SIZE_MAX};
     cnv_value_id *keeps = NULL, *seed_ids = NULL, *wrts = NULL;
     cnv_error err;
     cnv_status status;
@@ -99,6 +99,10 @@ static int prepare(plan_object *self, PyObject *keep, PyObject *seeds, PyObject 
     if (keep && cnv_to_values(keep, "keep", &keeps, &request.n_keep) < 0) goto done;
     if (seeds && cnv_to_values(seeds, "seeds", &seed_ids, &request.n_seeds) < 0) goto done;
     if (wrt && cnv_to_values(wrt, "wrt", &wrts, &request.n_wrt) < 0) goto done;
+    if (packed && packed != Py_None) {
+        request.packed_nbytes = PyLong_AsSize_t(packed);
+        if (PyErr_Occurred()) goto done;
+    }
     request.keep = keeps;
     request.seeds = seed_ids;
     request.wrt = wrts;
@@ -116,12 +120,13 @@ done:
 
 static PyObject *plan_prepare(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"keep", "seeds", "wrt", NULL};
+    static char *names[] = {"keep", "seeds", "wrt", "packed_nbytes", NULL};
     plan_object *self = (plan_object *)object;
-    PyObject *keep = NULL, *seeds = NULL, *wrt = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOO:prepare", names, &keep, &seeds, &wrt)) return NULL;
+    PyObject *keep = NULL, *seeds = NULL, *wrt = NULL, *packed = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:prepare", names, &keep, &seeds, &wrt, &packed))
+        return NULL;
     if (cnv_plan_enter(self) < 0) return NULL;
-    int failed = prepare(self, keep, seeds, wrt);
+    int failed = prepare(self, keep, seeds, wrt, packed);
     cnv_plan_leave(self);
     if (failed) return NULL;
     Py_RETURN_NONE;
@@ -321,22 +326,23 @@ static PyObject *memory_dict(const cnv_plan *plan)
 {
     cnv_plan_memory memory;
     cnv_plan_memory_of(plan, &memory);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}", "values", (Py_ssize_t)memory.values_nbytes, "gradients",
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n}", "values", (Py_ssize_t)memory.values_nbytes, "gradients",
                          (Py_ssize_t)memory.gradients_nbytes, "saved", (Py_ssize_t)memory.saved_nbytes,
                          "scratch", (Py_ssize_t)memory.scratch_nbytes, "arena",
-                         (Py_ssize_t)memory.arena_nbytes);
+                         (Py_ssize_t)memory.arena_nbytes, "packed", (Py_ssize_t)memory.packed_nbytes);
 }
 
 static PyObject *node_dict(const cnv_plan *plan, int i)
 {
     cnv_node_info info;
     cnv_plan_node_info(plan, i, &info);
-    return Py_BuildValue("{s:s,s:s,s:i,s:N,s:N,s:N,s:s,s:n,s:n,s:d,s:d}", "name", info.name, "op", info.op,
-                         "value", (int)info.value, "shape", cnv_from_shape(cnv_plan_shape(plan, info.value)),
-                         "forward", PyBool_FromLong(info.forward), "backward", PyBool_FromLong(info.backward),
-                         "kernel", info.kernel, "saved_nbytes", (Py_ssize_t)info.saved_nbytes,
-                         "scratch_nbytes", (Py_ssize_t)info.scratch_nbytes, "forward_seconds",
-                         info.forward_seconds, "backward_seconds", info.backward_seconds);
+    return Py_BuildValue("{s:s,s:s,s:i,s:N,s:N,s:N,s:s,s:n,s:n,s:n,s:d,s:d}", "name", info.name, "op",
+                         info.op, "value", (int)info.value, "shape",
+                         cnv_from_shape(cnv_plan_shape(plan, info.value)), "forward",
+                         PyBool_FromLong(info.forward), "backward", PyBool_FromLong(info.backward), "kernel",
+                         info.kernel, "saved_nbytes", (Py_ssize_t)info.saved_nbytes, "scratch_nbytes",
+                         (Py_ssize_t)info.scratch_nbytes, "packed_nbytes", (Py_ssize_t)info.packed_nbytes,
+                         "forward_seconds", info.forward_seconds, "backward_seconds", info.backward_seconds);
 }
 
 static PyObject *description(const cnv_plan *plan, PyObject *unused)
@@ -388,7 +394,8 @@ static PyObject *plan_describe(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"prepare", (PyCFunction)(void (*)(void))plan_prepare, METH_VARARGS | METH_KEYWORDS,
-     "prepare($self, *, keep=(), seeds=(), wrt=())\n--\n\nFix what passes will be asked for."},
+     "prepare($self, *, keep=(), seeds=(), wrt=(), packed_nbytes=None)\n--\n\n"
+     "Fix what passes will be asked for."},
     {"forward", plan_forward, METH_O, "forward($self, inputs, /)\n--\n\nRun up the plan."},
     {"backward", (PyCFunction)(void (*)(void))plan_backward, METH_VARARGS | METH_KEYWORDS,
      "backward($self, cotangents, *, relu='plain')\n--\n\nRun down the plan from the seeds given."},

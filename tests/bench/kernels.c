@@ -1,6 +1,7 @@
 /*
  * GF/s of each fast kernel on one thread, beside the FMA peak measured in the same run. Rates are those of
- * the direct sum, whatever the algorithm; medians of interleaved rounds.
+ * the direct sum, whatever the algorithm; medians of interleaved rounds. "plain": weights are packed on the
+ * way, in every run.
  *
  *     python tests/bench/kernels.py [--cc clang] [--tier avx2]
  */
@@ -23,7 +24,8 @@ typedef struct bench {
     const char *what;
     cnv_geometry g;
     bool backward;
-    int64_t m; /* of Winograd; 0: direct */
+    int64_t m;  /* of Winograd; 0: direct */
+    bool plain; /* the weights come as they are */
 } bench;
 
 #define LAYER(c, o, h, k, s)    \
@@ -38,45 +40,53 @@ typedef struct bench {
      .dilation = {1, 1}}
 
 static const bench benches[] = {
-    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), false, 0},
-    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 0},
-    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 0},
-    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 0},
-    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), true, 0},
-    {"3x3 16-64 @55", LAYER(16, 64, 55, 3, 1), false, 0},
-    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 0},
-    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), false, 0},
-    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), true, 0},
-    {"7x7 s2 3-64 @224", LAYER(3, 64, 224, 7, 2), false, 0},
-    {"3x3 3-64 @224", LAYER(3, 64, 224, 3, 1), false, 0},
-    {"1x1 64-256 @56", LAYER(64, 256, 56, 1, 1), false, 0},
-    {"1x1 256-64 @56", LAYER(256, 64, 56, 1, 1), false, 0},
-    {"1x1 512-128 @28", LAYER(512, 128, 28, 1, 1), false, 0},
-    {"1x1 1024-256 @14", LAYER(1024, 256, 14, 1, 1), false, 0},
-    {"1x1 512-2048 @7", LAYER(512, 2048, 7, 1, 1), false, 0},
-    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), false, 0},
-    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), true, 0},
-    {"3x3 64 @224", LAYER(64, 64, 224, 3, 1), false, 4},
-    {"3x3 64-128 @112", LAYER(64, 128, 112, 3, 1), false, 4},
-    {"3x3 128 @112", LAYER(128, 128, 112, 3, 1), false, 4},
-    {"3x3 256 @56", LAYER(256, 256, 56, 3, 1), false, 4},
-    {"3x3 512 @28", LAYER(512, 512, 28, 3, 1), false, 4},
-    {"3x3 512 @28", LAYER(512, 512, 28, 3, 1), false, 2},
-    {"3x3 512 @14", LAYER(512, 512, 14, 3, 1), false, 4},
-    {"3x3 512 @14", LAYER(512, 512, 14, 3, 1), false, 2},
-    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), false, 4},
-    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 4},
-    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 2},
-    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 4},
-    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 2},
-    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 4},
-    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 2},
-    {"3x3 16-64 @55", LAYER(16, 64, 55, 3, 1), false, 4},
-    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 4},
-    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 2},
-    {"3x3 64-256 @13", LAYER(64, 256, 13, 3, 1), false, 4},
-    {"3x3 64-256 @13", LAYER(64, 256, 13, 3, 1), false, 2},
-    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), true, 4},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), false, 0, false},
+    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 0, false},
+    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 0, false},
+    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 0, false},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), true, 0, false},
+    {"3x3 16-64 @55", LAYER(16, 64, 55, 3, 1), false, 0, false},
+    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 0, false},
+    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), false, 0, false},
+    {"3x3 s2 128-256 @28", LAYER(128, 256, 28, 3, 2), true, 0, false},
+    {"7x7 s2 3-64 @224", LAYER(3, 64, 224, 7, 2), false, 0, false},
+    {"3x3 3-64 @224", LAYER(3, 64, 224, 3, 1), false, 0, false},
+    {"1x1 64-256 @56", LAYER(64, 256, 56, 1, 1), false, 0, false},
+    {"1x1 256-64 @56", LAYER(256, 64, 56, 1, 1), false, 0, false},
+    {"1x1 512-128 @28", LAYER(512, 128, 28, 1, 1), false, 0, false},
+    {"1x1 1024-256 @14", LAYER(1024, 256, 14, 1, 1), false, 0, false},
+    {"1x1 512-2048 @7", LAYER(512, 2048, 7, 1, 1), false, 0, false},
+    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), false, 0, false},
+    {"1x1 s2 256-512 @56", LAYER(256, 512, 56, 1, 2), true, 0, false},
+    {"3x3 64 @224", LAYER(64, 64, 224, 3, 1), false, 4, false},
+    {"3x3 64-128 @112", LAYER(64, 128, 112, 3, 1), false, 4, false},
+    {"3x3 128 @112", LAYER(128, 128, 112, 3, 1), false, 4, false},
+    {"3x3 256 @56", LAYER(256, 256, 56, 3, 1), false, 4, false},
+    {"3x3 512 @28", LAYER(512, 512, 28, 3, 1), false, 4, false},
+    {"3x3 512 @28", LAYER(512, 512, 28, 3, 1), false, 2, false},
+    {"3x3 512 @14", LAYER(512, 512, 14, 3, 1), false, 4, false},
+    {"3x3 512 @14", LAYER(512, 512, 14, 3, 1), false, 2, false},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), false, 4, false},
+    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 4, false},
+    {"3x3 128 @28", LAYER(128, 128, 28, 3, 1), false, 2, false},
+    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 4, false},
+    {"3x3 256 @14", LAYER(256, 256, 14, 3, 1), false, 2, false},
+    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 4, false},
+    {"3x3 512 @7", LAYER(512, 512, 7, 3, 1), false, 2, false},
+    {"3x3 16-64 @55", LAYER(16, 64, 55, 3, 1), false, 4, false},
+    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 4, false},
+    {"3x3 48-192 @13", LAYER(48, 192, 13, 3, 1), false, 2, false},
+    {"3x3 64-256 @13", LAYER(64, 256, 13, 3, 1), false, 4, false},
+    {"3x3 64-256 @13", LAYER(64, 256, 13, 3, 1), false, 2, false},
+    {"3x3 64 @56", LAYER(64, 64, 56, 3, 1), true, 4, false},
+    {"3x3 256 @56 plain", LAYER(256, 256, 56, 3, 1), false, 4, true},
+    {"3x3 512 @28 plain", LAYER(512, 512, 28, 3, 1), false, 4, true},
+    {"3x3 512 @14 plain", LAYER(512, 512, 14, 3, 1), false, 2, true},
+    {"3x3 512 @7 plain", LAYER(512, 512, 7, 3, 1), false, 2, true},
+    {"3x3 512 @7 plain", LAYER(512, 512, 7, 3, 1), true, 2, true},
+    {"3x3 s2 256-512 @14", LAYER(256, 512, 14, 3, 2), true, 0, false},
+    {"3x3 s2 256-512 @14 plain", LAYER(256, 512, 14, 3, 2), true, 0, true},
+    {"1x1 1024-256 @14 plain", LAYER(1024, 256, 14, 1, 1), false, 0, true},
 };
 #define N_BENCHES ((int)(sizeof benches / sizeof *benches))
 
@@ -122,7 +132,7 @@ typedef struct prepared {
 
 static void prepare_winograd(prepared *p, const bench *b)
 {
-    cnv_winograd_describe(&p->wino, &p->g, b->m, b->backward);
+    cnv_winograd_describe(&p->wino, &p->g, b->m, b->backward, !b->plain);
     p->packed = malloc(sizeof *p->packed);
     p->packed[0] = block(cnv_winograd_weights(&p->wino));
     p->x = block((size_t)cnv_blocked_size(p->wino.ic, p->wino.xh, p->wino.xw) * sizeof(float));
@@ -153,7 +163,8 @@ static prepared prepare(const bench *b)
         else
             cnv_direct_forward(&p.d[i], g, g->ic <= 4);
         p.packed[i] = block(cnv_direct_weights(&p.d[i]));
-        cnv_direct_pack(p.packed[i], w, &p.d[i], g->kernel[0] * g->kernel[1], b->backward);
+        cnv_direct_pack(p.packed[i], w, &p.d[i]);
+        p.d[i].packed = !b->plain;
         if (cnv_direct_scratch(&p.d[i]) > scratch) scratch = cnv_direct_scratch(&p.d[i]);
     }
     free(w);

@@ -139,19 +139,35 @@ static cnv_geometry geometry_of(const row *r)
     return g;
 }
 
-/* Runs one description with freshly packed weights and scratch for two workers. */
-static void run_direct(const cnv_fast *t, float *y, const float *x, const float *w, const float *bias,
-                       const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d,
-                       const cnv_geometry *g, bool backward)
+static void run_with(const cnv_fast *t, float *y, const float *x, const float *weights, const float *bias,
+                     const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d)
 {
-    const int64_t n_packed = (int64_t)(cnv_direct_weights(d) / sizeof(float));
     const int64_t stride = (int64_t)((cnv_direct_scratch(d) + 63) / 64 * 16);
-    float *packed = check_guarded(n_packed), *scratch = check_guarded(2 * stride);
-    cnv_direct_pack(packed, w, d, g->kernel[0] * g->kernel[1], backward);
+    float *scratch = check_guarded(2 * stride);
     cnv_run run = fast_run(2);
-    t->direct(y, x, packed, bias, finish, gate, d, scratch, (size_t)stride * sizeof(float), &run);
-    check_unguard(packed, n_packed);
+    t->direct(y, x, weights, bias, finish, gate, d, scratch, (size_t)stride * sizeof(float), &run);
     check_unguard(scratch, 2 * stride);
+}
+
+/* Runs one description with freshly packed weights and scratch for two workers; and once more with plain
+ * weights, which must give the same bits. */
+static void run_direct(const cnv_fast *t, float *y, const float *x, const float *w, const float *bias,
+                       const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d, const char *what)
+{
+    const int64_t n_packed = (int64_t)(cnv_direct_weights(d) / sizeof(float)), n_y = d->images * d->y_image;
+    float *packed = check_guarded(n_packed), *again = check_guarded(n_y);
+    cnv_direct plain = *d;
+    plain.packed = false;
+    memcpy(again, y, (size_t)n_y * sizeof *y);
+    cnv_direct_pack(packed, w, d);
+    run_with(t, y, x, packed, bias, finish, gate, d);
+    if (!d->planar) {
+        run_with(t, again, x, w, bias, finish, gate, &plain);
+        CHECK(memcmp(again, y, (size_t)n_y * sizeof *y) == 0, "%s %s%s: plain weights give other bits",
+              t->name, what, d->backward ? " backward" : "");
+    }
+    check_unguard(again, n_y);
+    check_unguard(packed, n_packed);
 }
 
 /* The forward pass with everything a finish can do, and the bits it leaves. */
@@ -177,7 +193,7 @@ static void test_forward(const cnv_fast *t, const row *r, bool rectify)
     cnv_finish finish = {.add = rectify ? addb : NULL, .rectify = rectify, .high = INFINITY, .bits = bits};
     cnv_gate gate = {0};
     cnv_direct_forward(&d, &g, planar);
-    run_direct(t, y, xb, w, bias, &finish, &gate, &d, &g, false);
+    run_direct(t, y, xb, w, bias, &finish, &gate, &d, r->what);
     fast_from_blocked(got, y, g.images, g.oc, plane);
     double error = fast_error(got, expected, out);
     CHECK(error < TOLERANCE, "%s %s forward%s: %.2g", t->name, r->what, rectify ? " rectified" : "", error);
@@ -217,7 +233,7 @@ static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool
     for (int64_t phase = 0; phase < g.stride[0] * g.stride[1]; phase++) {
         cnv_direct d;
         cnv_direct_backward(&d, &g, phase, gated);
-        if (d.rows * d.cols > 0) run_direct(t, dx, dyb, w, NULL, &finish, &gate, &d, &g, true);
+        if (d.rows * d.cols > 0) run_direct(t, dx, dyb, w, NULL, &finish, &gate, &d, r->what);
     }
     fast_from_blocked(got, dx, g.images, g.ic, plane);
     double error = fast_error(got, expected, in);
@@ -247,7 +263,7 @@ static void test_same_bits(const row *r)
     cnv_gate gate = {0};
     cnv_direct d;
     cnv_direct_forward(&d, &g, planar);
-    for (int i = 0; i < 2; i++) run_direct(fast_tiers[i], y[i], xb, w, NULL, &finish, &gate, &d, &g, false);
+    for (int i = 0; i < 2; i++) run_direct(fast_tiers[i], y[i], xb, w, NULL, &finish, &gate, &d, r->what);
     CHECK(memcmp(y[0], y[1], (size_t)out * sizeof(float)) == 0, "%s: avx2 and avx512 differ", r->what);
     check_unguard(y[0], out);
     check_unguard(y[1], out);

@@ -45,20 +45,83 @@ static cnv_geometry geometry_of(const row *r)
     return g;
 }
 
-static void run_winograd(const cnv_fast *t, float *y, const float *x, const float *w, const float *bias,
-                         const cnv_finish *finish, const cnv_gate *gate, const cnv_winograd *d, bool backward)
+/* G of Lavin and Gray 2016, for the points 0, 1, -1, 2, -2, infinity and 0, 1, -1, infinity. */
+static const double g4[6][3] = {{1.0 / 4, 0, 0},
+                                {-1.0 / 6, -1.0 / 6, -1.0 / 6},
+                                {-1.0 / 6, 1.0 / 6, -1.0 / 6},
+                                {1.0 / 24, 1.0 / 12, 1.0 / 6},
+                                {1.0 / 24, -1.0 / 12, 1.0 / 6},
+                                {0, 0, 1}};
+static const double g2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+
+/* (G w G^T)[i][j]; w is 3x3, read backwards when flipped. */
+static double transformed(const float *w, bool flipped, int64_t m, int64_t i, int64_t j)
 {
-    const int64_t n_packed = (int64_t)(cnv_winograd_weights(d) / sizeof(float));
+    const double *left = m == 4 ? g4[i] : g2[i], *right = m == 4 ? g4[j] : g2[j];
+    double sum = 0;
+    for (int64_t r = 0; r < 3; r++)
+        for (int64_t s = 0; s < 3; s++) sum += left[r] * right[s] * w[flipped ? 8 - r * 3 - s : r * 3 + s];
+    return sum;
+}
+
+/* The transformed weights against their definition in double, lanes past the channels included. */
+static void test_weights(const cnv_fast *t, const row *r, int64_t m, bool backward)
+{
+    const cnv_geometry g = geometry_of(r);
+    cnv_winograd d;
+    cnv_winograd_describe(&d, &g, m, backward, true);
+    const int64_t n_u = (int64_t)(cnv_winograd_weights(&d) / sizeof(float)), n_w = g.oc * g.ic * 9;
+    const int64_t position = cnv_winograd_position(cnv_blocks(d.oc), d.ic), n = m + 2;
+    float *w = fast_numbers(n_w, 2), *u = check_guarded(n_u);
+    double worst = 0;
+    t->winograd_pack(u, w, &d);
+    for (int64_t p = 0; p < n * n; p++) {
+        for (int64_t o = 0; o < cnv_blocks(d.oc) * 16; o++) {
+            for (int64_t c = 0; c < d.ic; c++) {
+                const float *kernel = w + (backward ? c * d.oc + o : o * d.ic + c) * 9;
+                const double expected = o < d.oc ? transformed(kernel, backward, m, p / n, p % n) : 0;
+                const double got = (double)u[p * position + (o / 16 * d.ic + c) * 16 + o % 16];
+                if (!(fabs(got - expected) <= worst)) worst = fabs(got - expected);
+            }
+        }
+    }
+    CHECK(worst < 5e-7, "%s F%d %s weights%s: %.2g", t->name, (int)m, r->what, backward ? " backward" : "",
+          worst);
+    check_unguard(u, n_u);
+    check_unguard(w, n_w);
+}
+
+static void run_with(const cnv_fast *t, float *y, const float *x, const float *weights, const float *bias,
+                     const cnv_finish *finish, const cnv_gate *gate, const cnv_winograd *d)
+{
     const int64_t n_shared = (int64_t)(cnv_winograd_shared(d) / sizeof(float));
     const int64_t stride = (int64_t)((cnv_winograd_scratch(d) + 63) / 64 * 16);
-    float *packed = check_guarded(n_packed), *scratch = check_guarded(2 * stride);
-    float *shared = check_guarded(n_shared + 1);
-    cnv_winograd_pack(packed, w, d, backward);
+    float *scratch = check_guarded(2 * stride), *shared = check_guarded(n_shared + 1);
     cnv_run run = fast_run(2);
-    t->winograd(y, x, packed, bias, finish, gate, d, shared, scratch, (size_t)stride * sizeof(float), &run);
-    check_unguard(packed, n_packed);
+    t->winograd(y, x, weights, bias, finish, gate, d, shared, scratch, (size_t)stride * sizeof(float), &run);
     check_unguard(scratch, 2 * stride);
     check_unguard(shared, n_shared + 1);
+}
+
+/* Runs with packed weights, and with plain ones, which must give the same bits. */
+static void run_winograd(const cnv_fast *t, float *y, const float *x, const float *w, const float *bias,
+                         const cnv_finish *finish, const cnv_gate *gate, const cnv_geometry *g, int64_t m,
+                         bool backward)
+{
+    cnv_winograd d, plain;
+    cnv_winograd_describe(&d, g, m, backward, true);
+    cnv_winograd_describe(&plain, g, m, backward, false);
+    const int64_t n_packed = (int64_t)(cnv_winograd_weights(&d) / sizeof(float));
+    const int64_t n_y = d.images * cnv_blocked_size(d.oc, d.yh, d.yw);
+    float *packed = check_guarded(n_packed), *again = check_guarded(n_y);
+    memcpy(again, y, (size_t)n_y * sizeof *y);
+    t->winograd_pack(packed, w, &d);
+    run_with(t, y, x, packed, bias, finish, gate, &d);
+    run_with(t, again, x, w, bias, finish, gate, &plain);
+    CHECK(memcmp(again, y, (size_t)n_y * sizeof *y) == 0, "%s F%d of %d channels%s: plain weights differ",
+          t->name, (int)m, (int)d.ic, backward ? " backward" : "");
+    check_unguard(again, n_y);
+    check_unguard(packed, n_packed);
 }
 
 static void test_forward(const cnv_fast *t, const row *r, int64_t m, bool rectify)
@@ -74,7 +137,6 @@ static void test_forward(const cnv_fast *t, const row *r, int64_t m, bool rectif
     float *addb = fast_to_blocked(add, g.images, g.oc, plane, &n_add),
           *bias = fast_pad_bias(b, g.oc, &n_bias);
     uint16_t *bits = malloc((size_t)n_y / 16 * sizeof *bits);
-    cnv_winograd d;
     fast_naive_forward(expected, x, w, b, &g);
     for (int64_t i = 0; i < out && rectify; i++) {
         expected[i] += add[i];
@@ -82,8 +144,7 @@ static void test_forward(const cnv_fast *t, const row *r, int64_t m, bool rectif
     }
     cnv_finish finish = {.add = rectify ? addb : NULL, .rectify = rectify, .high = INFINITY, .bits = bits};
     cnv_gate gate = {0};
-    cnv_winograd_describe(&d, &g, m, false);
-    run_winograd(t, y, xb, w, bias, &finish, &gate, &d, false);
+    run_winograd(t, y, xb, w, bias, &finish, &gate, &g, m, false);
     fast_from_blocked(got, y, g.images, g.oc, plane);
     double error = fast_error(got, expected, out);
     CHECK(error < TOLERANCE, "%s F%d %s forward%s: %.2g", t->name, (int)m, r->what,
@@ -120,9 +181,7 @@ static void test_backward(const cnv_fast *t, const row *r, int64_t m, bool accum
     for (int64_t i = 0; i < in && accumulate; i++) expected[i] += before[i];
     cnv_finish finish = {.accumulate = accumulate};
     cnv_gate gate = {.bits = gated ? bits : NULL};
-    cnv_winograd d;
-    cnv_winograd_describe(&d, &g, m, true);
-    run_winograd(t, dx, dyb, w, NULL, &finish, &gate, &d, true);
+    run_winograd(t, dx, dyb, w, NULL, &finish, &gate, &g, m, true);
     fast_from_blocked(got, dx, g.images, g.ic, plane);
     double error = fast_error(got, expected, in);
     CHECK(error < TOLERANCE, "%s F%d %s backward%s%s: %.2g", t->name, (int)m, r->what,
@@ -150,11 +209,9 @@ static void test_same_bits(const row *r, int64_t m)
     float *y[3] = {fast_numbers(out, 3), fast_numbers(out, 4), fast_numbers(image, 5)};
     cnv_finish finish = {0};
     cnv_gate gate = {0};
-    cnv_winograd d;
-    cnv_winograd_describe(&d, &batch, m, false);
-    for (int i = 0; i < 2; i++) run_winograd(fast_tiers[i], y[i], x, w, NULL, &finish, &gate, &d, false);
-    cnv_winograd_describe(&d, &one, m, false);
-    run_winograd(fast_tiers[1], y[2], x, w, NULL, &finish, &gate, &d, false);
+    for (int i = 0; i < 2; i++)
+        run_winograd(fast_tiers[i], y[i], x, w, NULL, &finish, &gate, &batch, m, false);
+    run_winograd(fast_tiers[1], y[2], x, w, NULL, &finish, &gate, &one, m, false);
     CHECK(memcmp(y[0], y[1], (size_t)out * sizeof(float)) == 0, "F%d %s: avx2 and avx512 differ", (int)m,
           r->what);
     CHECK(memcmp(y[1], y[2], (size_t)image * sizeof(float)) == 0, "F%d %s: an image differs in a batch",
@@ -170,6 +227,8 @@ int main(void)
         for (int64_t m = 2; m <= 4; m += 2) {
             for (int t = 0; t < FAST_TIERS; t++) {
                 if (!fast_present(fast_tiers[t])) continue;
+                test_weights(fast_tiers[t], &rows[i], m, false);
+                test_weights(fast_tiers[t], &rows[i], m, true);
                 test_forward(fast_tiers[t], &rows[i], m, false);
                 test_forward(fast_tiers[t], &rows[i], m, true);
                 test_backward(fast_tiers[t], &rows[i], m, false, false);

@@ -133,6 +133,8 @@ void cnv_direct_forward(cnv_direct *d, const cnv_geometry *g, bool planar)
                       .step = {1, 1},
                       .stride = {g->stride[0], g->stride[1]},
                       .first = {-g->pad[0], -g->pad[1]},
+                      .packed = true,
+                      .kernel_size = g->kernel[0] * g->kernel[1],
                       .planar = planar};
     d->x_image = planar ? g->ic * g->ih * g->iw : cnv_blocked_size(g->ic, g->ih, g->iw);
     d->y_image = cnv_blocked_size(g->oc, g->oh, g->ow);
@@ -181,7 +183,10 @@ void cnv_direct_backward(cnv_direct *d, const cnv_geometry *g, int64_t phase, bo
                       .stride = {1, 1},
                       .rows = cnv_ceil_div(max64(g->ih - origin[0], 0), g->stride[0]),
                       .cols = cnv_ceil_div(max64(g->iw - origin[1], 0), g->stride[1]),
-                      .first = {smallest_shift(g, 0, origin[0]), smallest_shift(g, 1, origin[1])}};
+                      .first = {smallest_shift(g, 0, origin[0]), smallest_shift(g, 1, origin[1])},
+                      .packed = true,
+                      .backward = true,
+                      .kernel_size = g->kernel[0] * g->kernel[1]};
     d->x_image = cnv_blocked_size(g->oc, g->oh, g->ow);
     d->y_image = cnv_blocked_size(g->ic, g->ih, g->iw);
     for (int64_t r = 0; r < g->kernel[0]; r++) {
@@ -199,24 +204,35 @@ void cnv_direct_backward(cnv_direct *d, const cnv_geometry *g, int64_t phase, bo
     settle(d, &t);
 }
 
-size_t cnv_direct_scratch(const cnv_direct *d)
+/* Bytes of the packed weights of some output blocks. */
+static size_t weights_nbytes(const cnv_direct *d, int64_t blocks)
+{
+    const int64_t channels = d->planar ? 1 : d->ic;
+    return (size_t)(blocks * CNV_LANES * channels * d->taps) * sizeof(float);
+}
+
+size_t cnv_direct_copy(const cnv_direct *d)
 {
     /* A tile of two short rows reads up to one row's width of pixels past the end and drops them. */
     const int64_t slack = 16 * CNV_LANES;
     return d->in_place ? 0 : (size_t)(planes(d) * plane_size(d) + slack) * sizeof(float);
 }
 
-size_t cnv_direct_weights(const cnv_direct *d)
+size_t cnv_direct_scratch(const cnv_direct *d)
 {
-    int64_t channels = d->planar ? 1 : d->ic;
-    return (size_t)(cnv_blocks(d->oc) * CNV_LANES * channels * d->taps) * sizeof(float);
+    return cnv_direct_copy(d) + (d->packed ? 0 : weights_nbytes(d, CNV_DIRECT_BLOCKS));
 }
 
-void cnv_direct_pack(float *packed, const float *w, const cnv_direct *d, int64_t kernel_size, bool backward)
+size_t cnv_direct_weights(const cnv_direct *d)
+{
+    return weights_nbytes(d, cnv_blocks(d->oc));
+}
+
+void cnv_direct_pack(float *packed, const float *w, const cnv_direct *d)
 {
     const int64_t channels = d->planar ? 1 : d->ic;
-    const int64_t per_out = backward ? kernel_size : d->ic * kernel_size;
-    const int64_t per_in = backward ? d->oc * kernel_size : kernel_size;
+    const int64_t per_out = d->backward ? d->kernel_size : d->ic * d->kernel_size;
+    const int64_t per_in = d->backward ? d->oc * d->kernel_size : d->kernel_size;
     for (int64_t block = 0; block < cnv_blocks(d->oc); block++) {
         const int64_t outs = min64(d->oc - block * CNV_LANES, CNV_LANES);
         for (int64_t c0 = 0; c0 < channels; c0 += CNV_LANES) {

@@ -21,6 +21,7 @@
 
 #define CNV_MAX_TAPS 384 /* 11x11 over three channels, the largest first layer in use, has 363 */
 #define CNV_MAX_PHASES 16
+#define CNV_DIRECT_BLOCKS 2 /* output blocks whose weights are packed at a time: those of the widest tile */
 
 /* A convolution as its node states it; rows before columns. */
 typedef struct cnv_geometry {
@@ -43,7 +44,11 @@ typedef struct cnv_direct {
     int32_t tap[CNV_MAX_TAPS];    /* which of the kernel's weights, per pair of channels */
     int32_t offset[CNV_MAX_TAPS]; /* where its pixel lies in the copied strip, in floats */
 
-    bool planar;   /* x is N,C,H,W with few channels */
+    bool packed;         /* the weights come packed; otherwise each pass packs them as it goes */
+    bool backward;       /* only for reading plain weights */
+    int64_t kernel_size; /* likewise: taps of the kernel, which may be more than this sum's */
+
+    bool planar;   /* x is N,C,H,W with few channels; its weights come packed */
     bool in_place; /* no copy: tiles read x */
     int64_t strip; /* grid rows per item; in_place: grid pixels */
     int64_t group; /* output blocks per item */
@@ -55,21 +60,22 @@ typedef struct cnv_direct {
 /* Whether the taps fit into a description. */
 bool cnv_direct_fits(const cnv_geometry *g);
 
-/* planar: x stays N,C,H,W. */
+/* planar: x stays N,C,H,W. Weights are taken to come packed; whoever has none clears `packed`. */
 void cnv_direct_forward(cnv_direct *d, const cnv_geometry *g, bool planar);
 
 /* Phase number `phase` of the backward pass, below stride[0] * stride[1]. gated: dy passes a rectifier. */
 void cnv_direct_backward(cnv_direct *d, const cnv_geometry *g, int64_t phase, bool gated);
 
 size_t cnv_direct_scratch(const cnv_direct *d); /* bytes per worker */
+size_t cnv_direct_copy(const cnv_direct *d);    /* how many of them a strip takes; weights come after it */
 size_t cnv_direct_weights(const cnv_direct *d); /* bytes of packed weights */
 
-/* From O,I,KH,KW: [block of outputs][channels][16] per tap, taps inside blocks of channels. With `backward`
- * the roles of O and I change. */
-void cnv_direct_pack(float *packed, const float *w, const cnv_direct *d, int64_t kernel_size, bool backward);
+/* From O,I,KH,KW: [block of outputs][channels][16] per tap, taps inside blocks of channels. Backward, the
+ * roles of O and I change. */
+void cnv_direct_pack(float *packed, const float *w, const cnv_direct *d);
 
-/* bias: padded to whole blocks, or NULL. */
-typedef void cnv_direct_kernel(float *y, const float *x, const float *packed, const float *bias,
+/* weights: packed or O,I,KH,KW, as d says. bias: padded to whole blocks, or NULL. */
+typedef void cnv_direct_kernel(float *y, const float *x, const float *weights, const float *bias,
                                const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d,
                                void *scratch, size_t scratch_stride, cnv_run *run);
 

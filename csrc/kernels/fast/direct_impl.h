@@ -7,10 +7,11 @@
 #include "kernels/fast/direct.h"
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/tile.h"
+#include "kernels/fast/weights_impl.h"
 
 typedef struct direct_call {
     float *y;
-    const float *x, *packed, *bias;
+    const float *x, *weights, *bias;
     const cnv_finish *finish;
     finish_kind kind;
     const cnv_gate *gate;
@@ -196,6 +197,24 @@ static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, cons
     }
 }
 
+/* Finds the weights of `blocks` output blocks from out->block on, of the item's blocks before `last`; packs
+ * them into `made` where they come plain. */
+static void direct_point_weights(tile_walk *walk, direct_out *out, float *made, int64_t blocks, int64_t last,
+                                 const direct_call *c)
+{
+    if (!c->d->packed) {
+        direct_weights(made, c->weights, c->d, out->block, out->block + blocks);
+        walk->w = made;
+        out->ahead = out->ahead_end = (const char *)made;
+        return;
+    }
+    const int64_t next = out->block + TILE_BLOCKS;
+    walk->w = c->weights + out->block * walk->w_block;
+    out->ahead = (const char *)(c->weights + next * walk->w_block);
+    out->ahead_end =
+        (const char *)(c->weights + (next + TILE_BLOCKS < last ? next + TILE_BLOCKS : last) * walk->w_block);
+}
+
 static void direct_item(void *context, int64_t item, int worker)
 {
     direct_call *c = context;
@@ -206,8 +225,9 @@ static void direct_item(void *context, int64_t item, int worker)
     const int64_t end = row + d->strip < extent ? row + d->strip : extent;
     const int64_t y_blocks = cnv_blocks(d->oc), plane = d->yh * d->yw;
     const float *x = d->in_place ? c->x + image * d->x_image + row * 16 : NULL;
+    float *copy = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
+    float *made = copy + cnv_direct_copy(d) / sizeof *copy;
     if (x == NULL) {
-        float *copy = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
         if (c->holds[worker] != strip + 1) direct_copy_strip(copy, c, image, row);
         c->holds[worker] = strip + 1;
         x = copy;
@@ -224,25 +244,21 @@ static void direct_item(void *context, int64_t item, int worker)
     if (c->finish->bits != NULL) out.bits = c->finish->bits + image * y_blocks * plane;
     const int64_t last = (group + 1) * d->group < y_blocks ? (group + 1) * d->group : y_blocks;
     for (out.block = group * d->group; out.block < last; out.block += TILE_BLOCKS) {
-        const int64_t next = out.block + TILE_BLOCKS;
-        walk.w = c->packed + out.block * walk.w_block;
-        out.ahead = (const char *)(c->packed + next * walk.w_block);
-        out.ahead_end = (const char *)(c->packed + (next + TILE_BLOCKS < last ? next + TILE_BLOCKS : last) *
-                                                       walk.w_block);
+        const int64_t blocks = last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS;
+        direct_point_weights(&walk, &out, made, blocks, last, c);
         walk.start = c->bias != NULL ? c->bias + out.block * 16 : NULL;
-        direct_blocks(&out, &walk, last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS, x, row,
-                      end, c);
+        direct_blocks(&out, &walk, blocks, x, row, end, c);
     }
 }
 
-static void direct_run(float *y, const float *x, const float *packed, const float *bias,
+static void direct_run(float *y, const float *x, const float *weights, const float *bias,
                        const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d, void *scratch,
                        size_t scratch_stride, cnv_run *run)
 {
     if (d->rows == 0 || d->cols == 0) return;
     direct_call c = {.y = y,
                      .x = x,
-                     .packed = packed,
+                     .weights = weights,
                      .bias = bias,
                      .finish = finish,
                      .gate = gate,

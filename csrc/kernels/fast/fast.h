@@ -16,6 +16,7 @@ typedef struct cnv_fast {
     const char *name;
     cnv_direct_kernel *direct;
     cnv_winograd_kernel *winograd;
+    cnv_winograd_pack_kernel *winograd_pack;
     cnv_image_gradient_kernel *image_gradient;
     cnv_depthwise_forward_kernel *depthwise_forward;
     cnv_depthwise_backward_kernel *depthwise_backward;

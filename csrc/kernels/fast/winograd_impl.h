@@ -6,13 +6,14 @@
 
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/tile.h"
+#include "kernels/fast/weights_impl.h"
 #include "kernels/fast/winograd.h"
 
 #define WINOGRAD_POINTS 6 /* the most along one axis */
 
 typedef struct winograd_call {
     float *y;
-    const float *x, *packed, *bias;
+    const float *x, *weights, *bias;
     const cnv_finish *finish;
     finish_kind kind;
     const cnv_gate *gate;
@@ -22,7 +23,14 @@ typedef struct winograd_call {
     size_t scratch_stride;
     int64_t first; /* of the tiles that `shared` holds now */
     int64_t count;
+    int64_t holds[CNV_MAX_THREADS]; /* 1 + the group whose U a worker's scratch holds */
 } winograd_call;
+
+/* U of some output blocks. */
+typedef struct winograd_u {
+    const float *first;
+    int64_t position; /* floats between two positions */
+} winograd_u;
 
 /* Where a tile lies. */
 typedef struct winograd_place {
@@ -172,14 +180,14 @@ CNV_INLINE void winograd_tile(int64_t blocks, int64_t pixels, const tile_walk *w
     tile_blocked_1((int)pixels, walk, x, x + TILE_HALF * 16, out);
 }
 
-/* M of `count` tiles of V, `tiles` wide, for output blocks begin..end-1. While a product runs, the weights of
- * the next one are brought to L2: one line per step, so two tiles fetch the two blocks of a pair. */
-static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t count, int64_t begin,
-                              int64_t end, const winograd_call *c)
+/* M of `count` tiles of V, `tiles` wide, for the `outs` output blocks of U. While a product runs, the weights
+ * of the next one are brought to L2: one line per step, so two tiles fetch the two blocks of a pair. */
+static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t count, winograd_u u,
+                              int64_t outs, const winograd_call *c)
 {
     static const int32_t here[1] = {0};
     const cnv_winograd *d = c->d;
-    const int64_t points = (d->m + 2) * (d->m + 2), slab = d->ic * 16, per_point = cnv_blocks(d->oc) * slab;
+    const int64_t points = (d->m + 2) * (d->m + 2), slab = d->ic * 16;
     const int64_t v_position = cnv_winograd_position(cnv_blocks(d->ic), tiles);
     const int64_t m_position = cnv_winograd_position(d->group, d->chunk);
     const int64_t runs = cnv_ceil_div(count, TILE_PIXELS);
@@ -191,18 +199,18 @@ static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t c
                       .out_pixel = 16,
                       .out_block = d->chunk * 16};
     for (int64_t p = 0; p < points; p++) {
-        for (int64_t b = begin; b < end; b += TILE_BLOCKS) {
-            const int64_t blocks = end - b < TILE_BLOCKS ? end - b : TILE_BLOCKS;
-            const bool more = b + TILE_BLOCKS < end;
+        for (int64_t b = 0; b < outs; b += TILE_BLOCKS) {
+            const int64_t blocks = outs - b < TILE_BLOCKS ? outs - b : TILE_BLOCKS;
+            const bool more = b + TILE_BLOCKS < outs;
             const float *next =
-                c->packed + (more ? p : p + 1) * per_point + (more ? b + TILE_BLOCKS : begin) * slab;
-            walk.w = c->packed + p * per_point + b * slab;
+                u.first + (more ? p : p + 1) * u.position + (more ? b + TILE_BLOCKS : 0) * slab;
+            walk.w = u.first + p * u.position + b * slab;
             for (int64_t r = 0, t = 0; r < runs; r++) {
                 const int64_t stop = (r + 1) * count / runs;
                 walk.ahead =
                     r < TILE_BLOCKS && (more || p + 1 < points) ? (const char *)(next + r * slab) : NULL;
                 winograd_tile(blocks, stop - t, &walk, v + p * v_position + t * 16,
-                              m + p * m_position + ((b - begin) * d->chunk + t) * 16);
+                              m + p * m_position + (b * d->chunk + t) * 16);
                 t = stop;
             }
         }
@@ -235,13 +243,20 @@ static void winograd_out(const float *m, int64_t first, int64_t count, int64_t b
     }
 }
 
-/* Output blocks begin..end-1 of some tiles, whose V is there. */
+/* Where the blocks of a group are in a U of all blocks. */
+static winograd_u winograd_part(const float *u, int64_t group, const cnv_winograd *d)
+{
+    winograd_u part = {u + group * d->group * d->ic * 16, cnv_winograd_position(cnv_blocks(d->oc), d->ic)};
+    return part;
+}
+
+/* The output blocks of a group for some tiles whose V is there. */
 static void winograd_group(float *m, const float *v, int64_t tiles, int64_t first, int64_t count,
-                           int64_t group, const winograd_call *c)
+                           winograd_u u, int64_t group, const winograd_call *c)
 {
     const int64_t blocks = cnv_blocks(c->d->oc), begin = group * c->d->group;
     const int64_t end = begin + c->d->group < blocks ? begin + c->d->group : blocks;
-    winograd_multiply(m, v, tiles, count, begin, end, c);
+    winograd_multiply(m, v, tiles, count, u, end - begin, c);
     winograd_out(m, first, count, begin, end, c);
 }
 
@@ -253,10 +268,22 @@ static void winograd_local_item(void *context, int64_t item, int worker)
     const int64_t all = d->images * d->tiles[0] * d->tiles[1], first = item * d->block;
     const int64_t count = all - first < d->block ? all - first : d->block;
     const int64_t groups = cnv_ceil_div(cnv_blocks(d->oc), d->group);
+    const float *u = d->packed ? c->weights : c->shared;
     float *v = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
     float *m = v + (d->m + 2) * (d->m + 2) * cnv_winograd_position(cnv_blocks(d->ic), d->block);
     winograd_in(v, d->block, first, count, 0, cnv_blocks(d->ic), c);
-    for (int64_t g = 0; g < groups; g++) winograd_group(m, v, d->block, first, count, g, c);
+    for (int64_t g = 0; g < groups; g++)
+        winograd_group(m, v, d->block, first, count, winograd_part(u, g, d), g, c);
+}
+
+/* One output block of the U that workers share. */
+static void winograd_weights_item(void *context, int64_t item, int worker)
+{
+    const winograd_call *c = context;
+    const cnv_winograd *d = c->d;
+    (void)worker;
+    winograd_weights(c->shared + item * d->ic * 16, cnv_winograd_position(cnv_blocks(d->oc), d->ic),
+                     c->weights, d, item, item + 1);
 }
 
 /* One channel block of the shared V. */
@@ -267,24 +294,40 @@ static void winograd_in_item(void *context, int64_t item, int worker)
     winograd_in(c->shared, c->d->block, c->first, c->count, item, item + 1, c);
 }
 
-/* Some output blocks of some tiles of the shared V. */
-static void winograd_group_item(void *context, int64_t item, int worker)
+/* U of a group: packed, or made in the worker's scratch unless it is there already. */
+static winograd_u winograd_u_of(float *made, int64_t group, int worker, winograd_call *c)
 {
-    const winograd_call *c = context;
     const cnv_winograd *d = c->d;
-    const int64_t groups = cnv_ceil_div(cnv_blocks(d->oc), d->group), from = item / groups * d->chunk;
-    const int64_t count = c->count - from < d->chunk ? c->count - from : d->chunk;
-    float *m = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
-    winograd_group(m, c->shared + from * 16, d->block, c->first + from, count, item % groups, c);
+    if (d->packed) return winograd_part(c->weights, group, d);
+    const int64_t begin = group * d->group, blocks = cnv_blocks(d->oc);
+    const int64_t end = begin + d->group < blocks ? begin + d->group : blocks;
+    winograd_u u = {made, cnv_winograd_position(d->group, d->ic)};
+    if (c->holds[worker] != group + 1) winograd_weights(made, u.position, c->weights, d, begin, end);
+    c->holds[worker] = group + 1;
+    return u;
 }
 
-static void winograd_run(float *y, const float *x, const float *packed, const float *bias,
+/* Some output blocks of some tiles of the shared V; the tiles of a group follow each other. */
+static void winograd_group_item(void *context, int64_t item, int worker)
+{
+    winograd_call *c = context;
+    const cnv_winograd *d = c->d;
+    const int64_t chunks = cnv_ceil_div(c->count, d->chunk), group = item / chunks;
+    const int64_t from = item % chunks * d->chunk;
+    const int64_t count = c->count - from < d->chunk ? c->count - from : d->chunk;
+    float *m = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
+    float *made = m + (d->m + 2) * (d->m + 2) * cnv_winograd_position(d->group, d->chunk);
+    winograd_group(m, c->shared + from * 16, d->block, c->first + from, count,
+                   winograd_u_of(made, group, worker, c), group, c);
+}
+
+static void winograd_run(float *y, const float *x, const float *weights, const float *bias,
                          const cnv_finish *finish, const cnv_gate *gate, const cnv_winograd *d, float *shared,
                          void *scratch, size_t scratch_stride, cnv_run *run)
 {
     winograd_call c = {.y = y,
                        .x = x,
-                       .packed = packed,
+                       .weights = weights,
                        .bias = bias,
                        .finish = finish,
                        .gate = gate,
@@ -296,6 +339,7 @@ static void winograd_run(float *y, const float *x, const float *packed, const fl
     const int64_t all = d->images * d->tiles[0] * d->tiles[1];
     const int64_t groups = cnv_ceil_div(cnv_blocks(d->oc), d->group);
     if (!d->shared) {
+        if (!d->packed) cnv_parallel(run, cnv_blocks(d->oc), winograd_weights_item, &c);
         cnv_parallel(run, cnv_ceil_div(all, d->block), winograd_local_item, &c);
         return;
     }
