@@ -15,6 +15,7 @@ from cnnviz.errors import CnnvizError
 from cnnviz.labels import LabelsLike
 from cnnviz.model import Model
 from cnnviz.onnx_reader import read
+from cnnviz.plan_pool import PACKED_NBYTES
 from cnnviz.preprocessing import PreprocessingLike
 
 # Two float32 programs that do the same sums in another order differ by less, relative to the output.
@@ -28,6 +29,7 @@ def from_torch(
     preprocessing: PreprocessingLike = None,
     labels: LabelsLike = None,
     name: str = "torch",
+    packed_nbytes: int = PACKED_NBYTES,
 ) -> Model:
     """Make a model of a live PyTorch module.
 
@@ -38,7 +40,7 @@ def from_torch(
     module : torch.nn.Module
     example : torch.Tensor or ndarray of float32, shape (N, C, H, W)
         An input: the export runs on it, and both programs' answers to it are compared.
-    preprocessing, labels
+    preprocessing, labels, packed_nbytes
         As for `cnnviz.load`.
     name : str
 
@@ -70,7 +72,8 @@ def from_torch(
     finally:
         for part, was in training:
             part.training = was
-    model = Model(read(file), preprocessing=preprocessing, labels=labels, name=name)
+    graph = read(file)
+    model = Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
     _check(model, tensor.numpy(), expected.detach().cpu().numpy())
     return model
 
@@ -81,6 +84,7 @@ def from_keras(
     preprocessing: PreprocessingLike = None,
     labels: LabelsLike = None,
     name: str = "keras",
+    packed_nbytes: int = PACKED_NBYTES,
 ) -> Model:
     """Make a model of a Keras 3 model whose input is images N,H,W,C or N,C,H,W.
 
@@ -88,7 +92,7 @@ def from_keras(
     ----------
     keras_model : keras.Model
         Its own ``export`` to ONNX is used, which needs the packages that Keras asks for.
-    preprocessing, labels
+    preprocessing, labels, packed_nbytes
         As for `cnnviz.load`.
     name : str
 
@@ -111,7 +115,8 @@ def from_keras(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         keras_model.export(str(path), format="onnx", verbose=False)
-        model = Model(read(path.read_bytes()), preprocessing=preprocessing, labels=labels, name=name)
+        graph = read(path.read_bytes())
+    model = Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
     size = model.preprocessing.size or ()
     x = np.random.default_rng(0).random((1, model.preprocessing.channels, *size), dtype=np.float32)
     channels_last = keras_model.input_shape[-1] == x.shape[1]

@@ -69,21 +69,26 @@ class LayerList(Mapping[str, Shape]):
             raise ValueError(f"layer {name!r} of the file is gone: {self._graph.vanished[name]}")
         raise ValueError(f"layer {name!r} is not in {self._network}: {self._hint(name)}")
 
-    def summary(self) -> List[str]:
-        """Describe the network in the lines of a table: layer, operator, shape and number of weights."""
+    def summary(self, packed_nbytes: Mapping[str, int]) -> List[str]:
+        """Describe the network in the lines of a table.
+
+        Its columns are layer, operator, shape, number of weights, and bytes of the forms that they have been
+        packed into, which `packed_nbytes` has by constant.
+        """
         constants = self._graph.constants
-        rows = [("layer", "operator", "shape", "weights")]
+        rows = [("layer", "operator", "shape", "weights", "packed")]
         for node in self._graph.nodes:
             weights = sum(constants[name].size for name in node.inputs if name in constants)
+            packed = sum(packed_nbytes.get(name, 0) for name in node.inputs)
             rows += [
-                (name, node.op, _times(self._shapes[name]), f"{weights:,}" if weights else "")
+                (name, node.op, _times(self._shapes[name]), f"{weights:,}" if weights else "", _bytes(packed))
                 for name in node.outputs
                 if name in self._shapes
             ]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        total = sum(array.size for array in constants.values())
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        total, packed = sum(array.size for array in constants.values()), sum(packed_nbytes.values())
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-        return [*lines, f"{total:,} weights"]
+        return [*lines, f"{total:,} weights" + (f", {_bytes(packed)} packed" if packed else "")]
 
     def _hint(self, name: str) -> str:
         nodes = (node.name for node in self._graph.nodes)
@@ -96,3 +101,7 @@ class LayerList(Mapping[str, Shape]):
 
 def _times(shape: Shape) -> str:
     return "x".join(map(str, shape))
+
+
+def _bytes(nbytes: int) -> str:
+    return f"{nbytes / 1e6:.2f} MB" if nbytes else ""

@@ -84,6 +84,14 @@ class Weights:
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 
+    def packed_nbytes(self) -> Dict[str, int]:
+        """Return the bytes of the forms that kernels have packed so far, by constant."""
+        with self._lock:
+            nbytes = dict.fromkeys((name for name, _ in self._made), 0)
+            for (name, _), constant in self._made.items():
+                nbytes[name] += constant.packed_nbytes
+        return nbytes
+
 
 def as_constant(
     array: NDArray[Any], make: Optional[Callable[[NDArray[Any]], NDArray[Any]]] = None

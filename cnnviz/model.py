@@ -23,7 +23,7 @@ from cnnviz.labels import LabelsLike, as_labels
 from cnnviz.layers import LayerList
 from cnnviz.metadata import labels_in, preprocessing_in
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
-from cnnviz.plan_pool import PlanPool, Request
+from cnnviz.plan_pool import PACKED_NBYTES, PlanPool, Request
 from cnnviz.preprocessing import PreprocessingLike, as_preprocessing
 from cnnviz.rewrite import simplify
 
@@ -66,6 +66,8 @@ class Model:
     labels : str, path or sequence of str, optional
         Likewise, else by the number of classes.
     name : str
+    packed_nbytes : int
+        As for `cnnviz.load`.
 
     Attributes
     ----------
@@ -81,6 +83,7 @@ class Model:
         preprocessing: PreprocessingLike = None,
         labels: LabelsLike = None,
         name: str = "network",
+        packed_nbytes: int = PACKED_NBYTES,
     ) -> None:
         self.name = name
         self.graph = simplify(_channels_first(graph))
@@ -88,7 +91,8 @@ class Model:
         self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
         carried = preprocessing_in(graph.metadata) if preprocessing is None else preprocessing
         self.preprocessing = as_preprocessing(carried, channels, size)
-        self._pool = PlanPool(self.graph, _IDLE_NBYTES)
+        self._pool = PlanPool(self.graph, _IDLE_NBYTES, packed_nbytes)
+        self.packed_nbytes = self._pool.packed_limit
         usual = self._pool.lower((1, channels, *(self.preprocessing.size or size)))
         self.layers = LayerList(self.graph, usual, {INPUT: self.input_name, LOGITS: self.logits_name}, name)
         self.classes = self._count_classes()
@@ -105,7 +109,7 @@ class Model:
             vanished=dict(self.graph.vanished),
             metadata=dict(self.graph.metadata),
         )
-        return _rebuilt, (plain, self.preprocessing, self.labels, self.name)
+        return _rebuilt, (plain, self.preprocessing, self.labels, self.name, self.packed_nbytes)
 
     def preprocess(self, image: ImagesLike) -> Array:
         """Return what the network is fed for a picture or a list of them: N,C,H,W float32."""
@@ -298,10 +302,15 @@ class Model:
         return [int(best) for best in scores.reshape(len(scores), -1).argmax(axis=1)]
 
     def summary(self) -> str:
-        """Describe the network in a table: one line for each layer, with its operator, shape and weights."""
+        """Describe the network in a table: a line for each layer, with its operator, shape and weights.
+
+        The last column is what passes so far have added to the weights, packed for speed: see the option
+        `packed_nbytes` of `cnnviz.load`.
+        """
         height, width = self.preprocessing.size or (0, 0)
         head = f"{self.name}: input {self.preprocessing.channels}x{height}x{width}, {self.classes} classes"
-        return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *self.layers.summary()])
+        layers = self.layers.summary(self._pool.packed_nbytes())
+        return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *layers])
 
     def _checked(self, x: Array) -> Array:
         """Return `x` as the C-contiguous float32 N,C,H,W that plans read, or say what is wrong with it."""
@@ -405,5 +414,7 @@ def _image_input(graph: Graph, name: str) -> Tuple[str, int, Tuple[int, int]]:
     return tensor.name, channels, (shape[2] or _USUAL_SIZE, shape[3] or _USUAL_SIZE)
 
 
-def _rebuilt(graph: Graph, preprocessing: PreprocessingLike, labels: LabelsLike, name: str) -> Model:
-    return Model(graph, preprocessing=preprocessing, labels=labels, name=name)
+def _rebuilt(
+    graph: Graph, preprocessing: PreprocessingLike, labels: LabelsLike, name: str, packed_nbytes: int
+) -> Model:
+    return Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import sys
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -10,6 +12,10 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from cnnviz._config import _core
 from cnnviz.graph import Graph, Tensor, prune
 from cnnviz.lower import Lowered, Weights, lower
+
+# What packed weights may take unless a model is told otherwise: nearly all that ResNet-18 gains from
+# (csrc/DESIGN.md has what less costs).
+PACKED_NBYTES = 2**27
 
 
 class Request(NamedTuple):
@@ -25,13 +31,16 @@ class PlanPool:
     """Lends plans of one network to any number of threads, each plan to one at a time.
 
     Idle plans are kept up to `idle_nbytes` in all, the longest unused dropped first, and at least the last
-    one whatever its size: a loop over one shape must find its plan again.
+    one whatever its size: a loop over one shape must find its plan again. Plans together have weights packed
+    up to `packed_nbytes`; what a pass returns does not depend on which have got theirs.
     """
 
-    def __init__(self, graph: Graph, idle_nbytes: int) -> None:
+    def __init__(self, graph: Graph, idle_nbytes: int, packed_nbytes: int) -> None:
         self._graph = graph
         self._weights = Weights(graph)
         self._idle_limit = idle_nbytes
+        self.packed_limit = _checked_nbytes(packed_nbytes)
+        self._packing = threading.Lock()
         self._idle: OrderedDict[Tuple[Request, int], List[Lowered]] = OrderedDict()
         self._nbytes: Dict[Request, int] = {}
         self._lock = threading.Lock()
@@ -54,6 +63,10 @@ class PlanPool:
         lowered = self._take(key) or self._prepared(request)
         yield lowered
         self._give_back(key, lowered)
+
+    def packed_nbytes(self) -> Dict[str, int]:
+        """Return the bytes of the packed weights that there are by now, by constant."""
+        return self._weights.packed_nbytes()
 
     def nbytes(self, request: Request) -> int:
         """Return the size of the arena that a plan for `request` takes."""
@@ -79,11 +92,13 @@ class PlanPool:
         wanted = dict.fromkeys((*request.keep, *request.seeds, *request.wrt))
         lowered = self.lower(request.shape, tuple(wanted))
         ids = lowered.values
-        lowered.plan.prepare(
-            keep=[ids[name] for name in request.keep],
-            seeds=[ids[name] for name in request.seeds],
-            wrt=[ids[name] for name in request.wrt],
-        )
+        with self._packing:
+            lowered.plan.prepare(
+                keep=[ids[name] for name in request.keep],
+                seeds=[ids[name] for name in request.seeds],
+                wrt=[ids[name] for name in request.wrt],
+                packed_nbytes=max(0, self.packed_limit - sum(self.packed_nbytes().values())),
+            )
         memory = lowered.plan.describe()["memory"]
         with self._lock:
             self._nbytes[request] = int(memory["arena"])
@@ -98,3 +113,13 @@ class PlanPool:
 
     def _idle_nbytes(self) -> int:
         return sum(self._nbytes[request] * len(plans) for (request, _), plans in self._idle.items())
+
+
+def _checked_nbytes(packed_nbytes: int) -> int:
+    try:
+        nbytes = operator.index(packed_nbytes)
+    except TypeError:
+        raise TypeError(f"packed_nbytes must be a number of bytes, not {packed_nbytes!r}") from None
+    if nbytes < 0:
+        raise ValueError(f"packed_nbytes must not be negative, and is {nbytes}")
+    return min(nbytes, sys.maxsize)

@@ -11,6 +11,7 @@ from cnnviz.errors import CnnvizError
 from cnnviz.labels import LabelsLike
 from cnnviz.model import Model
 from cnnviz.onnx_reader import read
+from cnnviz.plan_pool import PACKED_NBYTES
 from cnnviz.preprocessing import PreprocessingLike
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def load(
     *,
     preprocessing: PreprocessingLike = None,
     labels: LabelsLike = None,
+    packed_nbytes: int = PACKED_NBYTES,
 ) -> Model:
     """Load a network.
 
@@ -64,6 +66,9 @@ def load(
     labels : "imagenet", "cifar10", path or sequence of str, optional
         The names of the classes. Without it they are those that the file carries, else follow from their
         number: 1000 are ImageNet's, 1001 the same after a background class.
+    packed_nbytes : int
+        Bytes that may be spent on weights in the form that kernels read, beside the weights themselves, for
+        speed. What does not fit is packed by every pass anew; the results are the same, bit for bit.
 
     Returns
     -------
@@ -83,15 +88,16 @@ def load(
         When a download is not possible or not what it should be.
     """
     if source is None:
-        return _bundled(preprocessing, labels)
+        return _bundled(preprocessing, labels, packed_nbytes)
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         if path in zoo() and not os.path.exists(path):
-            return _model(fetch(path), preprocessing or zoo()[path].preprocessing, labels, path)
+            known = preprocessing or zoo()[path].preprocessing
+            return _model(fetch(path), known, labels, packed_nbytes, path)
         if not os.path.exists(path):
             raise FileNotFoundError(_not_found(path))
-        return _model(path, preprocessing, labels, Path(path).stem)
-    return _model(source, preprocessing, labels, "network")
+        return _model(path, preprocessing, labels, packed_nbytes, Path(path).stem)
+    return _model(source, preprocessing, labels, packed_nbytes, "network")
 
 
 def fetch(name: str) -> str:
@@ -127,16 +133,19 @@ def fetch(name: str) -> str:
         raise CnnvizError(f"{name} can not be downloaded from {entry.url}: {error}") from error
 
 
-def _model(source: Any, preprocessing: PreprocessingLike, labels: LabelsLike, name: str) -> Model:
-    return Model(read(source), preprocessing=preprocessing, labels=labels, name=name)
+def _model(
+    source: Any, preprocessing: PreprocessingLike, labels: LabelsLike, packed_nbytes: int, name: str
+) -> Model:
+    graph = read(source)
+    return Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
 
 
-def _bundled(preprocessing: PreprocessingLike, labels: LabelsLike) -> Model:
+def _bundled(preprocessing: PreprocessingLike, labels: LabelsLike, packed_nbytes: int) -> Model:
     from cnnviz import handmade
 
-    return _model(
-        handmade.onnx_bytes(), preprocessing or handmade.PREPROCESSING, labels or handmade.LABELS, "handmade"
-    )
+    file = handmade.onnx_bytes()
+    preprocessing, labels = preprocessing or handmade.PREPROCESSING, labels or handmade.LABELS
+    return _model(file, preprocessing, labels, packed_nbytes, "handmade")
 
 
 def _not_found(path: str) -> str:

@@ -146,7 +146,11 @@ def _noise(weights: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 def _with(model: Model, constants: Dict[str, NDArray[Any]]) -> Model:
     graph = replace(model.graph, constants=constants)
     return Model(
-        graph, preprocessing=model.preprocessing, labels=model.labels, name=f"{model.name}, forgetting"
+        graph,
+        preprocessing=model.preprocessing,
+        labels=model.labels,
+        name=f"{model.name}, forgetting",
+        packed_nbytes=model.packed_nbytes,
     )
 
 
