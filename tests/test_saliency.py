@@ -10,7 +10,7 @@ import pytest
 from toy_networks import small_classifier
 
 import cnnviz
-from cnnviz.objectives import Logit
+from cnnviz.objectives import Cotangents, Logit
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -107,6 +107,45 @@ def test_smooth_grad_is_the_mean_over_noisy_copies(model: cnnviz.Model) -> None:
     mean = np.mean([model.gradient(copy, 3).gradients["input"][0] for copy in copies], axis=0)
     np.testing.assert_allclose(result.values, mean, rtol=1e-3, atol=1e-6)
     assert result.score == cnnviz.saliency(model, PICTURE, 3).score
+
+
+SWEEPS = {
+    "one picture": (PICTURE, 3),
+    "several classes of one picture": (PICTURE, [1, 3]),
+    "a class for each picture": ([PICTURE, PICTURE[::-1]], [1, 3]),
+    "cotangents for each picture": (
+        [PICTURE, PICTURE[::-1]],
+        Cotangents({"logits": RNG.normal(size=(2, 10)).astype(np.float32)}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize(("batch", "budget"), [(1, 2**30), (3, 2**30), (7, 1)])
+def test_smooth_grad_does_not_depend_on_how_it_is_cut(
+    model: cnnviz.Model, monkeypatch: pytest.MonkeyPatch, name: str, batch: int, budget: int
+) -> None:
+    def maps() -> list:
+        found = cnnviz.saliency(model, *SWEEPS[name], smooth=7, seed=2)
+        return [one.values for one in (found if isinstance(found, list) else [found])]
+
+    whole = maps()
+    monkeypatch.setattr("cnnviz.methods.saliency.BATCH", batch)
+    monkeypatch.setattr("cnnviz.model._BUDGET_NBYTES", budget)
+    np.testing.assert_array_equal(maps(), whole)
+
+
+def test_smooth_grad_runs_in_batches(model: cnnviz.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    forward = model.gradients
+
+    def watched(x: Any, *arguments: Any, **options: Any) -> Any:
+        sizes.append(len(x))
+        return forward(x, *arguments, **options)
+
+    monkeypatch.setattr(model, "gradients", watched)
+    cnnviz.saliency(model, PICTURE, [1, 3], smooth=20)
+    assert sizes == [16, 4]  # both classes from one pass
 
 
 def test_smooth_grad_repeats_and_without_noise_is_the_gradient(model: cnnviz.Model) -> None:

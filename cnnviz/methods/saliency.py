@@ -15,6 +15,7 @@ from cnnviz.image import ImagesLike
 from cnnviz.methods.checks import checked_count, checked_number
 from cnnviz.methods.common import Question, Targets, ask, ask_and_differentiate
 from cnnviz.model import Model
+from cnnviz.objectives.copies import Copies
 
 Array = NDArray[np.float32]
 
@@ -26,6 +27,10 @@ REDUCTIONS: Dict[str, Callable[[Array], Array]] = {
     "l2": lambda dx: np.sqrt(np.square(dx).sum(axis=1)),
     "sum": lambda dx: dx.sum(axis=1),
 }
+
+
+#: Noisy copies that are made at a time; the model cuts them to what it can run at once.
+BATCH = 16
 
 
 def saliency(
@@ -107,12 +112,20 @@ def reduced(values: Array, reduce: str) -> Array:
 
 def _smoothed(question: Question, copies: int, noise: float, seed: int) -> Tuple[Array, NDArray[np.float64]]:
     model, x, objective = question.model, question.x, question.objective
+    # Rows that ask about one image share its noisy copies: one forward pass for all of them.
+    images = x[:1] if question.one_image else x
+    goals = [objective.take(row, row + 1) for row in range(len(x))] if question.one_image else [objective]
     low, high = model.preprocessing.bounds()
     scale = np.float32(noise) * np.abs(high - low)
     rng = np.random.default_rng(seed)
-    total = np.zeros(x.shape, np.float64)
-    for _ in range(copies):
-        drawn = scale * rng.standard_normal((1, *x.shape[1:]), dtype=np.float32)
-        total += model.gradient(x + drawn, objective).gradients["input"]
+    total = np.zeros((len(goals), *images.shape), np.float64)
+    for start in range(0, copies, BATCH):
+        count = min(BATCH, copies - start)
+        drawn = scale * rng.standard_normal((count, 1, *x.shape[1:]), dtype=np.float32)
+        batch = (images + drawn).reshape(-1, *x.shape[1:])
+        asked = [Copies(goal, len(images), count) for goal in goals]
+        for sums, found in zip(total, model.gradients(batch, asked)):
+            for dx in found.gradients["input"].reshape(count, *images.shape):
+                sums += dx
     scores = objective.evaluate(model.forward(x, list(objective.layers)))[0]
-    return (total / copies).astype(np.float32), scores
+    return (total.reshape(x.shape) / copies).astype(np.float32), scores
