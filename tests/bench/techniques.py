@@ -1,7 +1,9 @@
 """Whole techniques, picture in and map out: cnnviz's, and the loops that a PyTorch user writes.
 
 The loops are as short as they can be and do no more than the recipe asks for, so that the comparison is with
-PyTorch itself and not with some library on top of it.
+PyTorch itself and not with some library on top of it. Both sides make the same steps from the same start, in
+the units of the network's input and held within the range of pixels; beside that, cnnviz keeps a history, the
+best picture and what resuming needs, and looks for NaN.
 """
 
 from __future__ import annotations
@@ -34,13 +36,19 @@ UNREACHABLE = 1e6  # a margin that keeps a fooling image going to its last step
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+LOW, HIGH = -MEAN / STD, (1 - MEAN) / STD
+
+L2 = 1e-3  # of the class model
+STYLE_WEIGHT = 100.0
+LEARNING_RATE = 0.02
 
 
 def pairs(job: Dict[str, Any]) -> Dict[str, Dict[str, Run]]:
     """Every technique, as what cnnviz and both layouts of PyTorch run."""
     network = NETWORKS[NETWORK]()
     model = cnnviz.load(network.proto, preprocessing="imagenet")
-    picture, other = np.random.default_rng(0).random((2, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.float32)
+    levels = np.random.default_rng(0).integers(0, 256, (2, IMAGE_SIZE, IMAGE_SIZE, 3))
+    picture, other = levels.astype(np.float32) / np.float32(255)  # as files hold them: cnnviz rounds to 8 bits
     steps = job["steps"]
     layouts = {
         "torch": Torch(network, channels_last=False),
@@ -53,9 +61,13 @@ def pairs(job: Dict[str, Any]) -> Dict[str, Dict[str, Run]]:
             model,
             picture,
             other,
+            preset="johnson",
             content_layers=[CONTENT],
             style_layers=STYLE,
+            content_weight=1.0,
+            style_weight=STYLE_WEIGHT,
             optimizer="adam",
+            learning_rate=LEARNING_RATE,
             size=IMAGE_SIZE,
             style_size=IMAGE_SIZE,
             tv_weight=0.0,
@@ -67,10 +79,10 @@ def pairs(job: Dict[str, Any]) -> Dict[str, Dict[str, Run]]:
         "Grad-CAM": lambda: cnnviz.grad_cam(model, picture, TARGET, LAYER),
         "guided backpropagation": lambda: cnnviz.guided_backprop(model, picture, TARGET),
         f"fooling image, {steps} steps": lambda: cnnviz.fooling_image(
-            model, picture, TARGET, margin=UNREACHABLE, **quiet
+            model, picture, TARGET, preset="cs231n", margin=UNREACHABLE, **quiet
         ),
         f"class model, {steps} steps": lambda: cnnviz.class_visualization(
-            model, TARGET, preset="simonyan", **quiet
+            model, TARGET, preset="simonyan", l2=L2, **quiet
         ),
         f"style transfer, {steps} steps": style,
     }
@@ -135,24 +147,22 @@ def _rectifiers(rival: Torch, *, in_place: bool) -> List[torch.nn.ReLU]:
 
 
 def fooling_image(rival: Torch, picture: Picture, steps: int) -> Picture:
-    """Steps of length 1 that raise the target's score over the best other one, within the range of pixels."""
+    """Steps of length 1 that raise the target's score, as the course cs231n writes them."""
     x = preprocess(rival, picture)
     for _ in range(steps):
         x.requires_grad_()
-        scores = rival.module(x)[0]
-        others = torch.cat([scores[:TARGET], scores[TARGET + 1 :]])
-        (dx,) = torch.autograd.grad(scores[TARGET] - others.max(), x)
-        x = (x.detach() + dx / dx.norm()).clamp(-MEAN / STD, (1 - MEAN) / STD)
+        (dx,) = torch.autograd.grad(rival.module(x)[0, TARGET], x)
+        x = (x.detach() + dx / dx.norm()).clamp(LOW, HIGH)
     return x[0].numpy()
 
 
-def class_model(rival: Torch, steps: int, l2: float = 1e-4) -> Picture:
+def class_model(rival: Torch, steps: int) -> Picture:
     """Simonyan et al. 2013, equation 1: steps of length 5 from the mean colour."""
     x = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE).contiguous(memory_format=rival.layout)
     for _ in range(steps):
         x.requires_grad_()
-        (dx,) = torch.autograd.grad(rival.module(x)[0, TARGET] - l2 * (x * x).sum(), x)
-        x = x.detach() + 5 * dx / dx.norm()
+        (dx,) = torch.autograd.grad(rival.module(x)[0, TARGET] - L2 * (x * x).sum(), x)
+        x = (x.detach() + 5 * dx / dx.norm()).clamp(LOW, HIGH)
     return x[0].numpy()
 
 
@@ -165,15 +175,17 @@ def style_transfer(rival: Torch, content: Picture, style: Picture, steps: int) -
         painted = rival.module(preprocess(rival, style), layers)
         grams = {name: _gram(painted[name]) for name in STYLE}
     x.requires_grad_()
-    optimizer = torch.optim.Adam([x], lr=0.02)
+    optimizer = torch.optim.Adam([x], lr=LEARNING_RATE)
     for _ in range(steps):
         optimizer.zero_grad()
         found = rival.module(x, layers)
         loss = functional.mse_loss(found[CONTENT], wanted)
         for name, gram in grams.items():
-            loss = loss + functional.mse_loss(_gram(found[name]), gram)
+            loss = loss + STYLE_WEIGHT / len(STYLE) * functional.mse_loss(_gram(found[name]), gram)
         loss.backward()
         optimizer.step()
+        with torch.no_grad():
+            x.clamp_(LOW, HIGH)
     return x[0].detach().numpy()
 
 
