@@ -141,11 +141,15 @@ class Plan:
         seeds: Sequence[int] = (),
         wrt: Sequence[int] = (),
         packed_nbytes: Optional[int] = None,
+        shares: Optional[Plan] = None,
     ) -> None:
         """Fix what passes will be asked for.
 
         `packed_nbytes` bounds what this plan may add to the packed weights of its constants; None: nothing
         does. The little that kernels cannot do without is added in any case.
+
+        A plan that `shares` the memory of another must not run at the same time, and what either has left
+        there is gone once the other runs forward.
         """
     def forward(self, inputs: Sequence[_Array], /) -> None:
         """Run up the plan; `inputs` in the order of the `input` calls, borrowed until the next forward."""

@@ -27,12 +27,27 @@ class Request(NamedTuple):
     wrt: Tuple[str, ...] = ()
 
 
+# Plans of one workspace beyond these, the longest unused, are dropped: each is some hundred kB by itself.
+_MOST_PLANS = 16
+
+Key = Tuple[Request, int]  # and the number of threads
+
+
+class _Workspace:
+    """Plans that share the memory of their passes, which is as large as the largest of them needs."""
+
+    def __init__(self) -> None:
+        self.plans: OrderedDict[Key, Lowered] = OrderedDict()
+        self.nbytes = 0
+
+
 class PlanPool:
     """Lends plans of one network to any number of threads, each plan to one at a time.
 
-    Idle plans are kept up to `idle_nbytes` in all, the longest unused dropped first, and at least the last
-    one whatever its size: a loop over one shape must find its plan again. Plans together have weights packed
-    up to `packed_nbytes`; what a pass returns does not depend on which have got theirs.
+    There are as many workspaces as threads that have asked at the same time. Idle ones are kept up to
+    `idle_nbytes` in all, the longest unused dropped first, and at least the last one whatever its size: a
+    loop over one shape must find its plan again. Plans together have weights packed up to `packed_nbytes`;
+    what a pass returns does not depend on which have got theirs.
     """
 
     def __init__(self, graph: Graph, idle_nbytes: int, packed_nbytes: int) -> None:
@@ -41,7 +56,7 @@ class PlanPool:
         self._idle_limit = idle_nbytes
         self.packed_limit = _checked_nbytes(packed_nbytes)
         self._packing = threading.Lock()
-        self._idle: OrderedDict[Tuple[Request, int], List[Lowered]] = OrderedDict()
+        self._idle: List[_Workspace] = []  # the last used one is the last
         self._nbytes: Dict[Request, int] = {}
         self._lock = threading.Lock()
 
@@ -60,9 +75,18 @@ class PlanPool:
     def lend(self, request: Request) -> Iterator[Lowered]:
         """Lend a plan for `request`; one whose pass failed or was interrupted is not taken back."""
         key = (request, _core.get_num_threads())
-        lowered = self._take(key) or self._prepared(request)
-        yield lowered
-        self._give_back(key, lowered)
+        workspace = self._take(key)
+        try:
+            if key not in workspace.plans:
+                workspace.plans[key] = self._prepared(request, workspace)
+            try:
+                yield workspace.plans[key]
+            except BaseException:
+                del workspace.plans[key]
+                raise
+            workspace.plans.move_to_end(key)
+        finally:
+            self._give_back(workspace, self._nbytes.get(request, 0))
 
     def packed_nbytes(self) -> Dict[str, int]:
         """Return the bytes of the packed weights that there are by now, by constant."""
@@ -78,17 +102,14 @@ class PlanPool:
             pass
         return self._nbytes[request]
 
-    def _take(self, key: Tuple[Request, int]) -> Lowered | None:
+    def _take(self, key: Key) -> _Workspace:
         with self._lock:
-            waiting = self._idle.get(key)
-            if not waiting:
-                return None
-            lowered = waiting.pop()
-            if not waiting:
-                del self._idle[key]
-            return lowered
+            for i in reversed(range(len(self._idle))):
+                if key in self._idle[i].plans:
+                    return self._idle.pop(i)
+            return self._idle.pop() if self._idle else _Workspace()
 
-    def _prepared(self, request: Request) -> Lowered:
+    def _prepared(self, request: Request, workspace: _Workspace) -> Lowered:
         wanted = dict.fromkeys((*request.keep, *request.seeds, *request.wrt))
         lowered = self.lower(request.shape, tuple(wanted))
         ids = lowered.values
@@ -98,21 +119,23 @@ class PlanPool:
                 seeds=[ids[name] for name in request.seeds],
                 wrt=[ids[name] for name in request.wrt],
                 packed_nbytes=max(0, self.packed_limit - sum(self.packed_nbytes().values())),
+                shares=next((other.plan for other in workspace.plans.values()), None),
             )
-        memory = lowered.plan.describe()["memory"]
+        nbytes = int(lowered.plan.describe()["memory"]["arena"])
+        workspace.nbytes = max(workspace.nbytes, nbytes)
         with self._lock:
-            self._nbytes[request] = int(memory["arena"])
+            self._nbytes[request] = nbytes
         return lowered
 
-    def _give_back(self, key: Tuple[Request, int], lowered: Lowered) -> None:
+    def _give_back(self, workspace: _Workspace, used: int) -> None:
+        while len(workspace.plans) > _MOST_PLANS:
+            workspace.plans.popitem(last=False)
+        if not workspace.plans or used < workspace.nbytes > self._idle_limit:
+            return  # a workspace that is too large is kept only as long as it is needed
         with self._lock:
-            self._idle.setdefault(key, []).append(lowered)
-            self._idle.move_to_end(key)
-            while len(self._idle) > 1 and self._idle_nbytes() > self._idle_limit:
-                self._idle.popitem(last=False)
-
-    def _idle_nbytes(self) -> int:
-        return sum(self._nbytes[request] * len(plans) for (request, _), plans in self._idle.items())
+            self._idle.append(workspace)
+            while len(self._idle) > 1 and sum(idle.nbytes for idle in self._idle) > self._idle_limit:
+                self._idle.pop(0)
 
 
 def _checked_nbytes(packed_nbytes: int) -> int:

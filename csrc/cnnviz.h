@@ -7,12 +7,14 @@
  * Units and layout: every array is float32, C-contiguous, and a picture is N,C,H,W. Sizes are int64_t counts
  * of elements unless the name ends in _nbytes.
  *
- * Ownership: a plan owns its arena and nothing else. Weights stay the caller's: a cnv_constant borrows them
- * and calls back when the last plan is done with them. What read functions hand out points into the arena and
- * is valid until the next pass over the same plan.
+ * Ownership: a plan owns its arena, alone or with plans that share it, and nothing else. Weights stay the
+ * caller's: a cnv_constant borrows them and calls back when the last plan is done with them. What read
+ * functions hand out points into the arena and is valid until the next pass over the same plan, or over one
+ * that shares the arena.
  *
  * Threads: a plan serves one thread at a time, any thread. Different plans may run at the same time, also
- * when they share constants. Building and preparing the same plan from two threads is the caller's mistake.
+ * when they share constants, but not when they share an arena. Building and preparing the same plan from two
+ * threads is the caller's mistake.
  *
  * Errors: see runtime/error.h. After a failed builder call the plan is as it was before the call.
  */
@@ -120,9 +122,10 @@ typedef struct cnv_request {
     const cnv_value_id *wrt; /* values whose gradient is readable after backward; none: a forward-only plan */
     int n_wrt;
     int threads;
-    size_t
-        packed_nbytes; /* that may be spent on packed weights, besides forms that other plans have had made.
-                          Where it does not suffice, passes pack as they go: slower, with the same bits */
+    const struct cnv_plan *shares; /* a prepared plan whose arena this one uses, too; NULL: one of its own */
+    /* What may be spent on packed weights, besides forms that other plans have had made. Where it does not
+     * suffice, passes pack as they go: slower, with the same bits. */
+    size_t packed_nbytes;
 } cnv_request;
 
 /* Marks, memory, packed weights. Only once per plan; no node can be added afterwards. */
@@ -157,8 +160,7 @@ typedef struct cnv_plan_memory {
     size_t saved_nbytes; /* masks, pooling indices */
     size_t scratch_nbytes;
     size_t arena_nbytes; /* what was allocated: the purposes share it, so it is less than their sum */
-    size_t
-        packed_nbytes; /* of the packed weights that the plan reads; constants own them, plans share them */
+    size_t packed_nbytes; /* of the packed weights that it reads; the constants own them */
 } cnv_plan_memory;
 void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory);
 

@@ -404,3 +404,40 @@ def test_a_plan_too_large_for_the_machine() -> None:
         plan.prepare(keep=[y])
     with pytest.raises(ValueError, match="too large to be addressed"):
         plan.input((1 << 40, 1 << 40), name="huge")
+
+
+def test_plans_that_share_memory_lose_what_they_left_to_each_other() -> None:
+    x = np.full((1, 4, 6, 6), 2.0, np.float32)
+    larger = np.ones((1, 4, 60, 60), np.float32)
+    plans = []
+    for shape in (x.shape, larger.shape):
+        plan = _core.Plan()
+        first = plan.input(shape, name="x")
+        y = plan.mul(plan.relu(first, name="relu"), first, name="y")
+        plan.prepare(keep=[y], seeds=[y], wrt=[first], shares=plans[0] if plans else None)
+        plans.append(plan)
+    small, large = plans
+    small.forward([x])
+    small.backward({y: x})
+    gradient = small.gradient(first)
+    large.forward([larger])
+    for lost in (lambda: small.read(y), lambda: small.gradient(first), lambda: small.backward({y: x})):
+        with pytest.raises(ValueError, match=r"forward|backward"):
+            lost()
+    np.testing.assert_array_equal(large.read(y), larger)
+    small.forward([x])
+    np.testing.assert_array_equal(small.read(y), np.full_like(x, 4))
+    small.backward({y: x})
+    np.testing.assert_array_equal(small.gradient(first), gradient)
+    del large, plans
+    small.forward([x])
+    np.testing.assert_array_equal(small.read(y), np.full_like(x, 4))
+
+
+@pytest.mark.parametrize(("other", "error"), [(_core.Plan(), ValueError), ("a plan", TypeError)])
+def test_only_a_prepared_plan_can_share_its_memory(other: object, error: type) -> None:
+    plan = _core.Plan()
+    value = plan.relu(plan.input((2, 2), name="x"), name="y")
+    with pytest.raises(error, match="shares"):
+        plan.prepare(keep=[value], shares=other)
+    plan.prepare(keep=[value])

@@ -60,7 +60,8 @@ def test_each_photograph_becomes_three_random_classes(
         result.save(tmp_path / "fooling.png")
         found = model.predict(tmp_path / "fooling.png", top=1)[0]
         assert found.index == target == result.report["predicted"]
-        assert found.probability == pytest.approx(result.report["confidence"], rel=1e-5)
+        # The report's input is rounded elsewhere, and scores of up to 66 have float32's errors of some 1e-5.
+        assert found.probability == pytest.approx(result.report["confidence"], rel=1e-4)
 
 
 def test_a_margin_tells_classes_apart_that_a_score_does_not(

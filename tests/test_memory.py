@@ -14,9 +14,10 @@ from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
 from cnnviz import _core
+from cnnviz.plan_pool import Request
 
 # Of a forward pass and an image gradient, by what may be packed. With VGG-16 they take PyTorch 144 MB.
-PEAK_MB = {"squeezenet1.1": {0: 12, 2**27: 30}, "vgg16 features": {0: 70, 2**24: 87}}
+PEAK_MB = {"squeezenet1.1": {0: 14, 2**27: 30}, "vgg16 features": {0: 45, 2**24: 62}}
 
 MEASURE = """
 import sys
@@ -69,12 +70,44 @@ def test_nothing_is_allocated_after_the_first_pass(packed_nbytes: int) -> None:
     assert _core.alloc_calls() == before
 
 
-def test_idle_plans_are_given_up() -> None:
+def test_plans_share_their_memory() -> None:
     model = cnnviz.load(small_classifier(), preprocessing="unit")
-    model._pool._idle_limit = 0
-    for size in (32, 40, 48):
-        model.forward(np.zeros((1, 3, size, size), np.float32))
-    assert len(model._pool._idle) == 1
+    pool = model._pool
+    requests = [Request((1, 3, size, size), ("scores",)) for size in (32, 48, 40)]
+    for request in requests:
+        model.forward(np.zeros(request.shape, np.float32))
+    (workspace,) = pool._idle
+    assert workspace.nbytes == pool.nbytes(requests[1])
+    with pool.lend(requests[0]), pool.lend(requests[0]):
+        assert pool._idle == []
+    assert len(pool._idle) == 2
+
+
+def test_idle_workspaces_are_given_up() -> None:
+    pool = cnnviz.load(small_classifier(), preprocessing="unit")._pool
+    small, large = (Request((1, 3, size, size), ("scores",)) for size in (32, 48))
+    pool._idle_limit = pool.nbytes(small)
+    with pool.lend(small), pool.lend(small):
+        pass
+    assert len(pool._idle) == 1, "two are too many"
+    with pool.lend(large):
+        pass
+    assert pool._idle[0].nbytes == pool.nbytes(large), "what has just been used is kept"
+    with pool.lend(small):
+        pass
+    assert pool._idle == [], "but not for somebody who needs less"
+
+
+def test_a_failed_pass_costs_its_plan_and_no_other() -> None:
+    pool = cnnviz.load(small_classifier(), preprocessing="unit")._pool
+    good, bad = (Request((1, 3, size, size), ("scores",)) for size in (32, 48))
+    with pool.lend(good) as kept:
+        pass
+    with pytest.raises(KeyboardInterrupt), pool.lend(bad):
+        raise KeyboardInterrupt
+    assert [request for request, _ in pool._idle[0].plans] == [good]
+    with pool.lend(good) as again:
+        assert again is kept
 
 
 def peak_mb(network: Path, packed_nbytes: int) -> float:

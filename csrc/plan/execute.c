@@ -46,7 +46,11 @@ cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*i
 {
     cnv_run run = start_run(plan, interrupted, owner);
     if (plan->stage == CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "forward needs a prepared plan");
+    cnv_status status = cnv_workspace_enter(plan->workspace, err);
+    if (status != CNV_OK) return status;
     plan->stage = CNV_PREPARED;
+    plan->workspace->holder = plan;
+    if (plan->base != plan->workspace->base) cnv_plan_locate(plan);
     bind_inputs(plan, inputs);
     for (int s = 0; s < plan->n_steps; s++) {
         cnv_step *step = &plan->steps[s];
@@ -55,9 +59,16 @@ cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*i
         if (step->forward) step->forward(step->node, &step->forward_io, &run);
         step->forward_seconds = now() - start;
     }
+    cnv_workspace_leave(plan->workspace);
     if (cnv_run_cancelled(&run)) return cnv_fail(err, CNV_INTERRUPTED, "forward was interrupted");
     plan->stage = CNV_FORWARD_DONE;
     return CNV_OK;
+}
+
+/* What the last forward left is still there. */
+static bool holds(const cnv_plan *plan)
+{
+    return plan->stage >= CNV_FORWARD_DONE && plan->workspace->holder == plan;
 }
 
 /* Long enough that claiming it costs nothing, short enough that a large buffer keeps every thread busy. */
@@ -117,6 +128,8 @@ static cnv_status check_backward(const cnv_plan *plan, cnv_error *err)
 {
     if (plan->stage == CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "backward needs a prepared plan");
     if (plan->stage == CNV_PREPARED) return cnv_fail(err, CNV_INVALID, "backward needs a finished forward");
+    if (!holds(plan))
+        return cnv_fail(err, CNV_INVALID, "backward needs a forward since a plan that shares memory has run");
     if (plan->n_wrt == 0)
         return cnv_fail(err, CNV_INVALID, "the plan was prepared without wrt, it has no backward");
     return CNV_OK;
@@ -128,6 +141,7 @@ cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv
     cnv_status status = CNV_OK;
     cnv_run run = start_run(plan, interrupted, owner);
     CNV_TRY(check_backward(plan, err));
+    CNV_TRY(cnv_workspace_enter(plan->workspace, err));
     plan->stage = CNV_FORWARD_DONE;
     for (int s = plan->n_steps - 1; s >= 0; s--) {
         cnv_step *step = &plan->steps[s];
@@ -139,6 +153,7 @@ cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv
         step->backward_seconds = now() - start;
     }
     run_fills(plan, plan->n_fills - plan->n_final, plan->n_final, cotangents, &run);
+    cnv_workspace_leave(plan->workspace);
     if (cnv_run_cancelled(&run)) {
         status = cnv_fail(err, CNV_INTERRUPTED, "backward was interrupted");
         goto done;
@@ -152,11 +167,12 @@ const float *cnv_plan_read(const cnv_plan *plan, cnv_value_id value)
 {
     const cnv_value *found = cnv_plan_value(plan, value);
     if (!found || plan->stage < CNV_FORWARD_DONE) return NULL;
+    if (found->origin == CNV_FROM_NODE && !holds(plan)) return NULL;
     return found->keep || found->origin != CNV_FROM_NODE ? found->data : NULL;
 }
 
 const float *cnv_plan_gradient(const cnv_plan *plan, cnv_value_id value)
 {
     const cnv_value *found = cnv_plan_value(plan, value);
-    return found && found->wrt && plan->stage == CNV_BACKWARD_DONE ? found->gradient : NULL;
+    return found && found->wrt && plan->stage == CNV_BACKWARD_DONE && holds(plan) ? found->gradient : NULL;
 }

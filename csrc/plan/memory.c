@@ -6,7 +6,6 @@
  * What a user may read (kept values, gradients in wrt) and what backward reads from forward lives to the end
  * of the time line, so backward destroys nothing that a second backward needs.
  */
-#include "plan/arena.h"
 #include "plan/constant.h"
 #include "plan/state.h"
 #include "runtime/alloc.h"
@@ -132,36 +131,36 @@ static void buffers_of_steps(cnv_plan *plan, buffer_list *buffers)
     }
 }
 
-static void *address(const cnv_plan *plan, const buffer_list *buffers, int buffer)
+static void *address(const cnv_plan *plan, int buffer)
 {
-    return buffer == CNV_NO_BUFFER ? NULL : plan->arena + buffers->list[buffer].offset;
+    return buffer == CNV_NO_BUFFER ? NULL : plan->base + plan->buffers[buffer].offset;
 }
 
 /* Values that share come after the one that they share with, so one sweep is enough. Values of inputs get
  * their address from each forward. */
-static void locate_values(cnv_plan *plan, const buffer_list *buffers)
+static void locate_values(cnv_plan *plan)
 {
     for (cnv_value_id v = 0; v < plan->n_values; v++) {
         cnv_value *value = plan->values[v];
         const cnv_value *held = plan->values[value->storage];
         value->data = held->origin == CNV_FROM_CONSTANT ? cnv_constant_data(held->constant)
-                                                        : address(plan, buffers, held->buffer);
+                                                        : address(plan, held->buffer);
         if (value->gradient_root != CNV_NONE)
-            value->gradient = address(plan, buffers, plan->values[value->gradient_root]->gradient_buffer);
+            value->gradient = address(plan, plan->values[value->gradient_root]->gradient_buffer);
     }
 }
 
-static void locate_steps(cnv_plan *plan, const buffer_list *buffers)
+static void locate_steps(cnv_plan *plan)
 {
     for (int s = 0; s < plan->n_steps; s++) {
         cnv_step *step = &plan->steps[s];
         const cnv_node *node = step->node;
         const cnv_value *y = plan->values[node->output];
         step->forward_io.y = (float *)y->data;
-        step->forward_io.saved = step->backward_io.saved = address(plan, buffers, step->saved_buffer);
-        step->forward_io.scratch = address(plan, buffers, step->forward_scratch);
+        step->forward_io.saved = step->backward_io.saved = address(plan, step->saved_buffer);
+        step->forward_io.scratch = address(plan, step->forward_scratch);
         step->forward_io.scratch_stride = whole_lines(node->needs.forward_scratch);
-        step->backward_io.scratch = address(plan, buffers, step->backward_scratch);
+        step->backward_io.scratch = address(plan, step->backward_scratch);
         step->backward_io.scratch_stride = whole_lines(node->needs.backward_scratch);
         step->backward_io.y = node->needs.backward_reads & CNV_READS_Y ? (float *)y->data : NULL;
         step->backward_io.dy = y->gradient;
@@ -170,6 +169,13 @@ static void locate_steps(cnv_plan *plan, const buffer_list *buffers)
             step->dx[i] = x && node->needs_grad ? x->gradient : NULL;
         }
     }
+}
+
+void cnv_plan_locate(cnv_plan *plan)
+{
+    plan->base = plan->workspace->base;
+    locate_values(plan);
+    locate_steps(plan);
 }
 
 static cnv_status measure(cnv_plan *plan, const buffer_list *buffers, cnv_error *err)
@@ -187,7 +193,8 @@ cnv_status cnv_plan_lay_memory(cnv_plan *plan, cnv_error *err)
 {
     cnv_status status = CNV_OK;
     size_t most = 2 * (size_t)plan->n_values + 3 * (size_t)plan->n_steps;
-    buffer_list buffers = {cnv_alloc(most, sizeof *buffers.list), 0};
+    plan->buffers = cnv_alloc(most, sizeof *plan->buffers);
+    buffer_list buffers = {plan->buffers, 0};
     if (!buffers.list) {
         status = cnv_fail(err, CNV_NO_MEMORY, "out of memory for the layout of a plan");
         goto done;
@@ -199,15 +206,8 @@ cnv_status cnv_plan_lay_memory(cnv_plan *plan, cnv_error *err)
     buffers_of_steps(plan, &buffers);
     CNV_TRY(cnv_arena_lay(buffers.list, buffers.n, &plan->memory.arena_nbytes, err));
     CNV_TRY(measure(plan, &buffers, err));
-    plan->arena = cnv_alloc(plan->memory.arena_nbytes, 1);
-    if (!plan->arena) {
-        status = cnv_fail(err, CNV_NO_MEMORY, "out of memory: the plan needs %zu bytes",
-                          plan->memory.arena_nbytes);
-        goto done;
-    }
-    locate_values(plan, &buffers);
-    locate_steps(plan, &buffers);
+    CNV_TRY(cnv_workspace_reserve(plan->workspace, plan->memory.arena_nbytes, err));
+    cnv_plan_locate(plan);
 done:
-    cnv_free(buffers.list);
     return status;
 }

@@ -10,7 +10,8 @@ void cnv_plan_unprepare(cnv_plan *plan)
     }
     cnv_free(plan->steps);
     cnv_free(plan->fills);
-    cnv_free(plan->arena);
+    cnv_free(plan->buffers);
+    cnv_workspace_release(plan->workspace);
     for (int n = 0; n < plan->n_runs; n++)
         if (plan->runs[n]->form) cnv_node_free(plan->runs[n]);
     cnv_free(plan->runs);
@@ -24,7 +25,9 @@ void cnv_plan_unprepare(cnv_plan *plan)
     plan->n_runs = plan->room_runs = plan->n_user_values = 0;
     plan->steps = NULL;
     plan->fills = NULL;
-    plan->arena = NULL;
+    plan->buffers = NULL;
+    plan->workspace = NULL;
+    plan->base = NULL;
     plan->n_steps = plan->n_fills = plan->n_final = 0;
     plan->memory = (cnv_plan_memory){0};
     plan->stage = CNV_BUILDING;
@@ -46,12 +49,20 @@ static cnv_status check_request(const cnv_plan *plan, const cnv_request *request
     CNV_TRY(check_ids(plan, "keep", request->keep, request->n_keep, err));
     CNV_TRY(check_ids(plan, "seeds", request->seeds, request->n_seeds, err));
     CNV_TRY(check_ids(plan, "wrt", request->wrt, request->n_wrt, err));
-    if (request->threads < 1 || request->threads > CNV_MAX_THREADS)
+    if (request->shares && request->shares->stage == CNV_BUILDING)
+        status = cnv_fail(err, CNV_INVALID, "shares is a plan that is not prepared");
+    else if (request->threads < 1 || request->threads > CNV_MAX_THREADS)
         status = cnv_fail(err, CNV_INVALID, "threads is %d, not in 1..%d", request->threads, CNV_MAX_THREADS);
     else if (request->n_wrt > 0 && request->n_seeds == 0)
         status = cnv_fail(err, CNV_INVALID, "wrt asks for gradients, but seeds is empty: gradients of what?");
 done:
     return status;
+}
+
+static cnv_status take_workspace(cnv_plan *plan, const cnv_plan *shares, cnv_error *err)
+{
+    plan->workspace = shares ? cnv_workspace_retain(shares->workspace) : cnv_workspace_new();
+    return plan->workspace ? CNV_OK : cnv_fail(err, CNV_NO_MEMORY, "out of memory for a plan");
 }
 
 static cnv_status note_request(cnv_plan *plan, const cnv_request *request, cnv_error *err)
@@ -99,6 +110,7 @@ cnv_status cnv_plan_prepare(cnv_plan *plan, const cnv_request *request, cnv_erro
     CNV_TRY(check_request(plan, request, err));
     CNV_TRY(note_request(plan, request, err));
     plan->n_user_values = plan->n_values;
+    CNV_TRY(take_workspace(plan, request->shares, err));
     CNV_TRY(cnv_plan_lower(plan, err));
     claim(plan, request->packed_nbytes);
     cnv_plan_mark(plan);

@@ -12,7 +12,9 @@
 #ifndef CNV_PLAN_STATE_H
 #define CNV_PLAN_STATE_H
 
+#include "plan/arena.h"
 #include "plan/plan.h"
+#include "plan/workspace.h"
 
 typedef enum { CNV_FROM_INPUT, CNV_FROM_CONSTANT, CNV_FROM_NODE } cnv_origin;
 
@@ -103,7 +105,9 @@ struct cnv_plan {
     cnv_fill *fills; /* in the order of the backward walk; the last n_final come after its last step */
     int n_fills;
     int n_final;
-    char *arena;
+    cnv_workspace *workspace; /* a reference */
+    char *base;               /* where it was when addresses were given out */
+    cnv_buffer *buffers;      /* owned: what lies in it */
     cnv_plan_memory memory;
 };
 
@@ -131,6 +135,9 @@ void cnv_plan_mark(cnv_plan *plan);                                /* who runs, 
 cnv_status cnv_plan_make_steps(cnv_plan *plan, cnv_error *err);    /* nodes -> steps */
 cnv_status cnv_plan_lay_gradients(cnv_plan *plan, cnv_error *err); /* who shares, zeroes and seeds which */
 cnv_status cnv_plan_lay_memory(cnv_plan *plan, cnv_error *err);    /* who shares which buffer, and where */
+
+/* Gives out the addresses of all buffers, which depend on where the workspace is. */
+void cnv_plan_locate(cnv_plan *plan);
 
 /* Back to CNV_BUILDING: frees what prepare has made. */
 void cnv_plan_unprepare(cnv_plan *plan);

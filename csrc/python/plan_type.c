@@ -89,9 +89,10 @@ static bool poll_signals(void *owner)
     return raised;
 }
 
-static int prepare(plan_object *self, PyObject *keep, PyObject *seeds, PyObject *wrt, PyObject *packed)
+static int prepare(plan_object *self, PyObject *keep, PyObject *seeds, PyObject *wrt, PyObject *packed,
+                   const cnv_plan *shares)
 {
-    cnv_request request = {.threads = cnv_num_threads(), .packed_nbytes = SIZE_MAX};
+    cnv_request request = {.threads = cnv_num_threads(), .packed_nbytes = SIZE_MAX, .shares = shares};
     cnv_value_id *keeps = NULL, *seed_ids = NULL, *wrts = NULL;
     cnv_error err;
     cnv_status status;
@@ -120,13 +121,21 @@ done:
 
 static PyObject *plan_prepare(PyObject *object, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"keep", "seeds", "wrt", "packed_nbytes", NULL};
-    plan_object *self = (plan_object *)object;
-    PyObject *keep = NULL, *seeds = NULL, *wrt = NULL, *packed = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:prepare", names, &keep, &seeds, &wrt, &packed))
+    static char *names[] = {"keep", "seeds", "wrt", "packed_nbytes", "shares", NULL};
+    plan_object *self = (plan_object *)object, *shares = NULL;
+    PyObject *keep = NULL, *seeds = NULL, *wrt = NULL, *packed = NULL, *other = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOOO:prepare", names, &keep, &seeds, &wrt, &packed,
+                                     &other))
         return NULL;
+    if (other != Py_None && Py_TYPE(other) != Py_TYPE(object))
+        return PyErr_Format(PyExc_TypeError, "shares must be a Plan, not %.100s", Py_TYPE(other)->tp_name);
+    if (other != Py_None && other != object) shares = (plan_object *)other;
     if (cnv_plan_enter(self) < 0) return NULL;
-    int failed = prepare(self, keep, seeds, wrt, packed);
+    int failed = shares ? cnv_plan_enter(shares) : 0;
+    if (!failed) {
+        failed = prepare(self, keep, seeds, wrt, packed, shares ? shares->plan : NULL);
+        if (shares) cnv_plan_leave(shares);
+    }
     cnv_plan_leave(self);
     if (failed) return NULL;
     Py_RETURN_NONE;
@@ -394,7 +403,7 @@ static PyObject *plan_describe(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"prepare", (PyCFunction)(void (*)(void))plan_prepare, METH_VARARGS | METH_KEYWORDS,
-     "prepare($self, *, keep=(), seeds=(), wrt=(), packed_nbytes=None)\n--\n\n"
+     "prepare($self, *, keep=(), seeds=(), wrt=(), packed_nbytes=None, shares=None)\n--\n\n"
      "Fix what passes will be asked for."},
     {"forward", plan_forward, METH_O, "forward($self, inputs, /)\n--\n\nRun up the plan."},
     {"backward", (PyCFunction)(void (*)(void))plan_backward, METH_VARARGS | METH_KEYWORDS,
