@@ -48,7 +48,7 @@ def pairs(job: Dict[str, Any]) -> Dict[str, Dict[str, Run]]:
     network = NETWORKS[NETWORK]()
     model = cnnviz.load(network.proto, preprocessing="imagenet")
     levels = np.random.default_rng(0).integers(0, 256, (2, IMAGE_SIZE, IMAGE_SIZE, 3))
-    picture, other = levels.astype(np.float32) / np.float32(255)  # as files hold them: cnnviz rounds to 8 bits
+    picture, other = levels.astype(np.float32) / np.float32(255)  # in 8 bits, as files hold them
     steps = job["steps"]
     layouts = {
         "torch": Torch(network, channels_last=False),
