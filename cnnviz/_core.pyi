@@ -179,8 +179,17 @@ def all_finite(x: _Array, /) -> bool:
 def dots(x: _Array, y: _Array, /) -> NDArray[np.float64]:
     """x, y: N,... -> N, the inner product of each image, in float64 and in one fixed order."""
 
-def affine(x: _Array, slope: _Array, shift: Optional[_Array] = None, reverse: bool = False) -> _Array:
-    """x: N,C,... -> slope[c] * x[c] + shift[c]; reverse reads channel c from C-1-c."""
+def affine(
+    x: _Array,
+    slope: _Array,
+    shift: Optional[_Array] = None,
+    reverse: bool = False,
+    overwrite: bool = False,
+) -> _Array:
+    """x: N,C,... -> slope[c] * x[c] + shift[c]; reverse reads channel c from C-1-c.
+
+    With overwrite the result may be x itself.
+    """
 
 def ascend(z: _Array, g: _Array, rate: _Array, bounds: _Bounds = None) -> _Array:
     """z + rate[n] * g, held within bounds."""

@@ -36,9 +36,19 @@ def dots(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     return _core.dots(single(x), single(y))
 
 
-def affine(x: NDArray[Any], slope: Array, shift: Optional[Array] = None, *, reverse: bool = False) -> Array:
-    """Return slope * x + shift with one number for each channel; `reverse` reads the channels backwards."""
-    return _core.affine(single(x), slope, shift, reverse)
+def affine(
+    x: NDArray[Any],
+    slope: Array,
+    shift: Optional[Array] = None,
+    *,
+    reverse: bool = False,
+    overwrite: bool = False,
+) -> Array:
+    """Return slope * x + shift with one number for each channel; `reverse` reads the channels backwards.
+
+    With `overwrite` the memory of x may serve for the result: for an array that the caller has made.
+    """
+    return _core.affine(single(x), slope, shift, reverse, overwrite)
 
 
 def ascend(z: NDArray[Any], g: NDArray[Any], rate: NDArray[Any], bounds: Bounds) -> Array:

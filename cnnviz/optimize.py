@@ -29,7 +29,7 @@ from cnnviz.arithmetic import Array, all_finite, single
 from cnnviz.errors import CnnvizError
 from cnnviz.objectives import IMAGE, INPUT, Objective, Sum
 from cnnviz.objectives.base import Activations, Evaluation
-from cnnviz.parametrize import Feed, Parametrization
+from cnnviz.parametrize import Feed, NetworkInput, Parametrization
 from cnnviz.steps import Memory, Numbers, Point, StepRule
 from cnnviz.transforms import LinearMap, Transform
 
@@ -90,6 +90,11 @@ class Problem:
     def feed(self) -> Feed:
         """The way from planes to the network."""
         return Feed(self.model.preprocessing)
+
+    @cached_property
+    def direct(self) -> bool:
+        """Whether the variable is what the network is fed, with nothing in between."""
+        return isinstance(self.parametrization, NetworkInput) and self.transform is None
 
     @cached_property
     def total(self) -> Sum:
@@ -214,15 +219,10 @@ class Evaluated:
 
 def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
     """Evaluate the objective and its gradient with respect to z, for a transform drawn from `rng`."""
-    feed = problem.feed
     planes = problem.parametrization.decode(z)
     size = (planes.shape[2], planes.shape[3])
     drawn = LinearMap() if problem.transform is None else problem.transform.draw(rng, size)
-    fed = feed.forward(drawn.forward(planes))
-    if not all_finite(fed):
-        raise NonFiniteError(
-            f"the picture holds NaN or infinity: {problem.rule!r} went too far, try a smaller step"
-        )
+    fed = single(z) if problem.direct else problem.feed.forward(drawn.forward(planes))
     bound, found = _differentiate(problem, fed, planes, problem.relu)
     dfed = found.gradients[INPUT]
     if problem.revive:
@@ -230,12 +230,10 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
         if dead.any():
             _, revived = _differentiate(problem, fed, planes, "redirected")
             dfed = np.where(dead, revived.gradients[INPUT], dfed)
-    dplanes: Array = drawn.adjoint(feed.adjoint(dfed))
-    if bound.reads_image:
-        dplanes += bound.dimage()
+    dimage = bound.dimage() if bound.reads_image else None
     return Evaluated(
         found.value,
-        problem.parametrization.adjoint(z, dplanes, planes),
+        _back(problem, z, planes, drawn, dfed, dimage),
         bound.terms(),
         {} if problem.measure is None else dict(problem.measure(found.activations)),
         planes,
@@ -244,9 +242,28 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
     )
 
 
+def _back(
+    problem: Problem, z: Array, planes: Array, drawn: LinearMap, dfed: Array, dimage: Optional[Array]
+) -> Array:
+    """The gradient with respect to z; dfed is the network's, which is used up, dimage that of the planes."""
+    if problem.direct:
+        return dfed if dimage is None else dfed + problem.parametrization.adjoint(z, dimage, planes)
+    dplanes = drawn.adjoint(problem.feed.adjoint(dfed, overwrite=True))
+    if dimage is not None:
+        dplanes += dimage
+    return problem.parametrization.adjoint(z, dplanes, planes)
+
+
 def _differentiate(problem: Problem, fed: Array, planes: Array, relu: str) -> Tuple[_Bound, Gradient]:
     bound = _Bound(problem.total, problem.terms, planes, [])
-    return bound, problem.model.gradient(fed, bound, wrt=INPUT, relu=relu)
+    try:
+        return bound, problem.model.gradient(fed, bound, wrt=INPUT, relu=relu)
+    except ValueError as error:  # a model looks for NaN in what it is fed: no need to do so before
+        if all_finite(fed):
+            raise
+        raise NonFiniteError(
+            f"the picture holds NaN or infinity: {problem.rule!r} went too far, try a smaller step"
+        ) from error
 
 
 class _Part(NamedTuple):

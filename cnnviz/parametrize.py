@@ -35,9 +35,9 @@ class Feed:
         low, slope = self._line
         return affine(planes, slope, low, reverse=self._swapped)
 
-    def adjoint(self, dx: NDArray[Any]) -> Array:
-        """Gradient with respect to the planes."""
-        return affine(dx, self._in_rgb(self._line[1]), reverse=self._swapped)
+    def adjoint(self, dx: NDArray[Any], *, overwrite: bool = False) -> Array:
+        """Gradient with respect to the planes; with `overwrite` it may take the place of dx."""
+        return affine(dx, self._in_rgb(self._line[1]), reverse=self._swapped, overwrite=overwrite)
 
     def inverse(self, x: NDArray[Any]) -> Array:
         """The network's input back to planes; values outside 0 to 1 are kept."""

@@ -32,6 +32,8 @@ class NumpyModel:
 
     def gradient(self, x: np.ndarray, objective, wrt: str = "input", relu: str = "plain"):
         self.calls += 1
+        if not np.isfinite(x).all():
+            raise ValueError("x holds NaN or infinity")
         activations = self.forward(x, objective.layers)
         value, cotangents = objective.evaluate(activations)
         hidden = self.forward(x, ["hidden"])["hidden"][:, :, 0, 0]

@@ -197,14 +197,13 @@ class _Goal:
 
     def __init__(self, model: Model, settings: Mapping[str, Any], pictures: Optional[Bytes]) -> None:
         self.model = model
-        self.feed = Feed(model.preprocessing)
         self.settings = settings
         self.targets: List[int] = settings["target"] or []
         self.pictures = pictures
         self.before: Optional[NDArray[np.float64]] = None
         if pictures is not None:
             self.pictures = self._one_each(pictures)
-            self.before = probabilities(self._logits(planes_of(model, self.pictures)))
+            self.before = probabilities(self._logits(as_float(self.pictures)))
             self.original = self.before.argmax(axis=1)
         self.count = len(self.targets) if self.pictures is None else len(self.pictures)
         self.leave = not self.targets
@@ -254,12 +253,11 @@ class _Goal:
         return likely & self._fools(self._look(step.planes)) if likely.any() else likely
 
     def finish(self, trace: Trace) -> Finished:
-        planes = _rounded(trace.planes)
-        pictures = Feed.to_pictures(planes)
-        logits = self._logits(planes)
+        pictures = _rounded(trace.planes)
+        logits = self._logits(pictures)
         fools = self._fools(self.measure({LOGITS: logits}))
         report = {**self._names(probabilities(logits), fools), **self._sizes(pictures)}
-        return Finished(pictures, Feed.to_pictures(_rounded(trace.best)), bool(fools.all()), report)
+        return Finished(pictures, _rounded(trace.best), bool(fools.all()), report)
 
     def _fools(self, measures: Mapping[str, Numbers]) -> NDArray[np.bool_]:
         sure, ahead = measures["probability"], measures["margin"]
@@ -269,8 +267,9 @@ class _Goal:
     def _look(self, planes: Array) -> Mapping[str, Numbers]:
         return self.measure({LOGITS: self._logits(_rounded(planes))})
 
-    def _logits(self, planes: Array) -> Array:
-        logits: Array = self.model.forward(self.feed.forward(planes), [LOGITS])[LOGITS]
+    def _logits(self, pictures: Array) -> Array:
+        """What the network says of pictures, bit for bit as of the same ones from a file."""
+        logits: Array = self.model.forward(self.model.preprocessing.normalise(pictures), [LOGITS])[LOGITS]
         return logits
 
     def _names(self, after: NDArray[np.float64], fools: NDArray[np.bool_]) -> Dict[str, Any]:
@@ -305,8 +304,8 @@ class _Goal:
 
 
 def _rounded(planes: Array) -> Array:
-    """Planes as an 8-bit file holds them; dividing in float32 is what reading the file does."""
-    return as_float(as_bytes(planes.clip(0, 1)))
+    """Pictures of planes as an 8-bit file holds them; dividing in float32 is what reading the file does."""
+    return as_float(as_bytes(Feed.to_pictures(planes)))
 
 
 def _shortfall(result: Synthesis) -> str:

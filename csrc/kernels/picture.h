@@ -45,7 +45,7 @@ bool cnv_all_finite(const float *x, int64_t n);
 /* sums[i] = the inner product of image i of both, in double: a gradient of 1e-25 has a length too. */
 void cnv_dots(double *sums, const float *x, const float *y, int64_t batch, int64_t n);
 
-/* y: N,C,size; y and x apart when reversed. */
+/* y may be x unless the channels are reversed. */
 void cnv_affine_forward(float *y, const float *x, const cnv_picture *p, const cnv_affine *line);
 
 /* y = z + rate[i] * g for image i, held in the box. */

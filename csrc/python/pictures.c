@@ -98,19 +98,21 @@ static PyObject *dots(PyObject *module, PyObject *args)
 
 static PyObject *affine(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"x", "slope", "shift", "reverse", NULL};
+    static char *names[] = {"x", "slope", "shift", "reverse", "overwrite", NULL};
     PyObject *x, *slope, *shift = Py_None;
-    int reverse = 0;
+    int reverse = 0, overwrite = 0;
     int64_t found;
     cnv_picture p;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|Op:affine", names, &x, &slope, &shift, &reverse))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|Opp:affine", names, &x, &slope, &shift, &reverse,
+                                     &overwrite))
         return NULL;
     if (read_picture(x, "x", true, &p) < 0) return NULL;
     if (read_numbers(slope, "slope", p.channels, false, &found) < 0) return NULL;
     if (shift != Py_None && read_numbers(shift, "shift", p.channels, false, &found) < 0) return NULL;
-    PyObject *y = new_like(x);
+    PyObject *y = overwrite && !reverse && PyArray_ISWRITEABLE((PyArrayObject *)x) ? x : new_like(x);
     if (!y) return NULL;
+    if (y == x) Py_INCREF(y);
     const cnv_affine line = {numbers(slope), shift == Py_None ? NULL : numbers(shift), reverse != 0};
     float *data = PyArray_DATA((PyArrayObject *)y);
     Py_BEGIN_ALLOW_THREADS;
@@ -266,7 +268,7 @@ PyMethodDef cnv_picture_functions[] = {
     {"all_finite", all_finite, METH_O, "all_finite(x, /)\n--\n\nWhether no number is NaN or infinite."},
     {"dots", dots, METH_VARARGS, "dots(x, y, /)\n--\n\nThe inner product of each image, in float64."},
     {"affine", (PyCFunction)(void (*)(void))affine, METH_VARARGS | METH_KEYWORDS,
-     "affine(x, slope, shift=None, reverse=False)\n--\n\nA line for each channel."},
+     "affine(x, slope, shift=None, reverse=False, overwrite=False)\n--\n\nA line for each channel."},
     {"ascend", (PyCFunction)(void (*)(void))ascend, METH_VARARGS | METH_KEYWORDS,
      "ascend(z, g, rate, bounds=None)\n--\n\nA step along a gradient, held within bounds."},
     {"adam_step", (PyCFunction)(void (*)(void))adam_step, METH_VARARGS | METH_KEYWORDS,
