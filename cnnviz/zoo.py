@@ -17,6 +17,9 @@ from cnnviz.preprocessing import PreprocessingLike
 if TYPE_CHECKING:
     import onnx
 
+#: The network that comes with the package; ``python -m cnnviz.bundled.train`` made it.
+BUNDLED = Path(__file__).with_name("bundled") / "shapes.onnx"
+
 Source = Union[None, str, "os.PathLike[str]", bytes, "onnx.ModelProto"]
 
 
@@ -57,9 +60,10 @@ def load(
     Parameters
     ----------
     source : None, str, path, bytes or onnx.ModelProto
-        None is the network that comes with the package, which needs no download. A string is a file, or a
-        name of the zoo (``cnnviz models`` lists them): downloaded once, checked, kept in the user's cache
-        folder (``CNNVIZ_CACHE`` moves it). With ``CNNVIZ_OFFLINE=1`` nothing is downloaded.
+        None is the network that comes with the package, which needs no download: it knows twelve shapes, and
+        `cnnviz.bundled.draw` draws pictures of them. A string is a file, or a name of the zoo (``cnnviz
+        models`` lists them): downloaded once, checked, kept in the user's cache folder (``CNNVIZ_CACHE``
+        moves it). With ``CNNVIZ_OFFLINE=1`` nothing is downloaded.
     preprocessing : {"imagenet", "caffe", "tf", "unit"} or Preprocessing, optional
         How the network wants its pictures. Few files say: without it, the zoo's facts count for a zoo name,
         then what the file carries (`cnnviz.metadata`), then ``"imagenet"`` for a network of three channels.
@@ -88,7 +92,7 @@ def load(
         When a download is not possible or not what it should be.
     """
     if source is None:
-        return _bundled(preprocessing, labels, packed_nbytes)
+        source = BUNDLED
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         if path in zoo() and not os.path.exists(path):
@@ -138,14 +142,6 @@ def _model(
 ) -> Model:
     graph = read(source)
     return Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
-
-
-def _bundled(preprocessing: PreprocessingLike, labels: LabelsLike, packed_nbytes: int) -> Model:
-    from cnnviz import handmade
-
-    file = handmade.onnx_bytes()
-    preprocessing, labels = preprocessing or handmade.PREPROCESSING, labels or handmade.LABELS
-    return _model(file, preprocessing, labels, packed_nbytes, "handmade")
 
 
 def _not_found(path: str) -> str:

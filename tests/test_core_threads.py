@@ -219,7 +219,7 @@ def test_threads_with_plans_of_their_own_share_constants() -> None:
 PROGRAM = """
 import os, sys, threading, time
 import numpy as np
-from cnnviz import _core
+from cnnviz._config import _core
 
 def run(n=4, size=64):
     plan = _core.Plan()

@@ -18,7 +18,7 @@ from cnnviz.testing.place import Place, kept_in
 
 pytest_plugins = ["pytester"]
 
-# Ten tests of a user who looks for blue things; the second half fails on purpose.
+# Ten tests of a user who looks for stars; the second half fails on purpose.
 SUITE = """
 import numpy as np
 import pytest
@@ -26,24 +26,24 @@ import pytest
 import cnnviz
 from cnnviz.testing import *
 
-BOX = (60, 40, 140, 120)
-
 
 @pytest.fixture(scope="module")
-def picture():
-    picture = np.full((224, 224, 3), 0.35, np.float32)
-    picture[60:140, 40:120] = (0.1, 0.1, 0.9)
-    return picture
+def drawn():
+    return cnnviz.bundled.draw(1, seed=17, classes=["star"], objects=2)
+
+@pytest.fixture(scope="module")
+def picture(drawn):
+    return drawn.images[0]
 
 
-def test_it_sees_blue(cnnviz_model, picture):
-    assert_prediction(cnnviz_model, picture, "blue", margin=0.5)
+def test_it_sees_the_star(cnnviz_model, picture):
+    assert_prediction(cnnviz_model, picture, "star", margin=0.5)
 
 def test_small_changes_do_not_sway_it(cnnviz_model, picture):
-    assert_prediction(cnnviz_model, picture, "blue", changes=["noise", "blur", "mirror", "shift down"])
+    assert_prediction(cnnviz_model, picture, "star", changes=["darker", "noise", "mirror", "shift down"])
 
-def test_it_looks_at_the_square(cnnviz_model, picture):
-    assert_points_into(cnnviz.grad_cam(cnnviz_model, picture), BOX, min_share=0.7)
+def test_it_looks_at_the_star(cnnviz_model, picture, drawn):
+    assert_points_into(cnnviz.grad_cam(cnnviz_model, picture, "star"), drawn.boxes[0], min_share=0.5)
 
 def test_grad_cam_is_what_it_was(cnnviz_model, picture, cnnviz_stored):
     cnnviz_stored(cnnviz.grad_cam(cnnviz_model, picture))
@@ -52,41 +52,36 @@ def test_its_gradient_is_a_slope(cnnviz_model, cnnviz_pictures):
     assert_gradient_agrees(cnnviz_model, cnnviz_pictures.images[0])
 
 def test_wrong_class(cnnviz_model, picture):
-    assert_prediction(cnnviz_model, picture, "red", changes=["darker"])
+    assert_prediction(cnnviz_model, picture, "heart", changes=["darker"])
 
-def test_wrong_place(cnnviz_model, picture):
-    assert_points_into(cnnviz.grad_cam(cnnviz_model, picture), (150, 150, 200, 200))
+def test_wrong_place(cnnviz_model, picture, drawn):
+    assert_points_into(cnnviz.grad_cam(cnnviz_model, picture, "star"), drawn.other_masks[0])
 
 def test_drifted(cnnviz_model, picture, cnnviz_stored, request):
-    shown = cnnviz.grad_cam(cnnviz_model, picture if UPDATE(request) else picture[::-1].copy())
-    cnnviz_stored(shown)
+    before = request.config.getoption("--cnnviz-update")
+    cnnviz_stored(cnnviz.grad_cam(cnnviz_model, picture if before else picture[:, ::-1].copy(), "star"))
 
 def test_wrong_gradient(cnnviz_model, picture):
     def reference(x):
-        return 1.2 * cnnviz_model.gradient(x, "blue").gradients["input"]
-    assert_gradient_agrees(cnnviz_model, picture, "blue", reference=reference)
+        return 1.2 * cnnviz_model.gradient(x, "star").gradients["input"]
+    assert_gradient_agrees(cnnviz_model, picture, "star", reference=reference)
 
 def test_wrong_export(cnnviz_model, picture):
     assert_models_agree(cnnviz_model, lambda x: np.roll(cnnviz_model.forward(x), 1, axis=1), picture)
-
-def UPDATE(request):
-    return request.config.getoption("--cnnviz-update")
 """
 
 # What a person must find in the messages of the five.
 SAID = [
-    "fails on 2 of 2 pictures: expected 'red'",
-    "grad-cam of 'blue' does not point into the region",
+    "fails on 2 of 2 pictures: expected 'heart'",
+    "grad-cam of 'star' does not point into the region",
     "store it anew: update=True, or pytest --cnnviz-update",
     "relative L2 0.1667, at most 0.01 is allowed; cosine 1.000000",
     "and its reference differ on 1 of 1 pictures",
 ]
 
 
-def box_picture():
-    picture = np.full((224, 224, 3), 0.35, np.float32)
-    picture[60:140, 40:120] = (0.1, 0.1, 0.9)
-    return picture
+def star():
+    return cnnviz.bundled.draw(1, seed=17, classes=["star"], objects=2).images[0]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +103,7 @@ def attribution(values):
 
 def test_a_users_suite_gets_numbers_and_pictures(pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makepyfile(test_blue=SUITE)
+    pytester.makepyfile(test_stars=SUITE)
     plugin = ["-p", "cnnviz.testing.plugin"]
     stored = pytester.runpytest_subprocess(*plugin, "--cnnviz-update", "-k", "was or drifted")
     stored.assert_outcomes(passed=2, deselected=8)
@@ -144,7 +139,7 @@ def test_a_suite_that_does_not_use_cnnviz_loads_nothing_of_it(pytester, monkeypa
 
 def test_nothing_stored_says_how_to_store(pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makepyfile(test_blue=SUITE)
+    pytester.makepyfile(test_stars=SUITE)
     result = pytester.runpytest_subprocess("-p", "cnnviz.testing.plugin", "-k", "is_what_it_was")
     result.assert_outcomes(failed=1, deselected=9)
     assert "store it with update=True (pytest --cnnviz-update)" in result.stdout.str()
@@ -202,15 +197,15 @@ def test_rank_correlation_is_scipys():
 
 
 def test_a_margin_that_is_too_small_fails(model):
-    with pytest.raises(AssertionError, match=r"as it is: right; 'blue' .*margin \+"):
-        assert_prediction(model, box_picture(), "blue", margin=1e3)
+    with pytest.raises(AssertionError, match=r"as it is: right; 'star' .*margin \+"):
+        assert_prediction(model, star(), "star", margin=1e3)
     with pytest.raises(ValueError, match="no change 'wind'; there are brighter"):
-        assert_prediction(model, box_picture(), "blue", changes=["wind"])
+        assert_prediction(model, star(), "star", changes=["wind"])
 
 
 def test_a_gradient_off_by_a_tenth_is_found_by_differences(model, monkeypatch):
     drawn = cnnviz.bundled.draw(1, seed=0).images[0]
-    for picture in (drawn, box_picture()):
+    for picture in (drawn, star()):
         assert_gradient_agrees(model, picture)
     gradient = cnnviz.Model.gradient
 
@@ -224,9 +219,9 @@ def test_a_gradient_off_by_a_tenth_is_found_by_differences(model, monkeypatch):
 
 
 def test_models_that_agree_pass_and_shapes_are_checked(model):
-    assert_models_agree(model, cnnviz.load(), [box_picture(), box_picture()[::-1].copy()])
+    assert_models_agree(model, cnnviz.load(), [star(), star()[::-1].copy()])
     with pytest.raises(ValueError, match="the reference's"):
-        assert_models_agree(model, lambda x: model.forward(x)[:, :3], box_picture())
+        assert_models_agree(model, lambda x: model.forward(x)[:, :3], star())
 
 
 def test_a_folder_that_cannot_be_written_does_not_hide_the_failure(tmp_path):

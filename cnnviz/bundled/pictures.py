@@ -23,7 +23,7 @@ SIZE = 96  # what the bundled network is fed
 Picture = NDArray[np.float32]  # 3,H,W in 0..1: planes, which NumPy paints three times as fast as pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drawn:
     """Drawn pictures and the truth about them; N pictures of H,W pixels.
 
@@ -56,6 +56,10 @@ class Drawn:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.images.shape[1:3]))
+        return f"<Drawn: {len(self)} of {size} pixels, seed {self.seed} from picture {self.start} on>"
 
     @property
     def names(self) -> List[str]:

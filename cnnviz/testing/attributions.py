@@ -143,10 +143,13 @@ def _compare(before: Attribution, now: Attribution, path: Path, least: float, la
     if (before.method, before.target) != (now.method, now.target):
         wrong.append(f"stored is {_title(before)} of class {before.target}, new of class {now.target}")
     if wrong:
+        if before.image.shape != now.image.shape or not np.array_equal(before.image, now.image):
+            wrong.append("the picture that it explains is not the stored one either")
         wrong.append("if the change is meant, store it anew: update=True, or pytest --cnnviz-update")
         limit = float(max(np.abs(before.map).max(), np.abs(now.map).max()))
         panels = [panel._replace(limit=limit) for panel in panels]
         panels.append(Panel(f"now - stored, relative L2 {drift:.3g}", difference))
+        panels.append(Panel("what it explains now", now.image))
         raise failure("unchanged", "\n  ".join([head, *wrong]), panels)
 
 

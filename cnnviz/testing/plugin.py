@@ -69,6 +69,7 @@ def cnnviz_stored(request: pytest.FixtureRequest) -> Callable[..., None]:
     from cnnviz.testing import assert_unchanged
 
     def check(attribution: Attribution, name: str = "", **limits: Any) -> None:
+        __tracebackhide__ = True  # pytest shows the line of the test, not this one
         stem = re.sub(r"[^\w.=-]+", "-", f"{request.path.stem} {request.node.name} {name}".strip()).strip("-")
         stored = request.path.parent / "stored" / f"{stem}.npz"
         assert_unchanged(attribution, stored, update=request.config.getoption("--cnnviz-update"), **limits)

@@ -117,13 +117,22 @@ def _panels(
     wanted: int,
 ) -> List[Panel]:
     first, names = wrong[0], list(named)
-    panels = [Panel(f"expected: {model.labels[wanted]}", pictures[0])]
-    panels.append(Panel(f"{names[first]}: got {model.labels[int(scores[first].argmax())]}", pictures[first]))
-    panels.append(Panel(f"scores, {names[first]}", *ranked(scores[first], model.labels, wanted)))
-    if first:
-        change = np.abs(pictures[first] - pictures[0]).max(2) if same_shape(pictures, first) else None
-        panels[2:2] = [Panel("difference", change)] if change is not None else []
-    return panels
+    expected, got = str(model.labels[wanted]), str(model.labels[int(scores[first].argmax())])
+    values, labels = ranked(scores[first], model.labels, wanted)
+    bars = Panel(f"scores, {names[first]}", values, [_marked(label, expected) for label in labels])
+    if first == 0:
+        return [Panel(f"as it is: expected {expected}, got {got}", pictures[0]), bars]
+    panels = [
+        Panel(f"expected: {expected}", pictures[0]),
+        Panel(f"{names[first]}: got {got}", pictures[first]),
+    ]
+    if same_shape(pictures, first):
+        panels.append(Panel("difference", np.abs(pictures[first] - pictures[0]).max(2)))
+    return [*panels, bars]
+
+
+def _marked(label: str, expected: str) -> str:
+    return f"{label} (expected)" if label == expected else label
 
 
 def same_shape(pictures: Sequence[Picture], i: int) -> bool:
@@ -202,12 +211,12 @@ def _most(model: Model, ours: Any, theirs: Any, allowed: float, row: int, column
 
 
 def _agreement(model: Model, x: Any, ours: Any, theirs: Any, row: int) -> List[Panel]:
+    """The picture, and three times the same classes: the best of each, and those that differ most."""
     names: Tuple[str, ...] = tuple(model.labels) or tuple(f"output {i}" for i in range(len(ours)))
-    both = [("expected: reference", theirs), (f"got: {model.name}", ours), ("difference", ours - theirs)]
-    best = int(np.argmax(np.abs(ours - theirs)))
-    bars = []
-    for title, scores in both:
-        order, labels = ranked(np.abs(scores) if title == "difference" else scores, names, best)
-        bars.append(Panel(title, order, labels))
+    best = [np.argsort(-scores, kind="stable")[:4] for scores in (theirs, ours, np.abs(ours - theirs))]
+    chosen = np.array(list(dict.fromkeys(int(index) for group in zip(*best) for index in group))[:8])
+    chosen = chosen[np.argsort(-theirs[chosen], kind="stable")]
+    labels = [names[index][:22] for index in chosen]
+    both = [("expected: reference", theirs), (f"got: {model.name}", ours), ("got - expected", ours - theirs)]
     image = np.clip(model.preprocessing.inverse(x[None])[0], 0, 1)
-    return [Panel(f"picture {row}", image), *bars]
+    return [Panel(f"picture {row}", image), *(Panel(title, scores[chosen], labels) for title, scores in both)]
