@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fool(commands)
     _add_style(commands)
     _add_class(commands)
+    _add_evaluate(commands)
     _add_info(commands)
     models = _command(commands, "models", "list the networks that --model knows by name", "cnnviz models")
     models.set_defaults(run=_models)
@@ -175,13 +176,28 @@ def _add_demo(commands: Any) -> None:
     command = _command(
         commands,
         "demo",
-        "explain a photograph that comes with matplotlib, with the built-in network",
-        "cnnviz demo -o demo.png",
+        "make all six visualizations, and a page that shows them",
+        "cnnviz demo --model squeezenet1.1 --image cat.jpg --output cat",
     )
+    _add_model_arguments(command)
+    command.add_argument("--image", help="a picture (default: a photograph that comes with matplotlib)")
     command.add_argument(
-        "-o", "--output", metavar="OUT", default="cnnviz-demo.png", help="default: %(default)s"
+        "-o", "--output", metavar="FOLDER", default="cnnviz-demo", help="default: %(default)s"
     )
     command.set_defaults(run=_demo)
+
+
+def _add_evaluate(commands: Any) -> None:
+    command = _command(
+        commands,
+        "evaluate",
+        "measure how well each attribution points at its object, on drawn pictures",
+        "cnnviz evaluate --pictures 500",
+    )
+    _add_model_arguments(command)
+    command.add_argument("--pictures", type=int, default=200, metavar="N", help="default: %(default)s")
+    command.add_argument("--seed", type=int, default=0, help="of the pictures (default: %(default)s)")
+    command.set_defaults(run=_evaluate)
 
 
 def _add_info(commands: Any) -> None:
@@ -290,23 +306,37 @@ def _ended(result: Any, otherwise: str) -> str:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from matplotlib.cbook import get_sample_data
-    from matplotlib.figure import Figure
+    import matplotlib
 
-    import cnnviz
+    from cnnviz.demo import demo
 
-    model = cnnviz.load()
-    picture = str(get_sample_data("grace_hopper.jpg", asfileobj=False))
-    results = [cnnviz.saliency(model, picture), cnnviz.grad_cam(model, picture)]
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    axes = figure.subplots(1, 3)
-    axes[0].imshow(results[0].image)
-    axes[0].set_axis_off()
-    axes[0].set_title("what the network sees")
-    for result, ax in zip(results, axes[1:]):
-        result.plot(ax=ax)
-    figure.savefig(arguments.output, dpi=100)
-    _say(f"{arguments.output}: saliency and Grad-CAM of {results[0].label!r} by {model.name}")
+    matplotlib.use("Agg")  # pictures go into files: no window, also where there is a display
+    index = demo(
+        arguments.output,
+        model=arguments.model,
+        image=arguments.image,
+        preprocessing=arguments.preprocessing,
+        labels=arguments.labels,
+        say=_say,
+    )
+    _say(f"all of it, with the code, is on one page: {index.resolve().as_uri()}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from cnnviz.evaluation import CONTROLS, TECHNIQUES, evaluate
+
+    model = _load(arguments)
+    head = "| | points at it | energy on it | of two: points at it | energy on it | on the other | ratio |\n"
+    head += "|---|---|---|---|---|---|---|\n"
+    for name in (*TECHNIQUES, *CONTROLS):
+        alone, pair = (
+            evaluate(model, name, n=arguments.pictures, seed=arguments.seed, objects=objects)
+            for objects in (1, 2)
+        )
+        shares = [alone.pointing, alone.energy, pair.pointing, pair.energy, pair.other_energy]
+        cells = [name, *(f"{share.mean():.1%}" for share in shares), f"{pair.ratio:.1f}"]
+        _say(f"{head}| {' | '.join(cells)} |")
+        head = ""
 
 
 def _info(arguments: argparse.Namespace) -> None:
@@ -338,6 +368,7 @@ def _class_of(text: str) -> Union[int, str]:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def commands() -> List[str]:

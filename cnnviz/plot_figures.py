@@ -151,7 +151,8 @@ def grid(
     if titles is not None and len(titles) != len(results):
         raise ValueError(f"titles lists {len(titles)} for {len(results)} results")
     columns = columns or min(len(results), 5)
-    figure = _sized(figure, columns, -(-len(results) // columns))
+    bars = options.get("colorbar", True) and any(isinstance(one, Attribution) for one in results)
+    figure = _sized(figure, columns, -(-len(results) // columns), height=2.6 if bars else 3.3)
     shared = _shared_limit(results) if share_scale else None
     for i, ax in enumerate(figure.subplots(-(-len(results) // columns), columns, squeeze=False).flat):
         ax.set_axis_off()
@@ -180,11 +181,12 @@ COMPOSITES = {
 }
 
 
-def _sized(figure: Optional[Figure], columns: int, rows: int) -> Figure:
+def _sized(figure: Optional[Figure], columns: int, rows: int, height: float = 3.3) -> Figure:
+    """Give a figure room for so many square pictures; colour bars beside them leave them less height."""
     if figure is None:
         import matplotlib.pyplot as plt
 
-        figure = plt.figure(figsize=(3.1 * columns, 3.3 * rows), layout="constrained")
+        figure = plt.figure(figsize=(3.1 * columns, height * rows), layout="constrained")
     return figure
 
 

@@ -14,6 +14,7 @@ from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz.cli import commands, main
+from cnnviz.evaluation import CONTROLS, TECHNIQUES
 
 
 @pytest.fixture
@@ -106,10 +107,14 @@ def test_classes_are_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert PIL.Image.open("class_3-class.png").size == (32, 32)
 
 
-def test_the_demo_needs_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CNNVIZ_OFFLINE", "1")
-    assert main(["demo", "-o", "demo.png"]) == 0
-    assert min(PIL.Image.open("demo.png").size) > 200
+def test_attributions_are_evaluated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--pictures", "3"]) == 0
+    head, rule, *rows = capsys.readouterr().out.splitlines()
+    assert {line.count("|") for line in (head, rule, *rows)} == {8}
+    assert [row.split()[1] for row in rows] == [*TECHNIQUES, *CONTROLS]
+    found = cnnviz.evaluate(cnnviz.load(), "grad_cam", n=3, objects=2)
+    assert f"| {found.pointing.mean():.1%} | {found.energy.mean():.1%} |" in rows[2]
+    assert rows[2].endswith(f"| {found.ratio:.1f} |")
 
 
 def test_info_describes_and_classifies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +147,12 @@ ERRORS: Tuple[Tuple[List[str], str], ...] = (
     (["fool", "photo.png", "--model", "net.onnx", "--preset", "fgsm"], "nguyen"),
     (["fool", "photo.png", "--model", "net.onnx", "--confidence", "2"], "between 0 and 1"),
     (["class", "class 3", "--model", "net.onnx", "--steps", "-4"], "steps"),
+    (["evaluate", "--pictures", "0"], "no pictures"),
+    (["evaluate", "--model", "net.onnx"], "not the label of a class"),
     (["class"], "CLASS"),
+    (["demo", "--image", "nowhere.png"], "nowhere.png"),
+    (["demo", "--model", "nowhere.onnx"], "nowhere.onnx"),
+    (["demo", "-o", "photo.png/demo"], "photo.png"),
     (["saliency"], "IMAGE"),
     (["saliency", "photo.png", "--preprocessing", "vgg"], "vgg"),
     (["explain"], "explain"),
