@@ -150,10 +150,12 @@ def _size(model: Model) -> int:
 
 
 def _chunks(n: int, progress: Optional[bool]) -> Any:
+    if progress is False:
+        return range(0, n, _CHUNK)  # and no word about widgets, which loading the bar may have
     from tqdm.auto import tqdm
 
     wait = 0 if progress else 1  # by default the bar appears once the work has lasted a second
-    return tqdm(range(0, n, _CHUNK), disable=progress is False, delay=wait, leave=False, unit_scale=_CHUNK)
+    return tqdm(range(0, n, _CHUNK), delay=wait, leave=False, unit_scale=_CHUNK)
 
 
 def _checked(found: Any, shape: Sequence[int]) -> Map:
