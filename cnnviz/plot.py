@@ -292,10 +292,13 @@ def _finish(
     signed: bool,
     clipped: bool,
 ) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     ax.set_axis_off()
     if units is not None:
         extend = ("both" if signed else "max") if clipped else "neither"
-        bar = ax.figure.colorbar(picture, ax=ax, fraction=0.046, pad=0.04, extend=extend)
+        ticks = MaxNLocator(4)  # more of them need more digits, for which a grid has no room
+        bar = ax.figure.colorbar(picture, ax=ax, fraction=0.046, pad=0.04, extend=extend, ticks=ticks)
         bar.set_label(units)
     note = "" if values.any() else "\n(all zero)"
     entitle(ax, title + note)  # last: the colour bar takes some of the width

@@ -1,4 +1,4 @@
-"""The README's example runs as it stands."""
+"""The README's examples run as they stand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, Callable
 import pytest
 
 import cnnviz
+
+pytest_plugins = ["pytester"]
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -30,3 +32,23 @@ def test_the_example_runs(
     plt.close("all")
     assert "mortarboard" in capsys.readouterr().out
     assert (tmp_path / "bow_tie.jpg").stat().st_size < 200_000
+
+
+def test_the_example_of_a_suite_passes_and_fails_as_it_says(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = README.read_text("utf-8")
+    (suite,) = re.findall(r"```python\n# test_stars\.py\n(.*?)```", text, flags=re.DOTALL)
+    (message,) = re.findall(r"```\n(E  AssertionError.*?)```", text, flags=re.DOTALL)
+    pytester.makepyfile(test_stars=suite)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("CNNVIZ_FAILURES", raising=False)
+    plugin = ["-p", "cnnviz.testing.plugin"]
+    pytester.runpytest_subprocess(*plugin, "--cnnviz-update", "-k", "still").assert_outcomes(
+        passed=1, deselected=3
+    )
+    result = pytester.runpytest_subprocess(*plugin)
+    result.assert_outcomes(passed=3, failed=1)
+    said = result.stdout.str().replace(str(pytester.path) + "/", "")
+    for line in message.splitlines():
+        assert line.lstrip("E ") in said
