@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import (
@@ -130,8 +131,8 @@ class Step:
     terms, measures : dict of str to ndarray of float64
         Its terms with their weights, and what else was measured.
     planes : ndarray of float32, shape (N, C, H, W)
-    done : ndarray of bool, shape (N,)
-        Which pictures are finished.
+    done : ndarray of bool, shape (N,), or None
+        Which pictures are finished, where the problem says what that is.
     """
 
     steps: int
@@ -140,8 +141,8 @@ class Step:
     measures: Mapping[str, Numbers]
     planes: Array
     state: State
-    done: NDArray[np.bool_]
     stalled: bool = False
+    done: Optional[NDArray[np.bool_]] = None
 
     @property
     def image(self) -> Array:
@@ -169,8 +170,7 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
     while True:
         here = evaluate(problem, state.variable, rng)
         here.check(problem.model, state.steps)
-        none = np.zeros(len(here.value), np.bool_)
-        step = Step(state.steps, here.value, here.terms, here.measures, here.planes, state, none)
+        step = Step(state.steps, here.value, here.terms, here.measures, here.planes, state)
         if problem.done is not None:
             step = replace(step, done=problem.done(step))
         yield step
@@ -181,13 +181,13 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
             yield replace(step, stalled=True)
         if problem.after is not None:
             z = problem.after(z, state.steps, point.gradient)
-        if step.done.any():
+        if step.done is not None and step.done.any():
             z = np.where(step.done.reshape((-1,) + (1,) * (z.ndim - 1)), state.variable, z)
-        state = State(single(z), rng.bit_generator.state, memory, state.steps + 1)
+        drawn = state.rng if problem.transform is None else rng.bit_generator.state
+        state = State(single(z), drawn, memory, state.steps + 1)
 
 
-@dataclass(frozen=True)
-class Evaluated:
+class Evaluated(NamedTuple):
     """The objective at one point, before anybody asked whether it is finite.
 
     `ill` names the terms whose cotangents are not.
@@ -203,7 +203,7 @@ class Evaluated:
 
     def check(self, model: Model, steps: int) -> None:
         """Raise `NonFiniteError` naming the term and the layer that is to blame."""
-        if np.isfinite(self.value).all() and all_finite(self.gradient):
+        if all(map(math.isfinite, self.value.tolist())) and all_finite(self.gradient):
             return
         bad = [name for name, value in self.terms.items() if not np.isfinite(value).all()]
         bad = bad or self.ill
@@ -295,9 +295,7 @@ class _Bound(Objective):
         return _Bound(self.objective.take(start, stop), self.names, self.planes[start:stop], self.parts)
 
     def evaluate(self, activations: Activations) -> Evaluation:
-        known = dict(activations)
-        if self.reads_image:
-            known[IMAGE] = self.planes
+        known = {**activations, IMAGE: self.planes} if self.reads_image else activations
         evaluated = [(weight, term.evaluate(known)) for weight, term in self.objective.terms]
         value, total = self.objective.combine(evaluated)
         dimage = total.pop(IMAGE, None)

@@ -124,7 +124,7 @@ def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> 
             recorder.add(step)
             bar.show(made, step)
             asked = watch.callback is not None and bool(watch.callback(step))
-            if step.done.all():
+            if step.done is not None and step.done.all():
                 return recorder.trace(converged=True)
             if asked or made == steps:
                 return recorder.trace()

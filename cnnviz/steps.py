@@ -7,6 +7,7 @@ Variables and gradients are float32, as what the network sees of them is; values
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
@@ -85,11 +86,11 @@ class NormalizedGradient(StepRule):
     ) -> Move:
         g = here.gradient
         if self.norm == "l2":
-            length = np.sqrt(dots(g, g))
+            lengths = map(math.sqrt, dots(g, g))
         else:
-            length = np.abs(g).mean(axis=tuple(range(1, g.ndim)), dtype=np.float64)
-        rate = self.learning_rate / np.where(length > 0, length, 1.0)
-        return Move(ascend(z, g, rate, bounds), memory)
+            lengths = map(float, np.abs(g).mean(axis=tuple(range(1, g.ndim)), dtype=np.float64))
+        rates = [self.learning_rate / (length if length > 0 else 1.0) for length in lengths]
+        return Move(ascend(z, g, np.array(rates), bounds), memory)
 
 
 @dataclass(frozen=True)

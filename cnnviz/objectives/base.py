@@ -126,10 +126,11 @@ class Sum(Objective):
 
     def combine(self, parts: Sequence[Tuple[float, Evaluation]]) -> Evaluation:
         """Add up evaluated terms, for a loop that also wants them one by one."""
-        value = np.zeros(len(parts[0][1][0])) + self.constant
-        total: Dict[str, Array] = {}
-        for weight, (term_value, cotangents) in parts:
+        value = self.constant + parts[0][0] * parts[0][1][0]
+        for weight, (term_value, _) in parts[1:]:
             value += weight * term_value
+        total: Dict[str, Array] = {}
+        for weight, (_, cotangents) in parts:
             for layer, cotangent in cotangents.items():
                 scaled = cotangent if weight == 1.0 else np.float32(weight) * cotangent
                 total[layer] = total[layer] + scaled if layer in total else scaled

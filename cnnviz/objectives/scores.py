@@ -65,7 +65,10 @@ class Logit(ClassScore):
     """The pre-softmax score of a class: the S_c of Simonyan et al. 2013."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
-        return at_columns(rows, columns), _one_hot(rows, columns).astype(np.float64)
+        index = np.arange(len(rows)), columns
+        drows = np.zeros(rows.shape)
+        drows[index] = 1.0
+        return rows[index], drows
 
 
 class Probability(ClassScore):

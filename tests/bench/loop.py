@@ -5,7 +5,8 @@
     python tests/bench/loop.py --only adam --profile
 
 Of every iteration it takes the time from callback to callback, and how much of it plan.forward and
-plan.backward took; the difference is what the loop costs. The table shows medians over all iterations.
+plan.backward took; the difference is what the loop costs. The table shows medians over all iterations, and of
+the differences also the tenth of them that was disturbed least, for machines that others use too.
 """
 
 from __future__ import annotations
@@ -150,11 +151,12 @@ def measured(clock: Clock, run: Run, count: int) -> List[Tuple[float, float]]:
 
 
 def table(found: Mapping[str, Sequence[Tuple[float, float]]]) -> List[str]:
-    lines = ["| loop | iteration ms | kernels ms | difference ms |", "|---|---|---|---|"]
+    lines = ["| loop | iteration ms | kernels ms | difference ms | undisturbed |", "|---|---|---|---|---|"]
     for name, times in found.items():
         whole, kernels = (1e3 * median(column) for column in zip(*times))
-        cost = 1e3 * median(both - inside for both, inside in times)
-        lines.append(f"| {name} | {whole:.2f} | {kernels:.2f} | **{cost:.3f}** |")
+        costs = sorted(1e3 * (both - inside) for both, inside in times)
+        best = costs[len(costs) // 10]
+        lines.append(f"| {name} | {whole:.2f} | {kernels:.2f} | **{median(costs):.3f}** | {best:.3f} |")
     return lines
 
 
