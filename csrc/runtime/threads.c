@@ -13,6 +13,11 @@
  * Waiting is spinning first, as the next job usually comes within microseconds, then sleeping on a condition.
  * A sleeper announces itself before it looks at the gate for the last time, and the caller changes the gate
  * before it looks for sleepers, both in sequentially consistent order: one of the two always sees the other.
+ *
+ * Where another program takes a worker's CPU in the middle of an item, the caller has to wait until the
+ * worker gets it back, which is some milliseconds: a small network has fifty jobs in that time. A worker that
+ * has kept the caller waiting for much longer than items take is therefore left out of the jobs of the next
+ * milliseconds, and for twice as long when it is late again soon after.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity */
@@ -33,6 +38,17 @@
 #define SPIN_NS 50000
 #define SPIN_ROUND 64 /* looks between two readings of the clock */
 
+/* Waiting for a worker is normal for as long as it may be at an item: so many times the average of the
+ * caller's own, which may have been the small ones. What comes on top is a thread that has no CPU; a turn of
+ * another program lasts some 3 ms. */
+#define PATIENCE_ITEMS 4
+#define PATIENCE_NS 300000
+
+/* How long a late worker is left out. The first time a turn or two of the other program; at most so long that
+ * trying again, and waiting for another turn, is a matter of per cents. */
+#define SHORT_LEAVE_NS 8000000
+#define LONG_LEAVE_NS 128000000
+
 #define JOB_SHIFT 32
 #define THREADS_SHIFT 16
 #define FIELD_MASK 0xffffu
@@ -41,6 +57,10 @@ typedef struct {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     atomic_bool asleep;
+
+    atomic_bool left_out; /* enters no job until the caller says so */
+    int64_t back_ns;      /* when that is, or was; 0: never was left out */
+    int64_t leave_ns;     /* how long it was last left out */
 } sleeper;
 
 static struct {
@@ -49,6 +69,8 @@ static struct {
     int workers;  /* started so far; only who has taken the pool reads or writes it */
     int cpus;     /* that the process could run on when it started its first job */
     bool crowded; /* this job has more threads than CPUs: waiting must not burn what others could use */
+    int left_out; /* how many workers are */
+    atomic_int last_out;               /* the worker that has left a job last */
     sleeper sleepers[CNV_MAX_THREADS]; /* [0] is the caller, [i] is worker i */
 
     /* The job: written before the gate opens, read by who has entered. */
@@ -98,7 +120,8 @@ typedef bool gate_test(uint64_t gate, const waiter *self);
 
 static bool may_enter(uint64_t gate, const waiter *self)
 {
-    return self->index < gate_threads(gate) && gate >> JOB_SHIFT != self->been;
+    if (self->index >= gate_threads(gate) || gate >> JOB_SHIFT == self->been) return false;
+    return !atomic_load_explicit(&pool.sleepers[self->index].left_out, memory_order_relaxed);
 }
 
 static bool nobody_inside(uint64_t gate, const waiter *self)
@@ -157,8 +180,9 @@ static bool enter(waiter *self)
     return false;
 }
 
-static void leave(void)
+static void leave(int index)
 {
+    atomic_store_explicit(&pool.last_out, index, memory_order_relaxed);
     uint64_t gate = atomic_fetch_sub(&pool.gate, 1) - 1;
     if (gate_inside(gate) == 0 && gate_threads(gate) == 0) wake(0);
 }
@@ -170,13 +194,14 @@ static void compute(cnv_task *task, void *context, int64_t item, int index)
     cnv_restore_float_mode(mode);
 }
 
-static void compute_items(int index, bool polls)
+/* Returns how many items it has computed. */
+static int64_t compute_items(int index, bool polls)
 {
-    for (;;) {
+    for (int64_t computed = 0;; computed++) {
         bool stop = polls ? cnv_run_cancelled(pool.run) : atomic_load(&pool.run->cancelled);
-        if (stop) return;
+        if (stop) return computed;
         int64_t item = atomic_fetch_add(&pool.next_item, 1);
-        if (item >= pool.n_items) return;
+        if (item >= pool.n_items) return computed;
         compute(pool.task, pool.context, item, index);
     }
 }
@@ -190,7 +215,7 @@ static void *work(void *argument)
         if (!enter(&self)) continue;
         compute_items(self.index, false);
         spin = !pool.crowded;
-        leave();
+        leave(self.index);
     }
     return NULL;
 }
@@ -215,7 +240,10 @@ static void reset_pool(void)
         pthread_mutex_init(&pool.sleepers[i].mutex, NULL);
         pthread_cond_init(&pool.sleepers[i].wake, NULL);
         atomic_store(&pool.sleepers[i].asleep, false);
+        atomic_store(&pool.sleepers[i].left_out, false);
+        pool.sleepers[i].back_ns = 0;
     }
+    pool.left_out = 0;
 }
 
 static void init_pool(void)
@@ -245,17 +273,48 @@ static void start_workers(int threads)
     while (pool.workers < threads - 1 && start_worker(pool.workers + 1)) pool.workers++;
 }
 
+/* Lets workers back in whose time is over. */
+static void readmit(int64_t now)
+{
+    for (int i = 1; i <= pool.workers && pool.left_out > 0; i++) {
+        sleeper *worker = &pool.sleepers[i];
+        if (!atomic_load(&worker->left_out) || now < worker->back_ns) continue;
+        atomic_store(&worker->left_out, false);
+        pool.left_out--;
+    }
+}
+
+/* Leaves a worker out that has been late: for twice as long as before when it was back only shortly. */
+static void leave_out(int index, int64_t now)
+{
+    sleeper *worker = &pool.sleepers[index];
+    bool again = worker->back_ns > 0 && now - worker->back_ns < worker->leave_ns;
+    worker->leave_ns = again ? 2 * worker->leave_ns : SHORT_LEAVE_NS;
+    if (worker->leave_ns > LONG_LEAVE_NS) worker->leave_ns = LONG_LEAVE_NS;
+    worker->back_ns = now + worker->leave_ns;
+    atomic_store(&worker->left_out, true);
+    pool.left_out++;
+}
+
 static void open_gate(int threads)
 {
     uint64_t job = (atomic_load(&pool.gate) >> JOB_SHIFT) + 1;
     atomic_store(&pool.gate, job << JOB_SHIFT | (uint64_t)threads << THREADS_SHIFT);
-    for (int i = 1; i < threads; i++) wake(i);
+    for (int i = 1; i < threads; i++)
+        if (!atomic_load(&pool.sleepers[i].left_out)) wake(i);
 }
 
-static void close_gate(void)
+/* The caller has computed so many items since `start`. */
+static void close_gate(int64_t computed, int64_t start)
 {
-    atomic_fetch_and(&pool.gate, ~((uint64_t)FIELD_MASK << THREADS_SHIFT));
-    wait_until(nobody_inside, &(waiter){.index = 0, .been = 0}, !pool.crowded);
+    const waiter caller = {.index = 0, .been = 0};
+    uint64_t gate = atomic_fetch_and(&pool.gate, ~((uint64_t)FIELD_MASK << THREADS_SHIFT));
+    if (gate_inside(gate) == 0) return;
+    int64_t closed = now_ns();
+    wait_until(nobody_inside, &caller, !pool.crowded);
+    if (computed == 0) return; /* nothing to compare with */
+    int64_t now = now_ns(), patience = PATIENCE_NS + PATIENCE_ITEMS * (closed - start) / computed;
+    if (now - closed > patience) leave_out(atomic_load(&pool.last_out), now);
 }
 
 static void compute_alone(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
@@ -278,9 +337,11 @@ void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
     pool.n_items = n_items;
     pool.run = run;
     atomic_store(&pool.next_item, 0);
+    const int64_t start = now_ns();
+    readmit(start);
     open_gate(threads);
-    compute_items(0, true);
-    close_gate();
+    const int64_t computed = compute_items(0, true);
+    close_gate(computed, start);
     atomic_flag_clear(&pool.taken);
 }
 

@@ -144,6 +144,58 @@ static void test_cancel(void)
     }
 }
 
+typedef struct {
+    atomic_int by_worker; /* items that the worker has computed */
+    bool late;            /* it takes a nap in each */
+} attendance;
+
+static void attend(void *context, int64_t item, int worker)
+{
+    attendance *list = context;
+    (void)item;
+    for (volatile int i = 0; i < 20000; i++) {
+    }
+    if (worker == 0) return;
+    atomic_fetch_add(&list->by_worker, 1);
+    if (list->late) nap(30000000);
+}
+
+/* One job of two threads: how many items the worker has computed. */
+static int attended(bool late, int64_t n_items)
+{
+    attendance list = {.late = late};
+    cnv_run run = {.threads = 2};
+    cnv_parallel(&run, n_items, attend, &list);
+    return atomic_load(&list.by_worker);
+}
+
+/* Whether the worker takes part in one of many jobs; on a busy machine it takes a while to show up. */
+static bool attends_again(bool late)
+{
+    for (int job = 0; job < 2000; job++)
+        if (attended(late, 100) > 0) return true;
+    return false;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void test_a_late_worker_is_left_out_for_a_while(void)
+{
+    CHECK(attends_again(false), "the worker never takes part");
+    CHECK(attends_again(true), "the worker is never late");
+    double start = seconds();
+    int items = 0;
+    for (int job = 0; job < 20; job++) items += attended(false, 3);
+    if (seconds() - start < 0.007) CHECK(items == 0, "a late worker took part in %d items", items);
+    nap(20000000);
+    CHECK(attends_again(false), "the worker never comes back");
+}
+
 #ifndef UNDER_TSAN /* which does not follow a process with threads through a fork */
 static void fork_and_check(const char *when)
 {
@@ -200,6 +252,7 @@ int main(void)
     test_every_item_once();
     test_several_callers();
     test_cancel();
+    test_a_late_worker_is_left_out_for_a_while();
 #ifndef UNDER_TSAN
     test_fork();
 #endif
