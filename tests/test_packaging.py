@@ -100,6 +100,14 @@ def test_wheel_has_the_package_and_its_data(wheel: Path) -> None:
     assert not package - names(wheel)
 
 
+def test_wheel_has_what_the_demo_needs(wheel: Path) -> None:
+    """By name, in case git should track them no more."""
+    needed = {"cnnviz/bundled/shapes.onnx", "cnnviz/demo/tour.md", "cnnviz/demo/page.html", "cnnviz/zoo.txt"}
+    assert needed <= names(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.getinfo("cnnviz/bundled/shapes.onnx").file_size <= 2e6
+
+
 def test_wheel_has_no_sources_and_no_tests(wheel: Path) -> None:
     tracked = set(tracked_files())
     extra = [name for name in names(wheel) if name not in tracked and ".dist-info/" not in name]

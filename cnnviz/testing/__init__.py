@@ -32,6 +32,13 @@ An export agrees with its original::
     def test_export(model):
         assert_models_agree(model, lambda x: net(torch.from_numpy(x)).detach().numpy(), pictures)
 
+The masks of the fixtures are known, so a technique of your own can be held to them::
+
+    def test_my_attribution_points(cnnviz_model, cnnviz_pictures):
+        drawn = cnnviz_pictures
+        for picture, name, box in zip(drawn.images, drawn.names, drawn.boxes):
+            assert_points_into(my_attribution(cnnviz_model, picture, name), box, min_share=0.3)
+
 Where a limit should lie depends on the network: measure it on pictures you trust, and leave some room.
 """
 
