@@ -30,7 +30,9 @@ from cnnviz.rewrite import simplify
 Array = NDArray[np.float32]
 RELU_RULES = ("plain", "guided", "deconv", "redirected")
 
-# Batches whose plan would take more than this are run in pieces.
+# Batches are run in pieces of so many images: more leave the caches, fewer read large weights too often
+# (tests/bench/chunks.py). And of fewer, where a plan would take more than this.
+_MOST_IMAGES = 8
 _BUDGET_NBYTES = 2**30
 # Idle plans are kept up to this: a dozen of SqueezeNet's at its usual size.
 _IDLE_NBYTES = 2**28
@@ -329,8 +331,8 @@ class Model:
         return array
 
     def _pieces(self, x: Array, request: Request) -> Iterator[Tuple[Array, int, int]]:
-        """Cut a batch so that a plan stays within the memory budget; results do not depend on the cut."""
-        step = len(x)
+        """Cut a batch so that a plan stays small; results do not depend on the cut."""
+        step = min(len(x), _MOST_IMAGES)
         if step > 1:
             one = self._pool.nbytes(request._replace(shape=(1, *request.shape[1:])))
             step = max(1, min(step, _BUDGET_NBYTES // max(one, 1)))

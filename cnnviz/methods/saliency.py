@@ -29,7 +29,7 @@ REDUCTIONS: Dict[str, Callable[[Array], Array]] = {
 }
 
 
-#: Noisy copies that are made at a time; the model cuts them to what it can run at once.
+#: Noisy copies that are made at a time; the model runs them in pieces that suit it.
 BATCH = 16
 
 

@@ -15,8 +15,8 @@
  * before it looks for sleepers, both in sequentially consistent order: one of the two always sees the other.
  *
  * Where another program takes a worker's CPU in the middle of an item, the caller has to wait until the
- * worker gets it back, which is some milliseconds: a small network does dozens of jobs in that time. A worker that
- * has kept the caller waiting for much longer than items take is therefore left out of the jobs of the next
+ * worker gets it back, which is some milliseconds: a small network does dozens of jobs in that time. So a
+ * worker that has kept the caller waiting for much longer than items take is left out of the jobs of the next
  * milliseconds, and for twice as long when it is late again soon after.
  */
 #ifndef _GNU_SOURCE
