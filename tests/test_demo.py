@@ -21,7 +21,7 @@ from toy_networks import small_classifier
 import cnnviz.demo
 from cnnviz.cli import main
 from cnnviz.demo import demo
-from cnnviz.demo.tour import chapters
+from cnnviz.demo.tour import chapters, run
 
 TECHNIQUES = (
     "saliency-maps",
@@ -171,6 +171,34 @@ def test_nothing_is_written_when_the_picture_is_not_there(tmp_path: Path) -> Non
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
         demo(tmp_path / "out", image="nowhere.jpg")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_demo_leaves_a_page_of_what_there_is(
+    own: Tuple[Path, str, List[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(chapter: Any, names: Dict[str, Any]) -> Any:
+        figure = run(chapter, names)
+        if "fooled" in names:
+            names["fooled"] = dataclasses.replace(names["fooled"], interrupted=True)
+        return figure
+
+    monkeypatch.setattr(cnnviz.demo, "run", stopped)
+    folder = own[0]
+    with pytest.raises(KeyboardInterrupt):
+        demo(tmp_path, model=str(folder / "net <1>.onnx"), image=str(folder / "a & b.png"))
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert Page(page).open == []
+    assert len(pictures(page)) == 5
+    assert "fooling_image" in blocks(page)[-1]
+
+
+def test_a_network_of_two_classes_is_shown(
+    own: Tuple[Path, str, List[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cnnviz.demo, "chapters", few_steps)
+    (tmp_path / "net.onnx").write_bytes(small_classifier(classes=2))
+    index = demo(tmp_path, model=str(tmp_path / "net.onnx"), image=str(own[0] / "a & b.png"))
+    assert len(pictures(index.read_text("utf-8"))) == 7
 
 
 @pytest.mark.slow

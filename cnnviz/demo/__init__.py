@@ -47,6 +47,8 @@ def demo(
 
     Raises
     ------
+    KeyboardInterrupt
+        On Ctrl-C. The page has what was made until then.
     OSError, ValueError, CnnvizError
         When the folder cannot be written to, and as `cnnviz.load` and the techniques do.
     """
@@ -57,6 +59,7 @@ def demo(
     tour[0] = _set_up(tour[0], model, image, {"preprocessing": preprocessing, "labels": labels})
     names: Dict[str, Any] = {}
     shown: List[Shown] = []
+    index = folder / "index.html"
     for number, chapter in enumerate(tour):
         start = time.perf_counter()
         figure = run(chapter, names)
@@ -66,9 +69,10 @@ def demo(
         figure.savefig(path, dpi=110)
         plt.close(figure)
         shown.append(Shown(chapter, path.read_bytes(), seconds))
+        index.write_text(page(title, introduction, shown), encoding="utf-8")
         say(f"{path}: {chapter.title.lower()}, {seconds:.1f} s")
-    index = folder / "index.html"
-    index.write_text(page(title, introduction, shown), encoding="utf-8")
+        if any(getattr(result, "interrupted", False) for result in names.values()):
+            raise KeyboardInterrupt  # a run hands back its best picture; the demo ends with it
     return index
 
 
@@ -95,8 +99,8 @@ def _own_network(arguments: str) -> Dict[str, str]:
     return {
         "model": f"cnnviz.load({arguments})",
         "pictures": "[photo]",
-        "target": "model.predict(photo, top=2)[1].label",
-        "classes": "[p.label for p in model.predict(photo, top=4)]",
+        "target": "model.predict(photo, top=2)[-1].index",
+        "classes": "[p.index for p in model.predict(photo, top=4)]",
         "strokes": "{}  # style layers are chosen by the structure of the network",
         "climb": "{}",
     }
