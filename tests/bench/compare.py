@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from contenders import COMPILED, TORCH, best_of, environment
+from contenders import COMPILED, TORCH, UNPACKED, best_of, environment
 from networks import NETWORKS
 from timing import cpu_name
 
@@ -41,7 +41,7 @@ def jobs(options: argparse.Namespace) -> Iterator[Record]:
                     rivals = [*TORCH, *(COMPILED if options.compile else ())]
                     yield {**job, "kind": "passes", "contenders": ["cnnviz", *rivals, "onnxruntime"]}
         if "memory" in options.what:
-            for name in ("cnnviz", *TORCH):
+            for name in ("cnnviz", UNPACKED, *TORCH):
                 job = {"network": network, "threads": 1, "batch": 1, "first_cpu": options.first_cpu}
                 yield {**job, "kind": "memory", "contenders": [name]}
     if "techniques" in options.what:
@@ -101,15 +101,19 @@ def passes_table(records: Sequence[Record]) -> List[str]:
 
 def memory_table(records: Sequence[Record]) -> List[str]:
     """One line for each network; the smaller of PyTorch's settings counts."""
-    lines = ["| network | cnnviz MB | PyTorch MB | × |", "|---|---|---|---|"]
+    lines = [
+        "| network | cnnviz MB | packed_nbytes=0 MB | PyTorch MB | cnnviz × | packed_nbytes=0 × |",
+        "|---|---|---|---|---|---|",
+    ]
     sizes: Dict[str, Dict[str, int]] = {}
     for record in records:
         sizes.setdefault(record["network"], {})[record["contenders"][0]] = record["nbytes"]
     for network, found in sizes.items():
-        rivals = [nbytes for name, nbytes in found.items() if name != "cnnviz"]
-        if "cnnviz" in found and rivals:
-            ours, best = found["cnnviz"], min(rivals)
-            lines.append(f"| {network} | {ours / 1e6:.0f} | {best / 1e6:.0f} | {best / ours:.2f} |")
+        if set(found) == {"cnnviz", UNPACKED, *TORCH}:
+            best, ours = min(found[name] for name in TORCH), [found["cnnviz"], found[UNPACKED]]
+            cells = [f"{nbytes / 1e6:.0f}" for nbytes in (*ours, best)]
+            cells += [f"{best / nbytes:.2f}" for nbytes in ours]
+            lines.append(f"| {network} | {' | '.join(cells)} |")
     return lines
 
 

@@ -36,10 +36,10 @@ class Contender:
 
 
 class Ours(Contender):
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, **options: Any) -> None:
         import cnnviz
 
-        self.model = cnnviz.load(network.proto, preprocessing="imagenet")
+        self.model = cnnviz.load(network.proto, preprocessing="imagenet", **options)
         output = self.model.graph.outputs[0].name
         ones = np.ones((1, *network.output_shape), np.float32)
         self.objective: Any = TARGET if network.classifies else {output: ones}
@@ -102,11 +102,14 @@ class OnnxRuntime(Contender):
 def make(name: str, network: Network, threads: int) -> Contender:
     if name == "cnnviz":
         return Ours(network)
+    if name == UNPACKED:
+        return Ours(network, packed_nbytes=0)
     if name == "onnxruntime":
         return OnnxRuntime(network, threads)
     return Torch(network, channels_last="channels_last" in name, compiled="compile" in name)
 
 
+UNPACKED = "cnnviz unpacked"
 TORCH = ("torch", "torch channels_last")
 COMPILED = ("torch compile", "torch compile channels_last")
 

@@ -65,7 +65,7 @@ def _disagreement(contenders: Dict[str, Contender], fed: Dict[str, Any]) -> Dict
 
 
 def memory(job: Job) -> Dict[str, Any]:
-    """Peak bytes of forward and image gradient above the loaded network, of one contender."""
+    """Peak bytes of a forward pass, then image gradients, above the loaded network, of one contender."""
     network = NETWORKS[job["network"]]()
     (name,) = job["contenders"]
     contender = make(name, network, job["threads"])
@@ -74,6 +74,7 @@ def memory(job: Job) -> Dict[str, Any]:
     before = _trimmed()
     # The peak is that of the whole life of a process, unless it is told to begin anew.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    contender.forward(x)
     for _ in range(2):
         contender.gradient(x)
     return {"nbytes": _status("VmHWM") - before, "resident": before}
