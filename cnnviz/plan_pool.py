@@ -13,9 +13,10 @@ from cnnviz._config import _core
 from cnnviz.graph import Graph, Tensor, prune
 from cnnviz.lower import Lowered, Weights, lower
 
-# What packed weights may take unless a model is told otherwise: nearly all that ResNet-18 gains from
-# (csrc/DESIGN.md has what less costs).
-PACKED_NBYTES = 2**27
+# What packed weights may take unless a model is told otherwise; csrc/DESIGN.md has what less would cost.
+PACKED_NBYTES = 96 << 20
+# Plans of one workspace beyond these, the longest unused, are dropped: each is some hundred kB by itself.
+_MOST_PLANS = 16
 
 
 class Request(NamedTuple):
@@ -26,9 +27,6 @@ class Request(NamedTuple):
     seeds: Tuple[str, ...] = ()
     wrt: Tuple[str, ...] = ()
 
-
-# Plans of one workspace beyond these, the longest unused, are dropped: each is some hundred kB by itself.
-_MOST_PLANS = 16
 
 Key = Tuple[Request, int]  # and the number of threads
 

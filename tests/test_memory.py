@@ -14,10 +14,10 @@ from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
 from cnnviz import _core
-from cnnviz.plan_pool import Request
+from cnnviz.plan_pool import PACKED_NBYTES, Request
 
 # Of a forward pass and an image gradient, by what may be packed. With VGG-16 they take PyTorch 144 MB.
-PEAK_MB = {"squeezenet1.1": {0: 14, 2**27: 30}, "vgg16 features": {0: 45, 2**24: 62}}
+PEAK_MB = {"squeezenet1.1": {0: 14, PACKED_NBYTES: 30}, "vgg16 features": {0: 45, 2**24: 62}}
 
 MEASURE = """
 import sys
@@ -56,7 +56,7 @@ def vgg16_features() -> bytes:
     return onnx_bytes(nodes, weights, input_shape=[1, 3, 224, 224], output=top)
 
 
-@pytest.mark.parametrize("packed_nbytes", [0, 2**27])
+@pytest.mark.parametrize("packed_nbytes", [0, PACKED_NBYTES])
 def test_nothing_is_allocated_after_the_first_pass(packed_nbytes: int) -> None:
     model = cnnviz.load(small_classifier(), preprocessing="unit", packed_nbytes=packed_nbytes)
     x = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32)

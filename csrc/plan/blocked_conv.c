@@ -246,17 +246,25 @@ done:
 }
 
 /* Takes the room for the packed weights of one direction, if there is enough left. */
-static bool claim_direction(const cnv_plan *plan, const cnv_node *node, bool backward, size_t *room)
+static void claim_direction(const cnv_plan *plan, const cnv_node *node, bool backward, size_t *room)
 {
-    const conv_form *f = node->form;
+    conv_form *f = node->form;
     size_t nbytes = 0;
     for (int64_t i = 0; i < (backward ? f->n_back : 1); i++) {
         const cnv_packing packing = packing_of(f, backward, i);
         if (!cnv_constant_has(plan->values[node->inputs[1]]->constant, &packing)) nbytes += packing.nbytes;
     }
-    if (nbytes > *room && !f->planar) return false;
-    *room -= nbytes < *room ? nbytes : *room;
-    return true;
+    f->packs[backward] = f->planar || nbytes <= *room;
+    if (f->packs[backward]) *room -= nbytes < *room ? nbytes : *room;
+    describe(f);
+}
+
+static cnv_claim claim_of(const conv_form *f, bool backward)
+{
+    if (f->planar) return CNV_CLAIM_NEEDED;
+    if (f->m == 0) return CNV_CLAIM_DIRECT;
+    if (f->m == 2) return backward ? CNV_CLAIM_F2_BACKWARD : CNV_CLAIM_F2;
+    return backward ? CNV_CLAIM_F4_BACKWARD : CNV_CLAIM_F4;
 }
 
 /* Both directions claim, also where the request asks for one: then the next request of this model finds the
@@ -264,17 +272,12 @@ static bool claim_direction(const cnv_plan *plan, const cnv_node *node, bool bac
 static void conv_claim(cnv_plan *plan, cnv_node *node, cnv_claim claim, size_t *room)
 {
     conv_form *f = node->form;
-    const cnv_claim own = f->planar   ? CNV_CLAIM_NEEDED
-                          : f->m == 0 ? CNV_CLAIM_DIRECT
-                          : f->m == 2 ? CNV_CLAIM_F2
-                                      : CNV_CLAIM_F4;
-    if (claim == CNV_CLAIM_NEEDED) cnv_claim_bias(plan, node, room);
-    if (claim != own) return;
-    f->packs[0] = f->packs[1] = true;
-    describe(f);
-    f->packs[0] = claim_direction(plan, node, false, room);
-    f->packs[1] = claim_direction(plan, node, true, room);
-    describe(f);
+    if (claim == CNV_CLAIM_NEEDED) {
+        describe(f);
+        cnv_claim_bias(plan, node, room);
+    }
+    for (int backward = 1; backward >= 0; backward--)
+        if (claim == claim_of(f, backward)) claim_direction(plan, node, backward, room);
 }
 
 /* ---- passes */

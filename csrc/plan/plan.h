@@ -63,8 +63,17 @@ typedef struct cnv_node {
 } cnv_node;
 
 /* Who may claim room for packed weights, one after the other: what kernels cannot do without, then those that
- * lose most, for each byte that they do not get, when every pass has to pack them. */
-typedef enum { CNV_CLAIM_NEEDED, CNV_CLAIM_DIRECT, CNV_CLAIM_F2, CNV_CLAIM_F4, CNV_CLAIMS } cnv_claim;
+ * lose most, for each byte that they do not get, when every pass has to pack them. Winograd's weights are
+ * read from memory once in a pass, and its F(4x4) ones are 4 times as large as what they are made from. */
+typedef enum {
+    CNV_CLAIM_NEEDED,
+    CNV_CLAIM_DIRECT,
+    CNV_CLAIM_F2_BACKWARD,
+    CNV_CLAIM_F2,
+    CNV_CLAIM_F4_BACKWARD,
+    CNV_CLAIM_F4,
+    CNV_CLAIMS
+} cnv_claim;
 
 /*
  * One row of the operator table. `infer` checks every parameter and every shape and writes the output's
