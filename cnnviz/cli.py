@@ -88,7 +88,7 @@ def _command(commands: Any, name: str, text: str, example: str) -> argparse.Argu
 
 def _add_model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--model", metavar="NET", help="an ONNX file or a name of the zoo (default: the built-in one)"
+        "--model", metavar="NET", help="an ONNX file or a name of the zoo (default: the bundled one)"
     )
     command.add_argument(
         "--preprocessing",
