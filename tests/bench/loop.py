@@ -5,8 +5,9 @@
     python tests/bench/loop.py --only adam --profile
 
 Of every iteration it takes the time from callback to callback, and how much of it plan.forward and
-plan.backward took; the difference is what the loop costs. The table shows medians over all iterations, and of
-the differences also the tenth of them that was disturbed least, for machines that others use too.
+plan.backward took; the difference is what the loop costs. With one thread it is CPU time, in which what other
+programs take does not count. The table shows medians over all iterations, and of the differences also the
+tenth of them that was disturbed least.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ Run = Callable[[int, Callback], object]
 class Clock:
     """Passes of a model, timed from outside: hands out its plans with a stopwatch around both walks."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, now: Callable[[], float]) -> None:
         self.kernels = 0.0
+        self.now = now
         self._lend = model._pool.lend
         model._pool.lend = self._timed  # type: ignore[method-assign,assignment]
 
@@ -67,14 +69,14 @@ class _Timed:
         self._clock = clock
 
     def forward(self, inputs: Any) -> None:
-        start = time.perf_counter()
+        start = self._clock.now()
         self._plan.forward(inputs)
-        self._clock.kernels += time.perf_counter() - start
+        self._clock.kernels += self._clock.now() - start
 
     def backward(self, cotangents: Any, **options: Any) -> None:
-        start = time.perf_counter()
+        start = self._clock.now()
         self._plan.backward(cotangents, **options)
-        self._clock.kernels += time.perf_counter() - start
+        self._clock.kernels += self._clock.now() - start
 
 
 def runs(model: Model) -> Dict[str, Run]:
@@ -143,7 +145,7 @@ def measured(clock: Clock, run: Run, count: int) -> List[Tuple[float, float]]:
     marks: List[Tuple[float, float]] = []
 
     def mark(step: Any) -> None:
-        marks.append((time.perf_counter(), clock.kernels))
+        marks.append((clock.now(), clock.kernels))
 
     run(count + WARM_UP, mark)
     found = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(marks[:-1], marks[1:])]
@@ -176,7 +178,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     cnnviz.set_num_threads(options.threads)
     warnings.simplefilter("ignore", UserWarning)  # the margin that is never reached is meant
     model = cnnviz.load(NETWORKS[options.network]().proto, preprocessing="imagenet")
-    clock = Clock(model)
+    clock = Clock(model, time.thread_time if options.threads == 1 else time.perf_counter)
     found = {}
     for name, run in runs(model).items():
         if options.only not in name:
