@@ -51,12 +51,13 @@ def affine(
     return _core.affine(single(x), slope, shift, reverse, overwrite)
 
 
-def ascend(z: NDArray[Any], g: NDArray[Any], rate: NDArray[Any], bounds: Bounds) -> Array:
+def ascend(z: NDArray[Any], g: NDArray[Any], rates: Sequence[float], bounds: Bounds) -> Array:
     """Return z + rate * g, one rate for each image, held within bounds.
 
     A rate beyond float32 counts as the largest there is: where g is 0, z stays.
     """
-    return _core.ascend(single(z), single(g), single(rate.clip(-LARGEST, LARGEST)), bounds)
+    rate = np.array([min(max(rate, -LARGEST), LARGEST) for rate in rates], np.float32)
+    return _core.ascend(single(z), single(g), rate, bounds)
 
 
 def adam_step(

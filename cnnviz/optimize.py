@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from cnnviz.arithmetic import Array, all_finite, single
 from cnnviz.errors import CnnvizError
 from cnnviz.objectives import IMAGE, INPUT, Objective, Sum
-from cnnviz.objectives.base import Activations, Evaluation
+from cnnviz.objectives.base import Activations, Evaluation, scaled
 from cnnviz.parametrize import Feed, NetworkInput, Parametrization
 from cnnviz.steps import Memory, Numbers, Point, StepRule
 from cnnviz.transforms import LinearMap, Transform
@@ -225,11 +225,10 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
     fed = single(z) if problem.direct else problem.feed.forward(drawn.forward(planes))
     bound, found = _differentiate(problem, fed, planes, problem.relu)
     dfed = found.gradients[INPUT]
-    if problem.revive:
+    if problem.revive and not all(map(_alive, dfed)):
         dead = ~dfed.any(axis=(1, 2, 3), keepdims=True)
-        if dead.any():
-            _, revived = _differentiate(problem, fed, planes, "redirected")
-            dfed = np.where(dead, revived.gradients[INPUT], dfed)
+        _, revived = _differentiate(problem, fed, planes, "redirected")
+        dfed = np.where(dead, revived.gradients[INPUT], dfed)
     dimage = bound.dimage() if bound.reads_image else None
     return Evaluated(
         found.value,
@@ -240,6 +239,11 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
         fed,
         bound.ill(),
     )
+
+
+def _alive(image: Array) -> bool:
+    """Whether a gradient C,H,W has anything but zeros; its middle row nearly always answers for it."""
+    return bool(image[:, image.shape[1] // 2].any() or image.any())
 
 
 def _back(
@@ -301,7 +305,7 @@ class _Bound(Objective):
         dimage = total.pop(IMAGE, None)
         if not total:
             total = {INPUT: np.zeros_like(activations[INPUT])}
-        values = [weight * result[0] for weight, result in evaluated]
+        values = [scaled(weight, result[0]) for weight, result in evaluated]
         finite = [all(all_finite(d) for d in result[1].values()) for _, result in evaluated]
         self.parts.append(_Part(values, finite, dimage))
         return value, total

@@ -171,7 +171,7 @@ class _Recorder:
         value = step.value if self._problem.maximize else -step.value
         rank = step.measures[self._problem.rank_by] if self._problem.rank_by else value
         better = rank > self._rank
-        if better.all():
+        if all(better.tolist()):
             self._rank, self._best = rank, step.planes
         elif better.any():
             self._rank = np.where(better, rank, self._rank)

@@ -67,7 +67,7 @@ class Gradient(StepRule):
     def move(
         self, z: Array, here: Point, evaluate: Callable[[Array], Point], memory: Memory, bounds: Bounds
     ) -> Move:
-        return Move(ascend(z, here.gradient, np.full(len(z), self.learning_rate), bounds), memory)
+        return Move(ascend(z, here.gradient, [self.learning_rate] * len(z), bounds), memory)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class NormalizedGradient(StepRule):
         else:
             lengths = map(float, np.abs(g).mean(axis=tuple(range(1, g.ndim)), dtype=np.float64))
         rates = [self.learning_rate / (length if length > 0 else 1.0) for length in lengths]
-        return Move(ascend(z, g, np.array(rates), bounds), memory)
+        return Move(ascend(z, g, rates, bounds), memory)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Progress(StepRule):
         desired = np.minimum(self.early, self.late * (1.0 - here.value))
         square = dots(here.gradient, here.gradient)
         rate = np.minimum(self.max_rate, desired / np.maximum(square, np.finfo(np.float64).tiny))
-        return Move(ascend(z, here.gradient, rate, bounds), memory)
+        return Move(ascend(z, here.gradient, rate.tolist(), bounds), memory)
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class LBFGS(StepRule):
     ) -> Optional[Tuple[Array, Point]]:
         length = 1.0
         for _ in range(self.TRIALS):
-            there = ascend(z, ascent, np.array([length]), bounds)
+            there = ascend(z, ascent, [length], bounds)
             promised = float(dots(here.gradient, there - z)[0])
             if promised <= 0:
                 return None

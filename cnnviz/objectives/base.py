@@ -126,14 +126,15 @@ class Sum(Objective):
 
     def combine(self, parts: Sequence[Tuple[float, Evaluation]]) -> Evaluation:
         """Add up evaluated terms, for a loop that also wants them one by one."""
-        value = self.constant + parts[0][0] * parts[0][1][0]
-        for weight, (term_value, _) in parts[1:]:
-            value += weight * term_value
+        values = [scaled(weight, term[0]) for weight, term in parts]
+        value = values[0] + self.constant if self.constant else values[0]
+        for term_value in values[1:]:
+            value = value + term_value
         total: Dict[str, Array] = {}
         for weight, (_, cotangents) in parts:
             for layer, cotangent in cotangents.items():
-                scaled = cotangent if weight == 1.0 else np.float32(weight) * cotangent
-                total[layer] = total[layer] + scaled if layer in total else scaled
+                part = cotangent if weight == 1.0 else np.float32(weight) * cotangent
+                total[layer] = total[layer] + part if layer in total else part
         return value, total
 
 
@@ -200,6 +201,11 @@ class Cotangents(Objective):
             cotangents[layer] = np.broadcast_to(given, activation.shape)
             value += sum_per_image(given * activation)
         return value, cotangents
+
+
+def scaled(weight: float, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weight * value; value itself where that is the same."""
+    return value if weight == 1.0 else weight * value
 
 
 def sum_per_image(array: NDArray[np.floating]) -> NDArray[np.float64]:

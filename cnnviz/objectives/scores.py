@@ -58,7 +58,7 @@ class ClassScore(Objective):
         if self._least < 0 or self._most >= classes:
             wrong = self._least if self._least < 0 else self._most
             raise ValueError(f"target {wrong} is not a class index: the network has {classes} classes")
-        return self.target if self.target.ndim else np.full(batch, self.target)
+        return self.target if self.target.ndim else self.target.repeat(batch)
 
 
 class Logit(ClassScore):
