@@ -218,6 +218,9 @@ def lbfgs_product(g: _Array, free: _Array, s: Sequence[_Array], y: Sequence[_Arr
     None when no pair has curvature there.
     """
 
+def total_variation(x: _Array, power: int, scale: float, /) -> Tuple[NDArray[np.float64], _Array]:
+    """x: N,C,H,W; power 1 or 2 -> N, the sums of |differences|^power, and scale times their gradient."""
+
 def init_blas(choice: Optional[str], bundled_dir: Optional[str], /) -> None: ...
 def set_num_threads(n: int, /) -> None: ...
 def get_num_threads() -> int: ...

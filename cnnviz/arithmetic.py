@@ -105,3 +105,12 @@ def lbfgs_product(g: Array, free: Array, s: Sequence[Array], y: Sequence[Array])
     where `free` is 1; elsewhere the result is 0. None when no pair has curvature there.
     """
     return _core.lbfgs_product(g, free, s, y)
+
+
+def total_variation(x: NDArray[Any], power: int, scale: float) -> Tuple[NDArray[np.float64], Array]:
+    """Return scale times the sum of |differences|^power of neighbours of each image, and its gradient.
+
+    x is N,C,H,W; `power` is 1 or 2.
+    """
+    sums, dx = _core.total_variation(single(x), power, scale)
+    return scale * sums, dx

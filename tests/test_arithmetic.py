@@ -18,6 +18,7 @@ from cnnviz.arithmetic import (
     free_to_move,
     lbfgs_product,
     single,
+    total_variation,
 )
 
 SHAPES = [(1, 3, 17, 19), (2, 3, 8, 8), (3, 1, 5, 7), (2, 3, 6, 4, 2), (1, 2), (1, 3, 224, 224)]
@@ -154,6 +155,26 @@ def test_lbfgs_product_leaves_out_pairs_without_curvature() -> None:
     np.testing.assert_array_equal(both, lbfgs_product(g, free, [s], [2 * s]))
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 17, 19), (2, 1, 5, 8), (3, 2, 1, 9), (1, 1, 6, 1), (1, 2, 1, 1)], ids=str
+)
+@pytest.mark.parametrize("power", [1, 2])
+def test_total_variation(shape: Tuple[int, ...], power: int) -> None:
+    x = draw(shape).round(1)  # with neighbours that are equal
+    value, dx = total_variation(x, power, 0.5)
+    expected, gradient = np.zeros(shape[0]), np.zeros(shape)
+    for axis in (2, 3):
+        step = np.diff(x, axis=axis).astype(np.float64)
+        expected += (np.abs(step) ** power).reshape(shape[0], -1).sum(axis=1)
+        slope = 2 * step if power == 2 else np.sign(step)
+        ahead, behind = [slice(None)] * 4, [slice(None)] * 4
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        gradient[tuple(ahead)] += slope
+        gradient[tuple(behind)] -= slope
+    np.testing.assert_allclose(value, 0.5 * expected, rtol=1e-6)
+    np.testing.assert_allclose(dx, 0.5 * gradient, atol=1e-5)
+
+
 @pytest.mark.parametrize("place", [0, 4095, 4096, 9999])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_all_finite(place: int, bad: float) -> None:
@@ -201,6 +222,7 @@ WRONG = {
     ),
     "no channels": (lambda z: _core.affine(z[0, 0, 0], np.ones(3, "f4")), ValueError, "at least 2 axes"),
     "empty": (lambda z: _core.affine(z[:0], np.ones(3, "f4")), ValueError, "one number"),
+    "axes": (lambda z: _core.total_variation(z[0], 2, 1.0), ValueError, "4 axes"),
     "pairs": (lambda z: _core.lbfgs_product(z, z, [z], []), ValueError, "as many"),
     "many pairs": (lambda z: _core.lbfgs_product(z, z, [z] * 65, [z] * 65), ValueError, "not up to 64"),
 }

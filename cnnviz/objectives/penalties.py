@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Tuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.arithmetic import Array, total_variation
 from cnnviz.objectives.base import IMAGE, INPUT, Activations, Evaluation, Objective, sum_per_image
 from cnnviz.objectives.features import check_reduction
 
@@ -47,18 +51,25 @@ class TotalVariation(_Penalty):
         x = activations[self.layer]
         if x.ndim != 4:
             raise ValueError(f"layer {self.layer!r} has shape {x.shape}, but total variation needs N,C,H,W")
-        scale = self._scale(x[0].size)
-        value = np.zeros(len(x))
-        dx = np.zeros_like(x)
-        for axis in (2, 3):
-            step = np.diff(x, axis=axis)
-            size, dstep = (step * step, 2 * step) if self.power == 2 else (np.abs(step), np.sign(step))
-            value += sum_per_image(size)
-            ahead, behind = [slice(None)] * 4, [slice(None)] * 4
-            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-            dx[tuple(ahead)] += dstep
-            dx[tuple(behind)] -= dstep
-        return scale * value, {self.layer: np.float32(scale) * dx}
+        # Networks compute in float32; in float64 formulas can be checked.
+        differentiate = total_variation if x.dtype == np.float32 else _total_variation
+        value, dx = differentiate(x, self.power, self._scale(x[0].size))
+        return value, {self.layer: dx}
+
+
+def _total_variation(x: Array, power: int, scale: float) -> Tuple[NDArray[np.float64], Array]:
+    """`cnnviz.arithmetic.total_variation` in the type of x."""
+    value = np.zeros(len(x))
+    dx = np.zeros_like(x)
+    for axis in (2, 3):
+        step = np.diff(x, axis=axis)
+        size, dstep = (step * step, 2 * step) if power == 2 else (np.abs(step), np.sign(step))
+        value += sum_per_image(size)
+        ahead, behind = [slice(None)] * 4, [slice(None)] * 4
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        dx[tuple(ahead)] += dstep
+        dx[tuple(behind)] -= dstep
+    return scale * value, scale * dx
 
 
 class L1(_Penalty):

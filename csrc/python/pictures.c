@@ -2,6 +2,7 @@
 
 #include "kernels/lbfgs.h"
 #include "kernels/picture.h"
+#include "kernels/variation.h"
 #include "python/array.h"
 #include "python/convert.h"
 
@@ -264,6 +265,33 @@ done:
     return result;
 }
 
+static PyObject *total_variation(PyObject *module, PyObject *args)
+{
+    PyObject *x, *result = NULL;
+    int power;
+    double scale;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Oid:total_variation", &x, &power, &scale)) return NULL;
+    if (cnv_check_array(x, "x", NULL) < 0) return NULL;
+    if (PyArray_NDIM((PyArrayObject *)x) != 4 || PyArray_SIZE((PyArrayObject *)x) == 0)
+        return PyErr_Format(PyExc_ValueError, "x must have 4 axes and one number");
+    npy_intp *dim = PyArray_DIMS((PyArrayObject *)x), batch = dim[0], size = dim[1] * dim[2] * dim[3];
+    PyObject *sums = PyArray_SimpleNew(1, &batch, NPY_FLOAT64), *dx = new_like(x);
+    if (!sums || !dx) goto done;
+    double *sum = PyArray_DATA((PyArrayObject *)sums);
+    float *d = PyArray_DATA((PyArrayObject *)dx);
+    Py_BEGIN_ALLOW_THREADS;
+    for (npy_intp i = 0; i < batch; i++)
+        sum[i] = cnv_total_variation(d + i * size, numbers(x) + i * size, dim[1], dim[2], dim[3], power,
+                                     (float)scale);
+    Py_END_ALLOW_THREADS;
+    result = PyTuple_Pack(2, sums, dx);
+done:
+    Py_XDECREF(sums);
+    Py_XDECREF(dx);
+    return result;
+}
+
 PyMethodDef cnv_picture_functions[] = {
     {"all_finite", all_finite, METH_O, "all_finite(x, /)\n--\n\nWhether no number is NaN or infinite."},
     {"dots", dots, METH_VARARGS, "dots(x, y, /)\n--\n\nThe inner product of each image, in float64."},
@@ -279,5 +307,7 @@ PyMethodDef cnv_picture_functions[] = {
      "0."},
     {"lbfgs_product", lbfgs_product, METH_VARARGS,
      "lbfgs_product(g, free, s, y, /)\n--\n\nThe inverse Hessian of pairs (s, y), times g."},
+    {"total_variation", total_variation, METH_VARARGS,
+     "total_variation(x, power, scale, /)\n--\n\nThe sum for each image, and scale times its gradient."},
     {NULL, NULL, 0, NULL},
 };
