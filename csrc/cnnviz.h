@@ -159,7 +159,7 @@ typedef struct cnv_plan_memory {
     size_t gradients_nbytes;
     size_t saved_nbytes; /* masks, pooling indices */
     size_t scratch_nbytes;
-    size_t arena_nbytes; /* what was allocated: the purposes share it, so it is less than their sum */
+    size_t arena_nbytes;  /* what was allocated: the purposes share it, so it is less than their sum */
     size_t packed_nbytes; /* of the packed weights that it reads; the constants own them */
 } cnv_plan_memory;
 void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory);
