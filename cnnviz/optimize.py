@@ -164,11 +164,16 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
             return Point(found.value, found.gradient)
         return Point(-found.value, -found.gradient)
 
+    tried: List[Tuple[Array, Evaluated]] = []
+
     def repeated(z: Array) -> Point:
-        return uphill(evaluate(problem, z, rng))
+        tried[:] = [(z, evaluate(problem, z, rng))]
+        return uphill(tried[0][1])
 
     while True:
-        here = evaluate(problem, state.variable, rng)
+        # A line search ends at a point that it has evaluated.
+        known = [found for z, found in tried if z is state.variable]
+        here = known[0] if known else evaluate(problem, state.variable, rng)
         here.check(problem.model, state.steps)
         step = Step(state.steps, here.value, here.terms, here.measures, here.planes, state)
         if problem.done is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, List
 
 import numpy as np
 import pytest
@@ -158,6 +158,20 @@ def test_lbfgs_needs_fewer_evaluations_than_gradient_descent() -> None:
     ours = run(Problem(rule=steps.LBFGS(), **descend), 40)
     plain = run(Problem(rule=steps.Gradient(1e-4), **descend), 40)
     assert ours.history["value"][-1] < 1e-2 * plain.history["value"][-1]
+
+
+def test_no_point_is_evaluated_twice() -> None:
+    seen: List[bytes] = []
+
+    class Recording(NumpyModel):
+        def gradient(self, x: np.ndarray, *args: Any, **options: Any) -> Any:
+            seen.append(x.tobytes())
+            return super().gradient(x, *args, **options)
+
+    for rule in (steps.LBFGS(), steps.Gradient(1e-3), steps.Adam(0.01)):
+        seen.clear()
+        run(Problem(Recording(), DISTANCE, Pixels(), rule, maximize=False), 8)
+        assert len(seen) == len(set(seen)) >= 9, rule
 
 
 def test_lbfgs_refuses_what_it_cannot_do() -> None:
