@@ -6,7 +6,7 @@
 
 #include "kernels/fast/direct.h"
 #include "kernels/fast/lanes.h"
-#include "kernels/fast/tile.h"
+#include "kernels/fast/tile_shapes.h"
 #include "kernels/fast/weights_impl.h"
 
 typedef struct direct_call {
@@ -138,7 +138,8 @@ static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const f
 {
     const cnv_direct *d = c->d;
     const int64_t gap = d->planar ? 1 : 16;
-    const bool straight = c->kind == FINISH_PLAIN && d->step[1] == 1;
+    const bool rectified = c->kind == FINISH_RELU || c->kind == FINISH_CLIP;
+    const bool straight = (c->kind == FINISH_PLAIN || rectified) && d->step[1] == 1;
     float sums[TILE_PIXELS * TILE_BLOCKS * 16];
     const int64_t tiles = cnv_ceil_div(cols, TILE_PIXELS);
     for (int64_t t = 0, p = 0; t < tiles; t++) {
@@ -147,13 +148,17 @@ static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const f
         walk->ahead = out->ahead < out->ahead_end ? out->ahead : NULL;
         out->ahead += walk->w_block * (int64_t)sizeof(float);
         if (straight) {
+            const int64_t plane = d->yh * d->yw, q = out->block * plane + at + p;
             walk->out_pixel = 16;
-            walk->out_block = d->yh * d->yw * 16;
-            direct_tile(d->planar, blocks, count, walk, x0, x0 + TILE_HALF * gap,
-                        out->y + (out->block * d->yh * d->yw + at + p) * 16);
+            walk->out_block = plane * 16;
+            walk->rectifier = rectified ? c->finish : NULL;
+            walk->bits = out->bits != NULL ? out->bits + q : NULL;
+            walk->bits_block = plane;
+            direct_tile(d->planar, blocks, count, walk, x0, x0 + TILE_HALF * gap, out->y + q * 16);
         } else {
             walk->out_pixel = blocks * 16;
             walk->out_block = 16;
+            walk->rectifier = NULL;
             direct_tile(d->planar, blocks, count, walk, x0, x0 + TILE_HALF * gap, sums);
             direct_finish(out, sums, blocks, at + p * d->step[1], count, c);
         }
@@ -170,6 +175,7 @@ static void direct_row_pair(const direct_out *out, tile_walk *walk, int64_t bloc
     float sums[TILE_PIXELS * TILE_BLOCKS * 16];
     walk->out_pixel = blocks * 16;
     walk->out_block = 16;
+    walk->rectifier = NULL;
     direct_tile(d->planar, blocks, TILE_HALF + d->cols, walk, x, x + d->pitch * gap, sums);
     direct_finish(out, sums, blocks, at, d->cols, c);
     direct_finish(out, sums + TILE_HALF * blocks * 16, blocks, at + d->step[0] * d->yw, d->cols, c);

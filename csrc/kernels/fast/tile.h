@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/fast/lanes.h"
 #include "kernels/vec.h"
 
 /* The largest tile that leaves registers for the weights and one broadcast: 14 pixels x 2 blocks of sixteen
@@ -43,6 +44,12 @@ typedef struct tile_walk {
     int64_t out_pixel;     /* floats between pixels and between blocks of the result */
     int64_t out_block;
     const char *ahead; /* weights wanted soon: brought to L2 at one line per step; NULL for none */
+
+    /* A rectifier without anything added is applied to the sums in their registers: where they are few steps
+     * long, a way through memory costs a tenth of the layer. NULL: the sums themselves are stored. */
+    const cnv_finish *rectifier;
+    uint16_t *bits; /* of the tile's first pixel; NULL: not wanted */
+    int64_t bits_block;
 } tile_walk;
 
 typedef void tile_kernel(const tile_walk *walk, const float *x0, const float *x1, float *out);
@@ -123,7 +130,7 @@ CNV_INLINE void tile_put(int pixels, int blocks, int p, const v16 *acc, float *o
     if (blocks > 1) v16_store(out + p * walk->out_pixel + walk->out_block, acc[p * blocks + 1]);
 }
 
-CNV_INLINE void tile_end(int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
+CNV_INLINE void tile_put_all(int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
 {
     tile_put(pixels, blocks, 0, acc, out, walk);
     tile_put(pixels, blocks, 1, acc, out, walk);
@@ -139,6 +146,44 @@ CNV_INLINE void tile_end(int pixels, int blocks, const v16 *acc, float *out, con
     tile_put(pixels, blocks, 11, acc, out, walk);
     tile_put(pixels, blocks, 12, acc, out, walk);
     tile_put(pixels, blocks, 13, acc, out, walk);
+}
+
+CNV_INLINE void tile_rectify(int pixels, int blocks, int p, const v16 *acc, float *out, const tile_walk *walk)
+{
+    if (p >= pixels) return;
+    const cnv_finish *f = walk->rectifier;
+    const bool bounded = f->high < INFINITY;
+    uint16_t *bits = walk->bits != NULL ? walk->bits + p : NULL;
+    v16_store(out + p * walk->out_pixel, lanes_clip(acc[p * blocks], bits, bounded, f));
+    if (blocks == 1) return;
+    if (bits != NULL) bits += walk->bits_block;
+    v16_store(out + p * walk->out_pixel + walk->out_block, lanes_clip(acc[p * blocks + 1], bits, bounded, f));
+}
+
+CNV_INLINE void tile_rectify_all(int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
+{
+    tile_rectify(pixels, blocks, 0, acc, out, walk);
+    tile_rectify(pixels, blocks, 1, acc, out, walk);
+    tile_rectify(pixels, blocks, 2, acc, out, walk);
+    tile_rectify(pixels, blocks, 3, acc, out, walk);
+    tile_rectify(pixels, blocks, 4, acc, out, walk);
+    tile_rectify(pixels, blocks, 5, acc, out, walk);
+    tile_rectify(pixels, blocks, 6, acc, out, walk);
+    tile_rectify(pixels, blocks, 7, acc, out, walk);
+    tile_rectify(pixels, blocks, 8, acc, out, walk);
+    tile_rectify(pixels, blocks, 9, acc, out, walk);
+    tile_rectify(pixels, blocks, 10, acc, out, walk);
+    tile_rectify(pixels, blocks, 11, acc, out, walk);
+    tile_rectify(pixels, blocks, 12, acc, out, walk);
+    tile_rectify(pixels, blocks, 13, acc, out, walk);
+}
+
+CNV_INLINE void tile_end(int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
+{
+    if (walk->rectifier == NULL)
+        tile_put_all(pixels, blocks, acc, out, walk);
+    else
+        tile_rectify_all(pixels, blocks, acc, out, walk);
 }
 
 /* x in blocks of sixteen channels: a pixel's channels are neighbours, a step is one of them. */
@@ -182,222 +227,5 @@ CNV_INLINE void tile_planar(int pixels, int blocks, const tile_walk *walk, const
         tile_step(pixels, blocks, 1, acc, x0 + walk->offset[t], x1 + walk->offset[t], w, walk->w_block);
     tile_end(pixels, blocks, acc, out, walk);
 }
-
-/* One body per tile shape: pixels is 1..TILE_PIXELS, the last digit of the name is the number of blocks. */
-static __attribute__((noinline)) void tile_blocked_1(int pixels, const tile_walk *walk, const float *x0,
-                                                     const float *x1, float *out)
-{
-    switch (pixels) {
-    case 1:
-        tile_blocked(1, 1, walk, x0, x1, out);
-        return;
-    case 2:
-        tile_blocked(2, 1, walk, x0, x1, out);
-        return;
-    case 3:
-        tile_blocked(3, 1, walk, x0, x1, out);
-        return;
-    case 4:
-        tile_blocked(4, 1, walk, x0, x1, out);
-        return;
-    case 5:
-        tile_blocked(5, 1, walk, x0, x1, out);
-        return;
-    case 6:
-        tile_blocked(6, 1, walk, x0, x1, out);
-        return;
-#if TILE_PIXELS > 6
-    case 7:
-        tile_blocked(7, 1, walk, x0, x1, out);
-        return;
-    case 8:
-        tile_blocked(8, 1, walk, x0, x1, out);
-        return;
-    case 9:
-        tile_blocked(9, 1, walk, x0, x1, out);
-        return;
-    case 10:
-        tile_blocked(10, 1, walk, x0, x1, out);
-        return;
-    case 11:
-        tile_blocked(11, 1, walk, x0, x1, out);
-        return;
-    case 12:
-        tile_blocked(12, 1, walk, x0, x1, out);
-        return;
-    case 13:
-        tile_blocked(13, 1, walk, x0, x1, out);
-        return;
-    case 14:
-        tile_blocked(14, 1, walk, x0, x1, out);
-        return;
-#endif
-    default:
-        return;
-    }
-}
-
-#if TILE_BLOCKS > 1
-static __attribute__((noinline)) void tile_blocked_2(int pixels, const tile_walk *walk, const float *x0,
-                                                     const float *x1, float *out)
-{
-    switch (pixels) {
-    case 1:
-        tile_blocked(1, 2, walk, x0, x1, out);
-        return;
-    case 2:
-        tile_blocked(2, 2, walk, x0, x1, out);
-        return;
-    case 3:
-        tile_blocked(3, 2, walk, x0, x1, out);
-        return;
-    case 4:
-        tile_blocked(4, 2, walk, x0, x1, out);
-        return;
-    case 5:
-        tile_blocked(5, 2, walk, x0, x1, out);
-        return;
-    case 6:
-        tile_blocked(6, 2, walk, x0, x1, out);
-        return;
-#if TILE_PIXELS > 6
-    case 7:
-        tile_blocked(7, 2, walk, x0, x1, out);
-        return;
-    case 8:
-        tile_blocked(8, 2, walk, x0, x1, out);
-        return;
-    case 9:
-        tile_blocked(9, 2, walk, x0, x1, out);
-        return;
-    case 10:
-        tile_blocked(10, 2, walk, x0, x1, out);
-        return;
-    case 11:
-        tile_blocked(11, 2, walk, x0, x1, out);
-        return;
-    case 12:
-        tile_blocked(12, 2, walk, x0, x1, out);
-        return;
-    case 13:
-        tile_blocked(13, 2, walk, x0, x1, out);
-        return;
-    case 14:
-        tile_blocked(14, 2, walk, x0, x1, out);
-        return;
-#endif
-    default:
-        return;
-    }
-}
-#endif
-
-static __attribute__((noinline)) void tile_planar_1(int pixels, const tile_walk *walk, const float *x0,
-                                                    const float *x1, float *out)
-{
-    switch (pixels) {
-    case 1:
-        tile_planar(1, 1, walk, x0, x1, out);
-        return;
-    case 2:
-        tile_planar(2, 1, walk, x0, x1, out);
-        return;
-    case 3:
-        tile_planar(3, 1, walk, x0, x1, out);
-        return;
-    case 4:
-        tile_planar(4, 1, walk, x0, x1, out);
-        return;
-    case 5:
-        tile_planar(5, 1, walk, x0, x1, out);
-        return;
-    case 6:
-        tile_planar(6, 1, walk, x0, x1, out);
-        return;
-#if TILE_PIXELS > 6
-    case 7:
-        tile_planar(7, 1, walk, x0, x1, out);
-        return;
-    case 8:
-        tile_planar(8, 1, walk, x0, x1, out);
-        return;
-    case 9:
-        tile_planar(9, 1, walk, x0, x1, out);
-        return;
-    case 10:
-        tile_planar(10, 1, walk, x0, x1, out);
-        return;
-    case 11:
-        tile_planar(11, 1, walk, x0, x1, out);
-        return;
-    case 12:
-        tile_planar(12, 1, walk, x0, x1, out);
-        return;
-    case 13:
-        tile_planar(13, 1, walk, x0, x1, out);
-        return;
-    case 14:
-        tile_planar(14, 1, walk, x0, x1, out);
-        return;
-#endif
-    default:
-        return;
-    }
-}
-
-#if TILE_BLOCKS > 1
-static __attribute__((noinline)) void tile_planar_2(int pixels, const tile_walk *walk, const float *x0,
-                                                    const float *x1, float *out)
-{
-    switch (pixels) {
-    case 1:
-        tile_planar(1, 2, walk, x0, x1, out);
-        return;
-    case 2:
-        tile_planar(2, 2, walk, x0, x1, out);
-        return;
-    case 3:
-        tile_planar(3, 2, walk, x0, x1, out);
-        return;
-    case 4:
-        tile_planar(4, 2, walk, x0, x1, out);
-        return;
-    case 5:
-        tile_planar(5, 2, walk, x0, x1, out);
-        return;
-    case 6:
-        tile_planar(6, 2, walk, x0, x1, out);
-        return;
-#if TILE_PIXELS > 6
-    case 7:
-        tile_planar(7, 2, walk, x0, x1, out);
-        return;
-    case 8:
-        tile_planar(8, 2, walk, x0, x1, out);
-        return;
-    case 9:
-        tile_planar(9, 2, walk, x0, x1, out);
-        return;
-    case 10:
-        tile_planar(10, 2, walk, x0, x1, out);
-        return;
-    case 11:
-        tile_planar(11, 2, walk, x0, x1, out);
-        return;
-    case 12:
-        tile_planar(12, 2, walk, x0, x1, out);
-        return;
-    case 13:
-        tile_planar(13, 2, walk, x0, x1, out);
-        return;
-    case 14:
-        tile_planar(14, 2, walk, x0, x1, out);
-        return;
-#endif
-    default:
-        return;
-    }
-}
-#endif
 
 #endif

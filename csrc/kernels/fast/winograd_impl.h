@@ -5,7 +5,7 @@
 #define CNV_FAST_WINOGRAD_IMPL_H
 
 #include "kernels/fast/lanes.h"
-#include "kernels/fast/tile.h"
+#include "kernels/fast/tile_shapes.h"
 #include "kernels/fast/weights_impl.h"
 #include "kernels/fast/winograd.h"
 
