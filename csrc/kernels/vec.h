@@ -9,6 +9,7 @@
 #define CNV_KERNELS_VEC_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CNV_INLINE static inline __attribute__((always_inline))
@@ -63,6 +64,11 @@ CNV_INLINE v16 v16_min(v16 a, v16 b)
 CNV_INLINE uint16_t v16_greater(v16 a, v16 b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
+/* Whether some lane is not 0; NaN is not. */
+CNV_INLINE bool v16_any(v16 a)
+{
+    return _mm512_cmp_ps_mask(a, v16_zero(), _CMP_NEQ_UQ) != 0;
 }
 /* a where the bit is set, elsewhere 0 */
 CNV_INLINE v16 v16_keep(uint16_t bits, v16 a)
@@ -186,6 +192,13 @@ CNV_INLINE uint16_t v16_greater(v16 a, v16 b)
     int low = _mm256_movemask_ps(_mm256_cmp_ps(a.low, b.low, _CMP_GT_OQ));
     int high = _mm256_movemask_ps(_mm256_cmp_ps(a.high, b.high, _CMP_GT_OQ));
     return (uint16_t)(low | high << 8);
+}
+/* Whether some lane is not 0; NaN is not. */
+CNV_INLINE bool v16_any(v16 a)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    return (_mm256_movemask_ps(_mm256_cmp_ps(a.low, zero, _CMP_NEQ_UQ)) |
+            _mm256_movemask_ps(_mm256_cmp_ps(a.high, zero, _CMP_NEQ_UQ))) != 0;
 }
 /* All ones in the lanes whose bit is set among the eight lowest. */
 CNV_INLINE __m256 v8_lanes_of(uint16_t bits)

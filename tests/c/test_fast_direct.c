@@ -177,7 +177,7 @@ typedef struct ending {
 } ending;
 
 static const ending endings[] = {
-    {"", false, false, INFINITY},          {" relu", false, true, INFINITY},  {" clip", false, true, 4},
+    {"", false, false, INFINITY},          {" relu", false, true, INFINITY}, {" clip", false, true, 4},
     {" added relu", true, true, INFINITY}, {" added clip", true, true, 4},
 };
 #define N_ENDINGS ((int)(sizeof endings / sizeof *endings))
@@ -231,8 +231,16 @@ static void test_forward(const cnv_fast *t, const row *r, const ending *e)
     check_unguard(x, in);
 }
 
-/* The gradient of the data, overwriting or adding, with and without a gate. */
-static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool gated)
+/* Leaves but one channel of the first image, as the gradient of one class's score does. */
+static void leave_one_channel(float *dy, const cnv_geometry *g)
+{
+    const int64_t plane = g->oh * g->ow, kept = (g->oc - 1) / 2;
+    memset(dy, 0, (size_t)(kept * plane) * sizeof *dy);
+    memset(dy + (kept + 1) * plane, 0, (size_t)((g->oc - kept - 1) * plane) * sizeof *dy);
+}
+
+/* The gradient of the data, overwriting or adding, with and without a gate, of all channels or of one. */
+static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool gated, bool sparse)
 {
     const cnv_geometry g = geometry_of(r);
     const int64_t plane = g.ih * g.iw, in = g.images * g.ic * plane, out = g.images * g.oc * g.oh * g.ow;
@@ -240,6 +248,7 @@ static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool
     int64_t n_dy, n_dx;
     float *dy = fast_numbers(out, 1), *w = fast_numbers(n_w, 2), *before = fast_numbers(in, 3);
     float *expected = fast_numbers(in, 4), *got = fast_numbers(in, 5);
+    if (sparse) leave_one_channel(dy, &g);
     float *dyb = fast_to_blocked(dy, g.images, g.oc, g.oh * g.ow, &n_dy);
     float *dx = fast_to_blocked(before, g.images, g.ic, plane, &n_dx);
     uint16_t *bits = fast_some_bits(n_dy / 16);
@@ -255,8 +264,8 @@ static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool
     }
     fast_from_blocked(got, dx, g.images, g.ic, plane);
     double error = fast_error(got, expected, in);
-    CHECK(error < TOLERANCE, "%s %s backward%s%s: %.2g", t->name, r->what, accumulate ? " adding" : "",
-          gated ? " gated" : "", error);
+    CHECK(error < TOLERANCE, "%s %s backward%s%s%s: %.2g", t->name, r->what, accumulate ? " adding" : "",
+          gated ? " gated" : "", sparse ? " sparse" : "", error);
     free(bits);
     check_unguard(dx, n_dx);
     check_unguard(dyb, n_dy);
@@ -264,6 +273,31 @@ static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool
     check_unguard(expected, in);
     check_unguard(before, in);
     check_unguard(w, n_w);
+    check_unguard(dy, out);
+}
+
+/* A gradient of NaN is not nothing: it arrives, also alone in its block. */
+static void test_nan(const cnv_fast *t, const row *r)
+{
+    const cnv_geometry g = geometry_of(r);
+    const int64_t in = g.images * cnv_blocks(g.ic) * 16 * g.ih * g.iw;
+    const int64_t out = g.images * cnv_blocks(g.oc) * 16 * g.oh * g.ow;
+    const int64_t n_w = g.oc * g.ic * g.kernel[0] * g.kernel[1];
+    float *dy = check_guarded(out), *dx = fast_numbers(in, 1), *w = fast_numbers(n_w, 2);
+    cnv_finish finish = {0};
+    cnv_gate gate = {0};
+    int64_t found = 0;
+    memset(dy, 0, (size_t)out * sizeof *dy);
+    dy[(g.oh * g.ow / 2) * 16] = NAN;
+    for (int64_t phase = 0; phase < g.stride[0] * g.stride[1]; phase++) {
+        cnv_direct d;
+        cnv_direct_backward(&d, &g, phase, false);
+        if (d.rows * d.cols > 0) run_direct(t, dx, dy, w, NULL, &finish, &gate, &d, r->what);
+    }
+    for (int64_t i = 0; i < in; i++) found += isnan(dx[i]);
+    CHECK(found > 0, "%s %s: a gradient of NaN got lost", t->name, r->what);
+    check_unguard(w, n_w);
+    check_unguard(dx, in);
     check_unguard(dy, out);
 }
 
@@ -296,8 +330,11 @@ int main(void)
         for (int t = 0; t < FAST_TIERS; t++) {
             if (!fast_present(fast_tiers[t])) continue;
             for (int e = 0; e < N_ENDINGS; e++) test_forward(fast_tiers[t], &rows[i], &endings[e]);
-            test_backward(fast_tiers[t], &rows[i], false, false);
-            test_backward(fast_tiers[t], &rows[i], true, true);
+            test_backward(fast_tiers[t], &rows[i], false, false, false);
+            test_backward(fast_tiers[t], &rows[i], true, true, false);
+            test_backward(fast_tiers[t], &rows[i], false, false, true);
+            test_backward(fast_tiers[t], &rows[i], true, true, true);
+            test_nan(fast_tiers[t], &rows[i]);
         }
         if (fast_present(fast_tiers[0]) && fast_present(fast_tiers[1])) test_same_bits(&rows[i]);
     }

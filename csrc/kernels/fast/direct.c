@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "runtime/alloc.h"
+
 /* A strip's copy must stay in L2 beside the weights that stream past it: 512 KiB is all of a small L2 and a
  * quarter of a large one, and 768 KiB measured no better on the latter. */
 #define STRIP_NBYTES (512 << 10)
@@ -218,9 +220,15 @@ size_t cnv_direct_copy(const cnv_direct *d)
     return d->in_place ? 0 : (size_t)(planes(d) * plane_size(d) + slack) * sizeof(float);
 }
 
+size_t cnv_direct_list(const cnv_direct *d)
+{
+    const int64_t per_line = CNV_ALIGNMENT / (int64_t)sizeof(int32_t);
+    return d->backward ? (size_t)cnv_ceil_div(cnv_blocks(d->ic), per_line) * CNV_ALIGNMENT : 0;
+}
+
 size_t cnv_direct_scratch(const cnv_direct *d)
 {
-    return cnv_direct_copy(d) + (d->packed ? 0 : weights_nbytes(d, CNV_DIRECT_BLOCKS));
+    return cnv_direct_list(d) + cnv_direct_copy(d) + (d->packed ? 0 : weights_nbytes(d, CNV_DIRECT_BLOCKS));
 }
 
 size_t cnv_direct_weights(const cnv_direct *d)

@@ -9,7 +9,8 @@
  *
  * Strips of x are copied into scratch memory, where padding is real zeros, a stride has been resolved by
  * keeping the columns of each remainder apart, and a fused rectifier's gate has been applied; the tiles then
- * read pixels that are neighbours. A 1x1 sum without stride and gate reads x itself.
+ * read pixels that are neighbours. A 1x1 sum without stride and gate reads x itself. A backward pass leaves
+ * out the channel blocks of a strip that are all zero: what they add is nothing, to the bit.
  *
  * The description is made once, by the shape alone; then kernels only run.
  */
@@ -44,9 +45,10 @@ typedef struct cnv_direct {
     int32_t tap[CNV_MAX_TAPS];    /* which of the kernel's weights, per pair of channels */
     int32_t offset[CNV_MAX_TAPS]; /* where its pixel lies in the copied strip, in floats */
 
-    bool packed;         /* the weights come packed; otherwise each pass packs them as it goes */
-    bool backward;       /* only for reading plain weights */
-    int64_t kernel_size; /* likewise: taps of the kernel, which may be more than this sum's */
+    bool packed; /* the weights come packed; otherwise each pass packs them as it goes */
+    bool backward;
+    int64_t kernel_size; /* only for reading plain weights: taps of the kernel, which may be more than this
+                            sum's */
 
     bool planar;   /* x is N,C,H,W with few channels; its weights come packed */
     bool in_place; /* no copy: tiles read x */
@@ -66,8 +68,10 @@ void cnv_direct_forward(cnv_direct *d, const cnv_geometry *g, bool planar);
 /* Phase number `phase` of the backward pass, below stride[0] * stride[1]. gated: dy passes a rectifier. */
 void cnv_direct_backward(cnv_direct *d, const cnv_geometry *g, int64_t phase, bool gated);
 
-size_t cnv_direct_scratch(const cnv_direct *d); /* bytes per worker */
-size_t cnv_direct_copy(const cnv_direct *d);    /* how many of them a strip takes; weights come after it */
+/* Bytes per worker: a list of channel blocks (backward), the copy of a strip, weights that come plain. */
+size_t cnv_direct_scratch(const cnv_direct *d);
+size_t cnv_direct_list(const cnv_direct *d);
+size_t cnv_direct_copy(const cnv_direct *d);
 size_t cnv_direct_weights(const cnv_direct *d); /* bytes of packed weights */
 
 /* From O,I,KH,KW: [block of outputs][channels][16] per tap, taps inside blocks of channels. Backward, the

@@ -19,8 +19,8 @@ typedef struct direct_call {
     char *scratch;
     size_t scratch_stride;
     int64_t strips, groups;
-    int64_t
-        holds[CNV_MAX_THREADS]; /* 1 + the strip, over all images, that a worker's scratch holds a copy of */
+    int64_t holds[CNV_MAX_THREADS];  /* 1 + the strip, over all images, that a worker's scratch is about */
+    int64_t n_live[CNV_MAX_THREADS]; /* how many of its channel blocks are not all zero */
 } direct_call;
 
 /* The part of 0..count-1, counted from `first` in steps of `step`, that lies in 0..extent-1. */
@@ -88,6 +88,20 @@ static void direct_copy_strip(float *to, const direct_call *c, int64_t image, in
             }
         }
     }
+}
+
+/* Lists the channel blocks of a strip that hold anything but zeros. The gradient of one class's score has all
+ * but one of a convolutional classifier's channels zero; in others the first pixel answers. */
+static int64_t direct_live(int32_t *live, const float *x, int64_t x_block, int64_t pixels,
+                           const cnv_direct *d)
+{
+    int64_t count = 0;
+    for (int64_t b = 0; b < cnv_blocks(d->ic); b++) {
+        const float *at = x + b * x_block, *end = at + pixels * 16;
+        while (at < end && !v16_any(v16_load(at))) at += 16;
+        if (at < end) live[count++] = (int32_t)b;
+    }
+    return count;
 }
 
 /* Where a run of results goes. */
@@ -221,6 +235,28 @@ static void direct_point_weights(tile_walk *walk, direct_out *out, float *made, 
         (const char *)(c->weights + (next + TILE_BLOCKS < last ? next + TILE_BLOCKS : last) * walk->w_block);
 }
 
+/* What a strip reads: x itself, or the worker's copy; backward also which blocks count. */
+static const float *direct_input(tile_walk *walk, direct_call *c, int64_t strip, int worker)
+{
+    const cnv_direct *d = c->d;
+    const int64_t image = strip / c->strips, row = strip % c->strips * d->strip;
+    const int64_t left = d->cols - row, whole = d->phases * d->phase_rows * d->pitch;
+    const int64_t pixels = !d->in_place ? whole : left < d->strip ? left : d->strip;
+    char *scratch = c->scratch + (size_t)worker * c->scratch_stride;
+    int32_t *live = (int32_t *)scratch;
+    float *copy = (float *)(scratch + cnv_direct_list(d));
+    const float *x = d->in_place ? c->x + image * d->x_image + row * 16 : copy;
+    walk->x_block = (d->in_place ? d->xh * d->xw : whole) * 16;
+    if (c->holds[worker] != strip + 1) {
+        if (!d->in_place) direct_copy_strip(copy, c, image, row);
+        if (d->backward) c->n_live[worker] = direct_live(live, x, walk->x_block, pixels, d);
+    }
+    c->holds[worker] = strip + 1;
+    walk->live = d->backward ? live : NULL;
+    walk->n_live = c->n_live[worker];
+    return x;
+}
+
 static void direct_item(void *context, int64_t item, int worker)
 {
     direct_call *c = context;
@@ -230,21 +266,12 @@ static void direct_item(void *context, int64_t item, int worker)
     const int64_t extent = d->in_place ? d->cols : d->rows;
     const int64_t end = row + d->strip < extent ? row + d->strip : extent;
     const int64_t y_blocks = cnv_blocks(d->oc), plane = d->yh * d->yw;
-    const float *x = d->in_place ? c->x + image * d->x_image + row * 16 : NULL;
-    float *copy = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
-    float *made = copy + cnv_direct_copy(d) / sizeof *copy;
-    if (x == NULL) {
-        if (c->holds[worker] != strip + 1) direct_copy_strip(copy, c, image, row);
-        c->holds[worker] = strip + 1;
-        x = copy;
-    }
-    const int64_t x_pixels = d->in_place ? d->xh * d->xw : d->phases * d->phase_rows * d->pitch;
     const int64_t channels = d->planar ? 1 : d->ic;
-    tile_walk walk = {.w_block = channels * d->taps * 16,
-                      .channels = channels,
-                      .x_block = x_pixels * 16,
-                      .taps = d->taps,
-                      .offset = d->offset};
+    tile_walk walk = {
+        .w_block = channels * d->taps * 16, .channels = channels, .taps = d->taps, .offset = d->offset};
+    const float *x = direct_input(&walk, c, strip, worker);
+    char *scratch = c->scratch + (size_t)worker * c->scratch_stride;
+    float *made = (float *)(scratch + cnv_direct_list(d) + cnv_direct_copy(d));
     direct_out out = {.y = c->y + image * d->y_image};
     if (c->finish->add != NULL) out.add = c->finish->add + image * y_blocks * plane * 16;
     if (c->finish->bits != NULL) out.bits = c->finish->bits + image * y_blocks * plane;

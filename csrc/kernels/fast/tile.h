@@ -34,11 +34,13 @@
 
 /* What all tiles of one call have in common. */
 typedef struct tile_walk {
-    const float *start; /* [blocks of the tile][16]: where the sums begin, NULL for 0 */
-    const float *w;     /* [channels][16] per tap, taps inside channel blocks: the packed weights */
-    int64_t w_block;    /* floats between the weights of two output blocks */
-    int64_t channels;   /* input channels, in blocks of 16 of which the last may be short */
-    int64_t x_block;    /* floats between two channel blocks of x */
+    const float *start;  /* [blocks of the tile][16]: where the sums begin, NULL for 0 */
+    const float *w;      /* [channels][16] per tap, taps inside channel blocks: the packed weights */
+    int64_t w_block;     /* floats between the weights of two output blocks */
+    int64_t channels;    /* input channels, in blocks of 16 of which the last may be short */
+    const int32_t *live; /* the channel blocks that are not all zero, NULL for all of them */
+    int64_t n_live;
+    int64_t x_block; /* floats between two channel blocks of x */
     int64_t taps;
     const int32_t *offset; /* of each tap, in floats from the pixel */
     int64_t out_pixel;     /* floats between pixels and between blocks of the result */
@@ -192,15 +194,17 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, cons
 {
     v16 acc[TILE_PIXELS * TILE_BLOCKS];
     tile_begin(pixels, blocks, acc, walk->start);
-    const float *w = walk->w;
-    const char *ahead = walk->ahead != NULL ? walk->ahead : (const char *)w;
+    const char *ahead = walk->ahead != NULL ? walk->ahead : (const char *)walk->w;
     const int64_t ahead_step = walk->ahead != NULL ? 64 : 0;
     const int64_t w_block = walk->w_block, taps = walk->taps;
-    for (int64_t left = walk->channels; left > 0; left -= 16) {
-        const int64_t steps = left < 16 ? left : 16;
+    const int64_t count = walk->live != NULL ? walk->n_live : (walk->channels + 15) / 16;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t b = walk->live != NULL ? walk->live[i] : i, left = walk->channels - b * 16;
+        const int64_t steps = left < 16 ? left : 16, at = b * walk->x_block;
+        const float *w = walk->w + b * taps * 16 * 16;
         for (int64_t t = 0; t < taps; t++) {
-            const float *xa = x0 + walk->offset[t], *xb = x1 + walk->offset[t];
-            const char *next = (const char *)(x0 + walk->x_block);
+            const float *xa = x0 + at + walk->offset[t], *xb = x1 + at + walk->offset[t];
+            const char *next = (const char *)(x0 + at + walk->x_block);
             for (const float *end = xa + steps; xa < end; xa++, xb++, w += 16) {
                 _mm_prefetch(next, _MM_HINT_T0);
                 next += 64;
@@ -209,8 +213,6 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, cons
                 tile_step(pixels, blocks, 16, acc, xa, xb, w, w_block);
             }
         }
-        x0 += walk->x_block;
-        x1 += walk->x_block;
     }
     tile_end(pixels, blocks, acc, out, walk);
 }
