@@ -32,7 +32,7 @@ RELU_RULES = ("plain", "guided", "deconv", "redirected")
 
 # Batches are run in pieces of so many images: more leave the caches, fewer read large weights too often
 # (tests/bench/chunks.py). And of fewer, where a plan would take more than this.
-_MOST_IMAGES = 8
+_MOST_IMAGES = 4
 _BUDGET_NBYTES = 2**30
 # Idle plans are kept up to this: a dozen of SqueezeNet's at its usual size.
 _IDLE_NBYTES = 2**28
