@@ -6,7 +6,7 @@ import io
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from cnnviz.errors import CnnvizError
 from cnnviz.labels import LabelsLike
 from cnnviz.model import Model
 from cnnviz.onnx_reader import read
-from cnnviz.plan_pool import PACKED_NBYTES
 from cnnviz.preprocessing import PreprocessingLike
 
 # Two float32 programs that do the same sums in another order differ by less, relative to the output.
@@ -29,7 +28,7 @@ def from_torch(
     preprocessing: PreprocessingLike = None,
     labels: LabelsLike = None,
     name: str = "torch",
-    packed_nbytes: int = PACKED_NBYTES,
+    packed_nbytes: Optional[int] = None,
 ) -> Model:
     """Make a model of a live PyTorch module.
 
@@ -84,7 +83,7 @@ def from_keras(
     preprocessing: PreprocessingLike = None,
     labels: LabelsLike = None,
     name: str = "keras",
-    packed_nbytes: int = PACKED_NBYTES,
+    packed_nbytes: Optional[int] = None,
 ) -> Model:
     """Make a model of a Keras 3 model whose input is images N,H,W,C or N,C,H,W.
 

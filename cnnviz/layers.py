@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Dict, Iterator, List, Mapping, Tuple
 
 from cnnviz.graph import Graph
@@ -89,6 +90,15 @@ class LayerList(Mapping[str, Shape]):
         total, packed = sum(array.size for array in constants.values()), sum(packed_nbytes.values())
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
         return [*lines, f"{total:,} weights" + (f", {_bytes(packed)} packed" if packed else "")]
+
+    def macs(self) -> int:
+        """Return the multiply-adds that the convolutions take for one image: nearly all there are."""
+        constants = self._graph.constants
+        return sum(
+            constants[node.inputs[1]].size * math.prod(self._shapes[node.outputs[0]][2:])
+            for node in self._graph.nodes
+            if node.op == "Conv" and node.inputs[1] in constants and node.outputs[0] in self._shapes
+        )
 
     def _hint(self, name: str) -> str:
         nodes = (node.name for node in self._graph.nodes)

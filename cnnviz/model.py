@@ -23,7 +23,7 @@ from cnnviz.labels import LabelsLike, as_labels
 from cnnviz.layers import LayerList
 from cnnviz.metadata import labels_in, preprocessing_in
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
-from cnnviz.plan_pool import PACKED_NBYTES, PlanPool, Request
+from cnnviz.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.preprocessing import PreprocessingLike, as_preprocessing
 from cnnviz.rewrite import simplify
 
@@ -68,7 +68,7 @@ class Model:
     labels : str, path or sequence of str, optional
         Likewise, else by the number of classes.
     name : str
-    packed_nbytes : int
+    packed_nbytes : int, optional
         As for `cnnviz.load`.
 
     Attributes
@@ -85,7 +85,7 @@ class Model:
         preprocessing: PreprocessingLike = None,
         labels: LabelsLike = None,
         name: str = "network",
-        packed_nbytes: int = PACKED_NBYTES,
+        packed_nbytes: Optional[int] = None,
     ) -> None:
         self.name = name
         self.graph = simplify(_channels_first(graph))
@@ -93,10 +93,13 @@ class Model:
         self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
         carried = preprocessing_in(graph.metadata) if preprocessing is None else preprocessing
         self.preprocessing = as_preprocessing(carried, channels, size)
-        self._pool = PlanPool(self.graph, _IDLE_NBYTES, packed_nbytes)
-        self.packed_nbytes = self._pool.packed_limit
+        given = PACKED_NBYTES if packed_nbytes is None else packed_nbytes
+        self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
         usual = self._pool.lower((1, channels, *(self.preprocessing.size or size)))
         self.layers = LayerList(self.graph, usual, {INPUT: self.input_name, LOGITS: self.logits_name}, name)
+        if packed_nbytes is None:
+            self._pool.packed_limit = usual_packed_nbytes(self.layers.macs())
+        self.packed_nbytes = self._pool.packed_limit
         self.classes = self._count_classes()
         self.labels = as_labels(labels_in(graph.metadata) if labels is None else labels, self.classes)
 

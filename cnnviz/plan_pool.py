@@ -13,8 +13,11 @@ from cnnviz._config import _core
 from cnnviz.graph import Graph, Tensor, prune
 from cnnviz.lower import Lowered, Weights, lower
 
-# What packed weights may take unless a model is told otherwise; csrc/DESIGN.md has what less would cost.
+# What packed weights may take unless a model is told otherwise; csrc/DESIGN.md has what less would cost. A
+# network of so many multiply-adds has much to do for each weight, and gains next to nothing from more.
 PACKED_NBYTES = 96 << 20
+BUSY_PACKED_NBYTES = 8 << 20
+_BUSY_MACS = 8 * 10**9
 # Plans of one workspace beyond these, the longest unused, are dropped: each is some hundred kB by itself.
 _MOST_PLANS = 16
 
@@ -134,6 +137,11 @@ class PlanPool:
             self._idle.append(workspace)
             while len(self._idle) > 1 and sum(idle.nbytes for idle in self._idle) > self._idle_limit:
                 self._idle.pop(0)
+
+
+def usual_packed_nbytes(macs: int) -> int:
+    """Return what packed weights may take of a network of so many multiply-adds."""
+    return PACKED_NBYTES if macs < _BUSY_MACS else BUSY_PACKED_NBYTES
 
 
 def _checked_nbytes(packed_nbytes: int) -> int:

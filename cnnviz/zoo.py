@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Union
 
 from cnnviz.errors import CnnvizError
 from cnnviz.labels import LabelsLike
 from cnnviz.model import Model
 from cnnviz.onnx_reader import read
-from cnnviz.plan_pool import PACKED_NBYTES
 from cnnviz.preprocessing import PreprocessingLike
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def load(
     *,
     preprocessing: PreprocessingLike = None,
     labels: LabelsLike = None,
-    packed_nbytes: int = PACKED_NBYTES,
+    packed_nbytes: Optional[int] = None,
 ) -> Model:
     """Load a network.
 
@@ -70,9 +69,10 @@ def load(
     labels : "imagenet", "cifar10", path or sequence of str, optional
         The names of the classes. Without it they are those that the file carries, else follow from their
         number: 1000 are ImageNet's, 1001 the same after a background class.
-    packed_nbytes : int
+    packed_nbytes : int, optional
         Bytes that may be spent on weights in the form that kernels read, beside the weights themselves, for
-        speed. What does not fit is packed by every pass anew; the results are the same, bit for bit.
+        speed: by default 96 MiB, and 8 MiB for networks of more than 8e9 multiply-adds, which gain little.
+        What does not fit is packed by every pass anew; the results are the same, bit for bit.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def fetch(name: str) -> str:
 
 
 def _model(
-    source: Any, preprocessing: PreprocessingLike, labels: LabelsLike, packed_nbytes: int, name: str
+    source: Any, preprocessing: PreprocessingLike, labels: LabelsLike, packed_nbytes: Optional[int], name: str
 ) -> Model:
     graph = read(source)
     return Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
