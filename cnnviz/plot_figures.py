@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.image import as_float, read_image
+from cnnviz.plot_maps import (
+    draw_picture,
+    own_axes,
+    size_of_panels,
+    wrapped,
+)
 from cnnviz.results import Attribution, Synthesis
 
 if TYPE_CHECKING:
@@ -42,9 +47,9 @@ def fooling(result: Synthesis, *, figure: Optional[Figure] = None, factor: Optio
     """
     if "image" not in result.sources:
         raise ValueError("this result did not start from a picture: there is no difference to show")
-    after = result.image if result.image.ndim == 4 else result.image[None]
+    after = _batch(result)
     before = np.broadcast_to(as_float(result.sources["image"]), after.shape)
-    figure = _sized(figure, 4, len(after))
+    figure = figure or _new_figure(_size_of_fooling(result))
     start = np.atleast_1d(result.history["probability"][0])
     for row, axes in enumerate(figure.subplots(len(after), 4, squeeze=False)):
         facts = {name: np.atleast_1d(np.asarray(value))[row] for name, value in result.report.items()}
@@ -54,7 +59,8 @@ def fooling(result: Synthesis, *, figure: Optional[Figure] = None, factor: Optio
         draw_picture(axes[0], before[row], f"{facts['original_label']}, {facts['original_confidence']:.0%}")
         draw_picture(axes[1], after[row], f"{facts['predicted_label']}, {facts['confidence']:.0%}")
         draw_picture(axes[2], 0.5 + times * change, f"difference x {times:.3g}")
-        axes[2].text(0.5, -0.02, _size_of(facts), transform=axes[2].transAxes, ha="center", va="top")
+        size = wrapped(_size_of(facts), axes[2].get_window_extent().width / figure.dpi)
+        axes[2].text(0.5, -0.02, size, transform=axes[2].transAxes, ha="center", va="top")
         _confidences(axes[3], facts, float(start[row]) if "target" in facts else None)
     return figure
 
@@ -72,14 +78,34 @@ def style(result: Synthesis, *, figure: Optional[Figure] = None) -> Figure:
     -------
     Figure
     """
-    panels = [("content", result.sources["content"])]
-    panels += [("style", picture) for name, picture in result.sources.items() if name.startswith("style")]
-    figure = _sized(figure, len(panels) + 1, 1)
-    axes = figure.subplots(1, len(panels) + 1)
-    for ax, (name, pictures) in zip(axes, panels):
-        draw_picture(ax, as_float(pictures.reshape(pictures.shape[-3:])), name)
-    draw_picture(axes[-1], result.image, "result")
+    figure = figure or _new_figure(_size_of_style(result))
+    panels = _style_panels(result)
+    for ax, (name, pixels) in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels):
+        draw_picture(ax, pixels, name)
     return figure
+
+
+def pictures(result: Synthesis, *, figure: Optional[Figure] = None) -> Figure:
+    """Draw the pictures of a batch, in rows.
+
+    Parameters
+    ----------
+    result : Synthesis
+        Of several pictures.
+    figure : Figure, optional
+        An empty figure to draw into; a new one of pyplot's without it.
+
+    Returns
+    -------
+    Figure
+    """
+    made = list(_batch(result))
+    names = result.report.get("label", result.report.get("target_label"))
+    shares = result.report.get("probability", result.report.get("target_confidence"))
+    titles = [""] * len(made)
+    if names and shares:
+        titles = [f"{name}, {share:.0%}" for name, share in zip(names, shares)]
+    return grid(made, titles=titles, figure=figure)
 
 
 def history(result: Synthesis, *, ax: Optional[Axes] = None, logarithmic: Optional[bool] = None) -> Axes:
@@ -125,7 +151,7 @@ def grid(
     ----------
     results : sequence of Attribution, Synthesis or pictures
     columns : int, optional
-        By default all in one row, up to five.
+        By default up to five, as many in each row.
     titles : sequence of str, optional
         One for each.
     share_scale : bool
@@ -150,72 +176,120 @@ def grid(
         raise ValueError("results is empty: there is nothing to draw")
     if titles is not None and len(titles) != len(results):
         raise ValueError(f"titles lists {len(titles)} for {len(results)} results")
-    columns = columns or min(len(results), 5)
-    bars = options.get("colorbar", True) and any(isinstance(one, Attribution) for one in results)
-    figure = _sized(figure, columns, -(-len(results) // columns), height=2.6 if bars else 3.3)
-    shared = _shared_limit(results) if share_scale else None
-    for i, ax in enumerate(figure.subplots(-(-len(results) // columns), columns, squeeze=False).flat):
+    columns = columns or _columns(len(results))
+    maps = [one for one in results if isinstance(one, Attribution)]
+    shared = {"vmax": _shared_limit(maps)} if share_scale else {}
+    panels = [one if isinstance(one, Attribution) else _pixels(one) for one in results]
+    rows = -(-len(panels) // columns)
+    figure = figure or _new_figure(_size_of_grid(panels, columns, rows, bool(options.get("colorbar", True))))
+    for i, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         ax.set_axis_off()
-        if i >= len(results):
-            continue
-        chosen = dict(options) if titles is None else {**options, "title": titles[i]}
-        if isinstance(results[i], Attribution):
-            results[i].plot(ax=ax, **({"vmax": shared} if shared else {}), **chosen)
-        elif isinstance(results[i], Synthesis):
-            results[i].plot(ax=ax, **chosen)
-        else:
-            draw_picture(ax, as_float(read_image(results[i])), chosen.get("title", ""))
+        if i < len(panels):
+            title = options.get("title") if titles is None else titles[i]
+            _draw_panel(ax, results[i], panels[i], title, {**options, **shared})
     return figure
+
+
+def _draw_panel(ax: Axes, result: Any, panel: Any, title: Optional[str], options: Mapping[str, Any]) -> None:
+    if not isinstance(result, Attribution):
+        usual = caption(result) if isinstance(result, Synthesis) else ""
+        draw_picture(ax, panel, usual if title is None else title)
+        return
+    chosen = dict(options)
+    if title is not None:
+        chosen["title"] = title
+    result.plot(ax=ax, **chosen)
 
 
 class Composite(NamedTuple):
-    """A figure that a kind of result fills by itself, and whether a result has what it needs."""
+    """A figure that a kind of result fills by itself."""
 
-    draw: Callable[..., Any]
-    suits: Callable[[Synthesis], bool]
-
-
-COMPOSITES = {
-    "fooling_image": Composite(fooling, lambda result: "image" in result.sources and bool(result.report)),
-    "style_transfer": Composite(style, lambda result: "content" in result.sources),
-}
+    draw: Callable[..., Figure]
+    size: Callable[[Synthesis], Tuple[float, float]]
 
 
-def _sized(figure: Optional[Figure], columns: int, rows: int, height: float = 3.3) -> Figure:
-    """Give a figure room for so many square pictures; colour bars beside them leave them less height."""
-    if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=(3.1 * columns, height * rows), layout="constrained")
-    return figure
-
-
-def draw_picture(ax: Axes, pixels: Array, title: str) -> None:
-    """Draw pixels without axes."""
-    ax.imshow(pixels.clip(0, 1))
-    ax.set_axis_off()
-    entitle(ax, title)
+def composite(result: Synthesis) -> Optional[Composite]:
+    """Return the figure that shows more of a result than one picture, where there is such a one."""
+    if result.method == "fooling_image" and "image" in result.sources and result.report:
+        return Composite(fooling, _size_of_fooling)
+    if result.method == "style_transfer" and "content" in result.sources:
+        return Composite(style, _size_of_style)
+    return Composite(pictures, _size_of_pictures) if result.image.ndim == 4 else None
 
 
-def entitle(ax: Axes, title: str) -> None:
-    """Give axes a title in lines no wider than they are, so that it does not reach into its neighbour's."""
-    inches = ax.get_window_extent().width / ax.figure.dpi
-    points = 10  # matplotlib's "medium", whose letters are about half as wide as high
-    letters = max(8, int(72 * inches / (0.55 * points)))
-    lines = [textwrap.fill(line, letters, break_long_words=False) for line in title.splitlines()]
-    ax.set_title("\n".join(lines), fontsize=points)
+def _size_of_fooling(result: Synthesis) -> Tuple[float, float]:
+    after = _batch(result)
+    return size_of_panels(4, len(after), after[0], lowest=1.8)  # the bars need some height
+
+
+def _size_of_style(result: Synthesis) -> Tuple[float, float]:
+    panels = [pixels for _, pixels in _style_panels(result)]
+    return size_of_panels(len(panels), 1, max(panels, key=_slenderness))
+
+
+def _size_of_pictures(result: Synthesis) -> Tuple[float, float]:
+    columns = _columns(len(result.image))
+    return _size_of_grid(list(result.image), columns, -(-len(result.image) // columns), False)
+
+
+def _size_of_grid(panels: Sequence[Any], columns: int, rows: int, colorbar: bool) -> Tuple[float, float]:
+    maps = [one for one in panels if isinstance(one, Attribution)]
+    shown = [one.image if isinstance(one, Attribution) else one for one in panels]
+    return size_of_panels(columns, rows, max(shown, key=_slenderness), colorbar=bool(maps) and colorbar)
+
+
+def _slenderness(pixels: NDArray[Any]) -> float:
+    return pixels.shape[0] / pixels.shape[1]
+
+
+def _new_figure(size: Tuple[float, float]) -> Figure:
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=size, layout="constrained")
+
+
+def _columns(count: int) -> int:
+    """How many of so many pictures stand in a row: at most five, and as many in each row as can be."""
+    return -(-count // -(-count // 5))
+
+
+def mosaic(images: Array) -> Array:
+    """Join the pictures of a batch to one, in rows; what is left of the last row is white."""
+    columns = _columns(len(images))
+    blank = np.ones((-len(images) % columns, *images.shape[1:]), images.dtype)
+    rows = np.concatenate([images, blank]).reshape(-1, columns, *images.shape[1:])
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+
+
+def _pixels(one: Any) -> Array:
+    """What a grid shows of a picture, or of a result that is pictures."""
+    if isinstance(one, Synthesis):
+        return one.image if one.image.ndim == 3 else mosaic(one.image)
+    return as_float(read_image(one))
+
+
+def _batch(result: Synthesis) -> Array:
+    return result.image if result.image.ndim == 4 else result.image[None]
+
+
+def _style_panels(result: Synthesis) -> List[Tuple[str, Array]]:
+    named = [("content", result.sources["content"])]
+    named += [("style", picture) for name, picture in result.sources.items() if name.startswith("style")]
+    panels = [(name, as_float(picture.reshape(picture.shape[-3:]))) for name, picture in named]
+    return [*panels, ("result", result.image)]
 
 
 def caption(result: Synthesis) -> str:
     """Return the technique and its classes, in words."""
     label = result.report.get("label", result.report.get("target_label", ""))
-    names = ", ".join(label) if isinstance(label, list) else label
+    different = list(dict.fromkeys(label if isinstance(label, list) else [label]))
+    names = ", ".join(different if len(different) < 5 else [*different[:3], f"{len(different) - 3} more"])
     return f"{result.method.replace('_', ' ')}: {names}" if names else result.method.replace("_", " ")
 
 
 def _size_of(facts: Mapping[str, Any]) -> str:
     """The size of a change in levels of 255, which is how people know pixels."""
-    return f"at most {255 * facts['linf']:.0f}/255 a pixel, L2 {facts['l2']:.2f}"
+    return f"at most {255 * facts['linf']:.0f}/255 a pixel, L2\N{NO-BREAK SPACE}{facts['l2']:.2f}"
 
 
 def _confidences(ax: Axes, facts: Mapping[str, Any], reached_before: Optional[float]) -> None:
@@ -228,23 +302,14 @@ def _confidences(ax: Axes, facts: Mapping[str, Any], reached_before: Optional[fl
     place = np.arange(len(rows))
     ax.barh(place - 0.2, [row[1] for row in rows], 0.38, label="before", color="0.7")
     ax.barh(place + 0.2, [row[2] for row in rows], 0.38, label="after", color="tab:blue")
-    ax.set_yticks(place, [row[0] for row in rows])
+    ax.set_yticks(place, [wrapped(row[0], 1.0) for row in rows])  # long names leave the bars their room
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
     ax.set_xlabel("confidence")
-    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2)
+    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, borderaxespad=0.2)
 
 
 def _shared_limit(results: Sequence[Any]) -> Optional[float]:
     """The largest number that any map would be scaled to alone."""
     limits = [np.percentile(np.abs(r.map), 99.5) for r in results if isinstance(r, Attribution)]
     return float(max(limits)) or None if limits else None
-
-
-def own_axes(ax: Optional[Axes]) -> Axes:
-    """Return the axes given, or those of a new figure."""
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots()[1]

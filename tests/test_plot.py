@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cnnviz import plot
+from cnnviz import plot, plot_maps
+from cnnviz.results import Attribution
 
 RNG = np.random.default_rng(0)
 MAP = RNG.random((6, 8)).astype(np.float32) * 40
@@ -86,6 +87,38 @@ def test_overlay_is_clear_at_zero_and_covers_the_picture() -> None:
     assert picture.to_rgba(np.zeros((1, 1)))[0, 0, 3] == 0
     assert picture.to_rgba(np.full((1, 1), MAP.max()))[0, 0, 3] == pytest.approx(0.8)
     assert tuple(picture.get_extent()) == (-0.5, 79.5, 59.5, -0.5)
+
+
+@pytest.mark.parametrize("shape", [(12, 96), (24, 48), (48, 24), (96, 12)])
+def test_the_colour_bar_is_about_as_high_as_its_picture(
+    shape: Tuple[int, int], no_figures_left: None
+) -> None:
+    import matplotlib.pyplot as plt
+
+    ax = plot.saliency(np.ones(shape, np.float32), title="a title of some length", units="score, per place")
+    ax.figure.draw_without_rendering()
+    bar = ax.images[-1].colorbar.ax.get_window_extent()
+    height = max(plot_maps.LOWEST * ax.figure.dpi, ax.get_window_extent().height)
+    assert 0.5 * height < bar.height < 1.25 * height
+    title = ax.title.get_window_extent()
+    assert ax.figure.bbox.x0 <= title.x0 < title.x1 <= ax.figure.bbox.x1
+    plt.close(ax.figure)
+
+
+UNITS: Tuple[Tuple[str, Dict[str, Any], str], ...] = (
+    ("saliency", {}, "|d score / d x|"),
+    ("saliency", {"times_input": True}, "|x * d score / d x|"),
+    ("saliency", {"reduce": "sum"}, "d score / d x"),
+    ("saliency", {"reduce": "sum", "times_input": True}, "x * d score / d x"),
+)
+
+
+@pytest.mark.parametrize(("method", "settings", "units"), UNITS)
+def test_the_colour_bar_says_what_was_computed(method: str, settings: Dict[str, Any], units: str) -> None:
+    values = SIGNED if settings.get("reduce") == "sum" else MAP
+    result = Attribution(np.stack([values] * 3), values, PICTURE, method, 1, "cat", 2.0, settings=settings)
+    bar = drawn(plot.attribution, result)[2]
+    assert bar.get_ylabel() == units
 
 
 def test_nothing_of_matplotlib_is_touched(no_figures_left: None) -> None:

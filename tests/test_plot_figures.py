@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from matplotlib.figure import Figure
 
@@ -52,6 +54,12 @@ def attribution(scale: float) -> Attribution:
     return Attribution(values, values, AFTER, "saliency", 1, "cat", 2.0)
 
 
+def batch(count: int, **facts: Any) -> Synthesis:
+    report = {name: [value] * count for name, value in {**REPORT, **facts}.items()}
+    history = {name: np.stack([values] * count, axis=1) for name, values in FOOLING.history.items()}
+    return replace(FOOLING, image=np.stack([AFTER] * count), report=report, history=history)
+
+
 @pytest.mark.parametrize("columns", [2, 4, 8])
 def test_titles_stay_over_their_own_panel(no_figures_left: None, columns: int) -> None:
     long = replace(attribution(1.0), label="Staffordshire bullterrier, a dog of many words")
@@ -80,10 +88,84 @@ def test_the_factor_can_be_given() -> None:
 
 
 def test_a_batch_of_fooling_images_has_a_row_each() -> None:
-    report = {name: [value, value] for name, value in REPORT.items()}
-    history = {"probability": np.full((4, 2), 0.25)}
-    batch = replace(FOOLING, image=np.stack([AFTER, AFTER]), report=report, history=history)
-    assert len(plot.fooling(batch, figure=Figure()).axes) == 8
+    assert len(plot.fooling(batch(2), figure=Figure()).axes) == 8
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("size", [(12, 3), (5, 4)])
+def test_the_legend_covers_no_bar_and_no_name(count: int, size: Any) -> None:
+    figure = plot.fooling(batch(count), figure=Figure(figsize=size, layout="constrained"))
+    figure.draw_without_rendering()
+    for ax in figure.axes[3::4]:
+        legend = ax.get_legend().get_window_extent()
+        drawn = [ax, *ax.get_yticklabels()]
+        assert not any(legend.overlaps(one.get_window_extent()) for one in drawn)
+
+
+def test_long_names_leave_the_bars_their_room(no_figures_left: None) -> None:
+    names = {"original_label": "black-and-tan coonhound", "target_label": "Staffordshire bullterrier"}
+    figure = Figure(figsize=(12.4, 3.4), layout="constrained")
+    bars = plot.fooling(batch(1, **names), figure=figure).axes[3]
+    figure.draw_without_rendering()
+    assert [label.get_text() for label in bars.get_yticklabels()] == [
+        "black-and-tan\ncoonhound",
+        "Staffordshire\nbullterrier",
+    ]
+    assert bars.get_window_extent().width > 0.6 * figure.bbox.width / 4
+
+
+def twelve() -> Synthesis:
+    report = {"label": list("abcdefghijkl"), "probability": [0.5] * 12}
+    return replace(CLASSES, image=np.stack([AFTER] * 12), report=report)
+
+
+#: A result, and the inches that its figure has for each picture, about.
+SIZES = {
+    "fooling": (FOOLING, 4, 1),
+    "three fooling": (batch(3), 4, 3),
+    "style": (STYLE, 4, 1),
+    "two classes": (CLASSES, 2, 1),
+    "twelve classes": (twelve(), 4, 3),
+    "a map": (attribution(1.0), 1, 1),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_notebook_shows_each_panel_at_a_readable_size(name: str, no_figures_left: None) -> None:
+    result, columns, rows = SIZES[name]
+    width, height = PIL.Image.open(io.BytesIO(result._repr_png_())).size
+    assert 250 < width / columns < 500
+    assert 200 < height / rows < 500
+
+
+def test_a_batch_is_laid_out_in_rows_with_a_title_each() -> None:
+    import matplotlib.pyplot as plt
+
+    figure = twelve().plot(title="twelve classes")
+    assert [ax.get_title() for ax in figure.axes] == [f"{name}, 50%" for name in "abcdefghijkl"]
+    assert {ax.get_subplotspec().get_gridspec().get_geometry() for ax in figure.axes} == {(3, 4)}
+    assert [text.get_text() for text in figure.texts] == ["twelve classes"]
+    plt.close(figure)
+
+
+def test_a_batch_on_given_axes_is_one_picture_of_rows() -> None:
+    seven = replace(CLASSES, image=np.stack([AFTER * i / 7 for i in range(7)]))
+    ax = seven.plot(ax=Figure().add_subplot())
+    shown = np.asarray(ax.images[0].get_array())
+    assert shown.shape == (2 * 6, 4 * 8, 3)
+    np.testing.assert_array_equal(shown[6:, :8], seven.image[4])
+    assert (shown[6:, 24:] == 1).all()
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (5, (1, 5)), (6, (2, 3)), (11, (3, 4))])
+def test_a_grid_has_as_many_in_each_row(count: int, shape: Any) -> None:
+    figure = plot.grid([AFTER] * count, figure=Figure())
+    assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == shape
+
+
+def test_a_grid_leaves_the_size_of_a_given_figure() -> None:
+    figure = plot.grid([attribution(1.0)] * 3, figure=Figure(figsize=(4, 2)))
+    assert tuple(figure.get_size_inches()) == (4, 2)
 
 
 def test_without_its_original_there_is_no_difference() -> None:

@@ -1,0 +1,303 @@
+"""Maps and pictures on one pair of axes, and how much room they want."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.image import as_float, read_image
+from cnnviz.results import Attribution
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.image import AxesImage
+
+Array = NDArray[np.float32]
+
+#: Maps that are never negative; signed maps, with zero in the middle.
+SEQUENTIAL = "magma"
+DIVERGING = "PuOr"
+#: Inches that a colour bar needs for its numbers.
+LOWEST = 0.6
+#: The size of titles: matplotlib's "medium", whose letters are about half as wide as high.
+POINTS = 10
+
+_UNITS = {
+    "saliency": "|d score / d x|",
+    "grad_cam": "score, per place",
+    "guided_backprop": "|guided d score / d x|",
+    "guided_grad_cam": "|guided gradient| x Grad-CAM",
+}
+
+
+def attribution(result: Attribution, *, ax: Optional[Axes] = None, **options: Any) -> Axes:
+    """Draw an `Attribution`: a map of a layer over its picture, a map of the image by itself.
+
+    Parameters
+    ----------
+    result : Attribution
+    ax : Axes, optional
+    **options
+        Those of `overlay` or of `saliency`.
+
+    Returns
+    -------
+    Axes
+    """
+    method = result.method.replace("_", "-")
+    options.setdefault("title", f"{method}: {result.label}, score\N{NO-BREAK SPACE}{result.score:.3g}")
+    options.setdefault("units", _units(result))
+    if is_overlay(result):
+        return overlay(result.image, result.map, ax=ax, **options)
+    return saliency(result.map, ax=ax, **options)
+
+
+def is_overlay(result: Attribution) -> bool:
+    """Whether a result is drawn over its picture: it is a map of a layer, not of the image."""
+    return result.values.ndim == 2
+
+
+def saliency(
+    map: Array,  # noqa: A002
+    *,
+    ax: Optional[Axes] = None,
+    percentile: float = 99.5,
+    vmax: Optional[float] = None,
+    cmap: Optional[str] = None,
+    colorbar: bool = True,
+    units: str = "score",
+    title: str = "",
+) -> Axes:
+    """Draw a map by itself.
+
+    Parameters
+    ----------
+    map : ndarray, shape (H, W)
+        Where it has negative numbers, the scale is symmetric about zero.
+    ax : Axes, optional
+        Where to draw; without it, in a new figure.
+    percentile : float
+        The scale ends at this percentile of the absolute values, since a few pixels dominate most gradients;
+        an arrow at the end of the colour bar says that there is more. 100 shows the whole range.
+    vmax : float, optional
+        The end of the scale, in place of `percentile`: give the same to maps that are to be compared.
+    cmap : str, optional
+        A colour map of matplotlib's.
+    colorbar : bool
+    units : str
+        What the colour bar says.
+    title : str
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        When the map is not H,W, is empty, or holds NaN.
+    """
+    values = _checked_map(map)
+    ax = own_axes(ax, size_of_one(values, colorbar))
+    signed = bool((values < 0).any())
+    limit, clipped = _limit(values, percentile, vmax)
+    picture = ax.imshow(
+        values, cmap=cmap or (DIVERGING if signed else SEQUENTIAL), vmin=-limit if signed else 0, vmax=limit
+    )
+    _finish(ax, picture, values, title, units if colorbar else None, signed, clipped)
+    return ax
+
+
+def overlay(
+    image: Any,
+    map: Array,  # noqa: A002
+    *,
+    ax: Optional[Axes] = None,
+    percentile: float = 100,
+    vmax: Optional[float] = None,
+    cmap: Optional[str] = None,
+    opacity: float = 0.8,
+    colorbar: bool = True,
+    units: str = "score",
+    title: str = "",
+) -> Axes:
+    """Draw a map over its picture: clear where the map is zero, up to `opacity` where it is largest.
+
+    The picture is drawn in pale grey, so that colour always means the map.
+
+    Parameters
+    ----------
+    image : path, PIL image or array
+    map : ndarray, shape (H, W)
+        Of any size; it is laid over the whole picture.
+    ax, percentile, vmax, cmap, colorbar, units, title
+        As in `saliency`.
+    opacity : float
+        From 0 to 1.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        As `saliency` and for an image that cannot be read.
+    """
+    values = _checked_map(map)
+    pixels = as_float(read_image(image))
+    ax = own_axes(ax, size_of_one(pixels, colorbar))
+    signed = bool((values < 0).any())
+    limit, clipped = _limit(values, percentile, vmax)
+    height, width = pixels.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    ax.imshow(luma, cmap="gray", vmin=-0.2, vmax=1.1, extent=extent)
+    picture = ax.imshow(
+        values,
+        cmap=_fading(cmap or (DIVERGING if signed else SEQUENTIAL), signed, opacity),
+        vmin=-limit if signed else 0,
+        vmax=limit,
+        extent=extent,
+        interpolation="bilinear",
+    )
+    _finish(ax, picture, values, title, units if colorbar else None, signed, clipped)
+    return ax
+
+
+def draw_picture(ax: Axes, pixels: Array, title: str) -> None:
+    """Draw pixels without axes."""
+    ax.imshow(pixels.clip(0, 1))
+    ax.set_axis_off()
+    entitle(ax, title)
+
+
+def entitle(ax: Axes, title: str) -> None:
+    """Give axes a title in lines no wider than they are, so that it does not reach into its neighbour's."""
+    ax.set_title(wrapped(title, ax.get_window_extent().width / ax.figure.dpi), fontsize=POINTS)
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Break text into lines that are no longer than so many inches."""
+    letters = max(8, int(72 * inches / (0.55 * POINTS)))
+    return "\n".join(textwrap.fill(line, letters, break_long_words=False) for line in text.splitlines())
+
+
+def own_axes(ax: Optional[Axes], size: Optional[Tuple[float, float]] = None) -> Axes:
+    """Return the axes given, or those of a new figure, of matplotlib's usual size without one."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def size_of_one(pixels: NDArray[Any], colorbar: bool = False) -> Tuple[float, float]:
+    """Width and height in inches of a figure of one picture."""
+    return size_of_panels(1, 1, pixels, colorbar=colorbar, inches=4.0)
+
+
+def size_of_panels(
+    columns: int,
+    rows: int,
+    pixels: NDArray[Any],
+    *,
+    colorbar: bool = False,
+    inches: float = 3.0,
+    lowest: float = 0.9,
+) -> Tuple[float, float]:
+    """Width and height in inches of a figure of pictures shaped like this one, about so wide each.
+
+    A tall picture stays narrower, as far as its title goes; a wide one keeps the height that the label of its
+    colour bar needs.
+    """
+    beside, above = 0.8 if colorbar else 0.1, 0.4
+    shape = pixels.shape[0] / pixels.shape[1]
+    width = max(1.8, min(inches - (0.6 if colorbar else 0), 1.5 * inches / shape))
+    height = max(lowest, min(width * shape, 1.5 * inches))
+    return columns * (width + beside), rows * (height + above)
+
+
+def _units(result: Attribution) -> str:
+    text = _UNITS.get(result.method, "score")
+    if result.settings.get("times_input"):
+        text = f"|x * {text.strip('|')}|"
+    return text.replace("|", "") if (result.map < 0).any() else text
+
+
+def _checked_map(values: Any) -> Array:
+    array = np.asarray(values)
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "fiu":
+        raise ValueError(f"map must be an array of numbers H,W, not {array.dtype} of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("map holds NaN or infinity")
+    return array
+
+
+def _limit(values: Array, percentile: float, vmax: Optional[float]) -> Tuple[float, bool]:
+    """The end of the scale, and whether some values lie beyond it."""
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must be above 0 and at most 100, not {percentile}")
+    if vmax is not None and not vmax > 0:
+        raise ValueError(f"vmax must be positive, not {vmax}")
+    sizes = np.abs(values)
+    largest = float(sizes.max())
+    limit = float(np.percentile(sizes, percentile)) if vmax is None else float(vmax)
+    if limit == 0:
+        # Fewer places differ from zero than the percentile leaves out, or none does.
+        limit = largest or 1.0
+    return limit, largest > limit * (1 + 1e-6)
+
+
+def _fading(cmap: str, signed: bool, opacity: float) -> Colormap:
+    """A colour map that is clear at zero and turns opaque away from it."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must be between 0 and 1, not {opacity}")
+    steps = np.linspace(-1 if signed else 0, 1, 512)
+    colours = matplotlib.colormaps[cmap](np.linspace(0, 1, 512))
+    colours[:, 3] = opacity * np.sqrt(np.abs(steps))
+    return ListedColormap(colours)
+
+
+def _finish(
+    ax: Axes,
+    picture: AxesImage,
+    values: Array,
+    title: str,
+    units: Optional[str],
+    signed: bool,
+    clipped: bool,
+) -> None:
+    ax.set_axis_off()
+    if units is not None:
+        _colour_bar(ax, picture, units, ("both" if signed else "max") if clipped else "neither")
+    note = "" if values.any() else "\n(all zero)"
+    entitle(ax, title + note)  # last: the colour bar takes some of the width
+
+
+def _colour_bar(ax: Axes, picture: AxesImage, units: str, extend: str) -> None:
+    """Put a colour bar beside a picture, as high as that, which may be lower than its axes."""
+    from matplotlib.ticker import MaxNLocator
+
+    box = ax.get_window_extent()
+    left, right, bottom, top = picture.get_extent()
+    height = min(box.height, 0.95 * box.width * abs(top - bottom) / abs(right - left))
+    height = min(box.height, max(height, LOWEST * ax.figure.dpi))
+    bar = ax.figure.colorbar(
+        picture,
+        ax=ax,
+        fraction=0.046,
+        pad=0.04,
+        shrink=height / box.height,
+        aspect=20 * max(1.0, box.height / box.width),
+        extend=extend,
+        ticks=MaxNLocator(4),  # more of them need more digits, for which a grid has no room
+    )
+    bar.set_label(wrapped(units, height / ax.figure.dpi))
