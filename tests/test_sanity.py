@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from toy_networks import small_classifier
 
 import cnnviz
+from cnnviz.methods.sanity import SanityCheck
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 
@@ -55,6 +56,20 @@ def test_the_curve_is_drawn(model: Any) -> None:
     assert check.plot(ax) is ax
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), check.similarity)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["original", *check.layers]
+
+
+def test_names_of_many_layers_are_thinned_out_and_stay_in_the_figure(no_figures_left: None) -> None:
+    import matplotlib.pyplot as plt
+
+    layers = tuple(f"features/{i}/convolution" for i in range(50))
+    ax = SanityCheck(layers, np.linspace(1, 0, 51), (), "saliency").plot()
+    ax.figure.draw_without_rendering()
+    names = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert len(ax.get_xticklabels()) > 15
+    assert min(name.y0 for name in names) > ax.xaxis.label.get_window_extent().y0 > 0
+    apart = np.diff([name.x1 for name in names])
+    assert apart.min() > 12 / 72 * ax.figure.dpi
+    plt.close(ax.figure)
 
 
 def test_guided_backpropagation_stays_more_alike_than_grad_cam(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Operators with weights of their own.
 WEIGHTED = ("Conv", "Gemm", "MatMul", "ConvTranspose", "BatchNormalization")
 
+#: Inches from one name on the axis of a plot to the next; some are left out where there are many.
+LABEL_INCHES = 0.2
+
 
 @dataclass(frozen=True)
 class SanityCheck:
@@ -52,10 +55,14 @@ class SanityCheck:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            ax = plt.subplots()[1]
+            ax = plt.subplots(layout="constrained")[1]
+        names = ["original", *self.layers]
+        apart = -(-len(names) * LABEL_INCHES // (ax.get_window_extent().width / ax.figure.dpi))
         ax.plot(self.similarity, "o-")
         ax.axhline(0, color="0.7", linewidth=0.8)
-        ax.set_xticks(range(len(self.similarity)), ["original", *self.layers], rotation=60, ha="right")
+        shown = range(0, len(names), max(1, int(apart)))
+        ax.set_xticks(shown, [names[i] for i in shown], rotation=60, ha="right", rotation_mode="anchor")
+        ax.set_xticks(range(len(names)), minor=True)
         ax.set_ylim(min(-0.1, float(self.similarity.min()) - 0.05), 1.05)
         ax.set_xlabel("weights replaced, from the scores down")
         ax.set_ylabel("rank correlation")
