@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from cnnviz.image import as_float, read_image
 from cnnviz.plot_maps import (
+    MAP_OPTIONS,
     draw_picture,
+    is_overlay,
     own_axes,
+    shared_scale,
     size_of_panels,
     wrapped,
 )
@@ -160,7 +163,7 @@ def grid(
     figure : Figure, optional
         An empty figure to draw into; a new one of pyplot's without it.
     **options
-        Those of the results' `plot`.
+        Those of `attribution`, for the attributions among the results.
 
     Returns
     -------
@@ -168,17 +171,20 @@ def grid(
 
     Raises
     ------
+    TypeError
+        When there is no such option.
     ValueError
-        When there is nothing to draw, or not one title for each result.
+        When there is nothing to draw, not one title for each result, or two options contradict each other.
     """
     results = list(results)
     if not results:
         raise ValueError("results is empty: there is nothing to draw")
     if titles is not None and len(titles) != len(results):
         raise ValueError(f"titles lists {len(titles)} for {len(results)} results")
+    _check_options(options, titles is not None, share_scale)
     columns = columns or _columns(len(results))
     maps = [one for one in results if isinstance(one, Attribution)]
-    shared = {"vmax": _shared_limit(maps)} if share_scale else {}
+    shared = shared_scale(maps, options.get("percentile")) if share_scale else {}
     panels = [one if isinstance(one, Attribution) else _pixels(one) for one in results]
     rows = -(-len(panels) // columns)
     figure = figure or _new_figure(_size_of_grid(panels, columns, rows, bool(options.get("colorbar", True))))
@@ -190,12 +196,26 @@ def grid(
     return figure
 
 
+def _check_options(options: Mapping[str, Any], titles: bool, share_scale: bool) -> None:
+    unknown = sorted(set(options) - {"title", "opacity", *MAP_OPTIONS})
+    if unknown:
+        raise TypeError(f"grid takes no option {', '.join(unknown)}")
+    if titles and "title" in options:
+        raise ValueError("titles and title contradict each other: give one of them")
+    if share_scale and options.get("vmax") is not None:
+        raise ValueError(
+            f"share_scale=True and vmax={options['vmax']} contradict each other: give one of them"
+        )
+
+
 def _draw_panel(ax: Axes, result: Any, panel: Any, title: Optional[str], options: Mapping[str, Any]) -> None:
     if not isinstance(result, Attribution):
         usual = caption(result) if isinstance(result, Synthesis) else ""
         draw_picture(ax, panel, usual if title is None else title)
         return
-    chosen = dict(options)
+    chosen = {name: value for name, value in options.items() if name in MAP_OPTIONS}
+    if "opacity" in options and is_overlay(result):
+        chosen["opacity"] = options["opacity"]
     if title is not None:
         chosen["title"] = title
     result.plot(ax=ax, **chosen)
@@ -307,9 +327,3 @@ def _confidences(ax: Axes, facts: Mapping[str, Any], reached_before: Optional[fl
     ax.set_xlim(0, 1)
     ax.set_xlabel("confidence")
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, borderaxespad=0.2)
-
-
-def _shared_limit(results: Sequence[Any]) -> Optional[float]:
-    """The largest number that any map would be scaled to alone."""
-    limits = [np.percentile(np.abs(r.map), 99.5) for r in results if isinstance(r, Attribution)]
-    return float(max(limits)) or None if limits else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,13 @@ Array = NDArray[np.float32]
 #: Maps that are never negative; signed maps, with zero in the middle.
 SEQUENTIAL = "magma"
 DIVERGING = "PuOr"
+#: Where the scale of a map by itself ends, and that of an overlay.
+MOST, ALL = 99.5, 100.0
+
 #: Inches that a colour bar needs for its numbers.
 LOWEST = 0.6
+#: What `saliency` and `overlay` both take, beside a title.
+MAP_OPTIONS = ("percentile", "vmax", "signed", "cmap", "colorbar", "units")
 #: The size of titles: matplotlib's "medium", whose letters are about half as wide as high.
 POINTS = 10
 
@@ -61,12 +66,25 @@ def is_overlay(result: Attribution) -> bool:
     return result.values.ndim == 2
 
 
+def shared_scale(results: Sequence[Attribution], percentile: Optional[float] = None) -> Dict[str, Any]:
+    """Return the options that draw every map on the scale of the largest, signed where one of them is."""
+    usual = [ALL if is_overlay(one) else MOST for one in results]
+    limits = [
+        _limit(one.map, own if percentile is None else percentile, None)[0]
+        for one, own in zip(results, usual)
+        if one.map.any()
+    ]
+    signed = any(bool((one.map < 0).any()) for one in results)
+    return {"vmax": max(limits, default=None), "signed": signed}
+
+
 def saliency(
     map: Array,  # noqa: A002
     *,
     ax: Optional[Axes] = None,
-    percentile: float = 99.5,
+    percentile: float = MOST,
     vmax: Optional[float] = None,
+    signed: bool = False,
     cmap: Optional[str] = None,
     colorbar: bool = True,
     units: str = "score",
@@ -85,6 +103,8 @@ def saliency(
         an arrow at the end of the colour bar says that there is more. 100 shows the whole range.
     vmax : float, optional
         The end of the scale, in place of `percentile`: give the same to maps that are to be compared.
+    signed : bool
+        Make the scale symmetric without negative numbers too, to compare with a map that has some.
     cmap : str, optional
         A colour map of matplotlib's.
     colorbar : bool
@@ -103,7 +123,7 @@ def saliency(
     """
     values = _checked_map(map)
     ax = own_axes(ax, size_of_one(values, colorbar))
-    signed = bool((values < 0).any())
+    signed = signed or bool((values < 0).any())
     limit, clipped = _limit(values, percentile, vmax)
     picture = ax.imshow(
         values, cmap=cmap or (DIVERGING if signed else SEQUENTIAL), vmin=-limit if signed else 0, vmax=limit
@@ -117,8 +137,9 @@ def overlay(
     map: Array,  # noqa: A002
     *,
     ax: Optional[Axes] = None,
-    percentile: float = 100,
+    percentile: float = ALL,
     vmax: Optional[float] = None,
+    signed: bool = False,
     cmap: Optional[str] = None,
     opacity: float = 0.8,
     colorbar: bool = True,
@@ -134,7 +155,7 @@ def overlay(
     image : path, PIL image or array
     map : ndarray, shape (H, W)
         Of any size; it is laid over the whole picture.
-    ax, percentile, vmax, cmap, colorbar, units, title
+    ax, percentile, vmax, signed, cmap, colorbar, units, title
         As in `saliency`.
     opacity : float
         From 0 to 1.
@@ -151,7 +172,7 @@ def overlay(
     values = _checked_map(map)
     pixels = as_float(read_image(image))
     ax = own_axes(ax, size_of_one(pixels, colorbar))
-    signed = bool((values < 0).any())
+    signed = signed or bool((values < 0).any())
     limit, clipped = _limit(values, percentile, vmax)
     height, width = pixels.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)

@@ -89,6 +89,14 @@ def test_overlay_is_clear_at_zero_and_covers_the_picture() -> None:
     assert tuple(picture.get_extent()) == (-0.5, 79.5, 59.5, -0.5)
 
 
+@pytest.mark.parametrize("draw", FUNCTIONS)
+def test_a_map_without_negative_numbers_can_be_drawn_on_a_signed_scale(draw: Any) -> None:
+    low, high = draw(MAP, vmax=50, signed=True)[1].get_clim()
+    assert (low, high) == (-50, 50)
+    signed, unsigned = draw(SIGNED)[1].cmap, draw(MAP, signed=True)[1].cmap
+    assert signed(0.9) == unsigned(0.9)
+
+
 @pytest.mark.parametrize("shape", [(12, 96), (24, 48), (48, 24), (96, 12)])
 def test_the_colour_bar_is_about_as_high_as_its_picture(
     shape: Tuple[int, int], no_figures_left: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from typing import Any
+from typing import Any, Dict
 
 import numpy as np
 import PIL.Image
@@ -52,6 +52,11 @@ CLASSES = replace(
 def attribution(scale: float) -> Attribution:
     values = np.full((6, 8), scale, np.float32)
     return Attribution(values, values, AFTER, "saliency", 1, "cat", 2.0)
+
+
+def of_the_image(values: Any) -> Attribution:
+    """A map that is drawn by itself, on a scale that leaves out the largest few."""
+    return replace(attribution(1.0), values=np.stack([values] * 3), map=values)
 
 
 def batch(count: int, **facts: Any) -> Synthesis:
@@ -212,6 +217,51 @@ def test_a_grid_holds_results_and_pictures_on_one_scale() -> None:
     apart = plot.grid(results[:2], figure=Figure())
     clims = [ax.images[-1].get_clim()[1] for ax in apart.axes if ax.images and "saliency" in ax.get_title()]
     assert clims == [1, 4]
+
+
+SPIKE = np.where(np.arange(4800).reshape(60, 80) == 0, 9.0, 1.0).astype(np.float32)
+OVERLAY = replace(attribution(1.0), values=SPIKE, map=SPIKE)
+#: What is drawn on one scale, and that scale.
+SCALES = {
+    "an overlay ends at its largest": ([OVERLAY, attribution(2.0)], {}, (0, 9)),
+    "a map of the image ends where it does alone": ([of_the_image(SPIKE)] * 2, {}, (0, 1)),
+    "a percentile that was asked for": ([OVERLAY, attribution(0.5)], {"percentile": 99}, (0, 1)),
+    "signed and unsigned": ([of_the_image(-2 * SPIKE), of_the_image(SPIKE)], {}, (-2, 2)),
+    "nothing but zeros": ([attribution(0.0)] * 2, {}, (0, 1)),
+    "zeros do not count": ([attribution(0.0), attribution(0.25)], {}, (0, 0.25)),
+}
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_shared_scale_is_that_of_the_largest(name: str) -> None:
+    results, options, limits = SCALES[name]
+    figure = plot.grid(results, share_scale=True, titles=["map"] * 2, figure=Figure(), **options)
+    maps = [ax.images[-1] for ax in figure.axes if "map" in ax.get_title()]
+    assert [one.get_clim() for one in maps] == [limits, limits]
+    assert maps[0].cmap(0.1) == maps[1].cmap(0.1)
+
+
+def test_options_of_maps_go_to_maps() -> None:
+    results: Any = [of_the_image(SPIKE), OVERLAY, CLASSES, BEFORE[0]]
+    figure = plot.grid(results, colorbar=False, opacity=0.5, figure=Figure())
+    assert len(figure.axes) == len(results)
+    over = figure.axes[1].images[-1]
+    assert over.to_rgba(np.array([[9.0]]))[0, 0, 3] == pytest.approx(0.5)
+
+
+CONTRADICTIONS: Dict[str, Any] = {
+    "two scales": ({"share_scale": True, "vmax": 3.0}, ValueError, r"share_scale=True and vmax=3\.0"),
+    "two titles": ({"titles": ["a"], "title": "b"}, ValueError, "titles and title"),
+    "no such option": ({"colour": "red"}, TypeError, "no option colour"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+@pytest.mark.parametrize("result", [OVERLAY, CLASSES, AFTER], ids=["map", "synthesis", "picture"])
+def test_options_that_contradict_each_other(name: str, result: Any) -> None:
+    options, kind, match = CONTRADICTIONS[name]
+    with pytest.raises(kind, match=match):
+        plot.grid([result], figure=Figure(), **options)
 
 
 @pytest.mark.parametrize(
