@@ -112,7 +112,7 @@ def pictures(result: Synthesis, *, figure: Optional[Figure] = None) -> Figure:
 
 
 def history(result: Synthesis, *, ax: Optional[Axes] = None, logarithmic: Optional[bool] = None) -> Axes:
-    """Draw what was measured at every step, one line for each term.
+    """Draw what was measured at every step: a colour for each term, a thin line for each picture of a batch.
 
     Parameters
     ----------
@@ -124,19 +124,51 @@ def history(result: Synthesis, *, ax: Optional[Axes] = None, logarithmic: Option
     Returns
     -------
     Axes
+        Probabilities beside other terms have an axis of their own, on the right.
     """
     ax = own_axes(ax)
-    for name, values in result.history.items():
-        ax.plot(values, label=name if values.ndim == 1 else None)
-    shown = np.concatenate([np.ravel(values) for values in result.history.values()])
+    terms = {name: values for name, values in result.history.items() if name != "probability"}
+    lines = [_draw_term(ax, name, values, f"C{i}") for i, (name, values) in enumerate(terms.items())]
+    shown = np.concatenate([np.ravel(values) for values in terms.values()] or [np.empty(0)])
     wide = bool(shown.size and (shown > 0).all() and shown.max() > 30 * shown.min())
     if wide if logarithmic is None else logarithmic:
         ax.set_yscale("log")
+    scales = [ax]
+    if "probability" in result.history:
+        scales = [ax, ax.twinx()] if terms else [ax]
+        lines.append(_draw_term(scales[-1], "probability", result.history["probability"], f"C{len(terms)}"))
+        scales[-1].set(ylim=(-0.02, 1.02), ylabel="probability", yticks=np.linspace(0, 1, 6))
     ax.set_xlabel("step")
     ax.set_title(result.method.replace("_", " "))
-    if all(values.ndim == 1 for values in result.history.values()):
-        ax.legend(frameon=False)
+    _legend(scales, lines)
     return ax
+
+
+def _draw_term(ax: Axes, name: str, values: NDArray[Any], colour: str) -> Any:
+    """Draw a term, and return a line that stands for it in the legend."""
+    # What is climbed is often one of the terms: a broad line beneath, so that both can be seen.
+    if values.ndim == 1:
+        width, opacity = (4.0, 0.4) if name == "value" else (1.5, 1.0)
+    else:
+        width, opacity = (2.5, 0.25) if name == "value" else (0.8, 1.0)
+    return ax.plot(values, color=colour, linewidth=width, alpha=opacity, label=name)[0]
+
+
+def _legend(scales: Sequence[Axes], lines: Sequence[Any]) -> None:
+    """Put a legend above the lines, in room that is made for it."""
+    box = scales[0].get_window_extent()
+    inches = 0.6 + 0.07 * max(len(line.get_label()) for line in lines)
+    columns = max(1, min(len(lines), int(box.width / scales[0].figure.dpi / inches)))
+    share = min(0.6, 0.22 * -(-len(lines) // columns) * scales[0].figure.dpi / box.height)
+    for ax in scales:
+        axis = ax.yaxis.get_transform()  # linear or logarithmic
+        low, high = axis.transform(ax.get_ylim())
+        raised = high + (high - low) * share / (1 - share)
+        ax.set_ylim(top=float(axis.inverted().transform(raised)))
+    top = scales[-1]
+    legend = top.legend(handles=lines, loc="upper center", ncols=columns, fontsize="small", frameon=False)
+    for line in legend.get_lines():
+        line.set(linewidth=2, alpha=1)
 
 
 def grid(

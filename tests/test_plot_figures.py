@@ -202,11 +202,43 @@ def test_plot_without_axes_opens_the_composite() -> None:
 
 
 def test_history_draws_a_line_for_each_term() -> None:
-    ax = plot.history(FOOLING, ax=Figure().add_subplot())
-    assert [line.get_label() for line in ax.lines] == ["value", "probability"]
+    ax = plot.history(STYLE, ax=Figure().add_subplot())
     assert ax.get_yscale() == "linear"
+    assert [line.get_label() for line in ax.lines] == ["value"]
     falling = replace(FOOLING, history={"loss": np.array([100.0, 10.0, 1.0])})
     assert plot.history(falling, ax=Figure().add_subplot()).get_yscale() == "log"
+
+
+def test_probabilities_have_an_axis_of_their_own_beside_other_terms() -> None:
+    figure = Figure()
+    ax = plot.history(FOOLING, ax=figure.add_subplot())
+    assert figure.axes[0] is ax
+    assert figure.axes[1].get_ylabel() == "probability"
+    assert [line.get_label() for line in figure.axes[1].lines] == ["probability"]
+    alone = replace(FOOLING, history={"probability": np.array([0.1, 0.9])})
+    assert len(plot.history(alone, ax=Figure().add_subplot()).figure.axes) == 1
+
+
+@pytest.mark.parametrize("result", [FOOLING, batch(3), batch(12)], ids=["one", "three", "twelve"])
+def test_each_term_has_one_colour_and_one_place_in_the_legend(result: Synthesis) -> None:
+    history = {**result.history, "margin": result.history["value"] * 9}
+    figure = Figure()
+    plot.history(replace(result, history=history), ax=figure.add_subplot())
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    entries = [(line.get_label(), line.get_color()) for legend in legends for line in legend.get_lines()]
+    assert [name for name, _ in entries] == ["value", "margin", "probability"]
+    drawn = {line.get_color() for ax in figure.axes for line in ax.lines}
+    assert drawn == {colour for _, colour in entries}
+    assert len(drawn) == 3
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_the_legend_of_a_history_covers_no_line(logarithmic: bool) -> None:
+    terms = {f"Gram(conv{i})": np.linspace(2, 1, 9) for i in range(9)}
+    ax = plot.history(replace(STYLE, history=terms), ax=Figure().add_subplot(), logarithmic=logarithmic)
+    ax.figure.draw_without_rendering()
+    top = max(line.get_window_extent().y1 for line in ax.lines)
+    assert top <= ax.get_legend().get_window_extent().y0
 
 
 def test_a_grid_holds_results_and_pictures_on_one_scale() -> None:
