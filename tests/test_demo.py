@@ -159,6 +159,27 @@ def test_the_code_names_the_users_own(own: Tuple[Path, str, List[str]]) -> None:
     assert "a &amp; b.png" in page
 
 
+def test_what_is_said_holds_for_any_network_and_picture(own: Tuple[Path, str, List[str]]) -> None:
+    prose = "".join(re.findall(r"<p>(.*?)</p>", own[1], re.DOTALL))
+    words = (
+        "shape",  # that is what the bundled network knows
+        "photograph",
+        "notebook or",  # a script shows nothing by itself
+        "third notebook",  # does not come with the package
+        str(own[0]),
+    )
+    assert not [word for word in words if word in prose]
+    assert "<code>savefig</code>" in prose
+    assert "<code>net &lt;1&gt;.onnx</code>" in prose
+
+
+def test_narrow_windows_scroll_the_pictures_and_break_long_names(own: Tuple[Path, str, List[str]]) -> None:
+    style = own[1].partition("</style>")[0]
+    assert re.search(r"\.picture \{[^}]*overflow-x: auto", style)
+    assert re.search(r"p code \{[^}]*overflow-wrap: anywhere", style)
+    assert own[1].count('<div class="picture"><img ') == len(pictures(own[1]))
+
+
 def test_a_picture_of_ones_own_joins_the_drawn_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnnviz.demo.run", lambda chapter, names: pytest.fail(chapter.code))
     with pytest.raises(pytest.fail.Exception, match=r"photo = 'cat\.jpg'") as failure:

@@ -90,7 +90,9 @@ def _set_up(
         text = _OWN_PICTURE.format(image=Path(image).name)
     if model is not None:
         own.update(_own_network(", ".join([repr(model), *given])))
-        text = _OWN_NETWORK.format(model=model, image=Path(image).name if image else "grace_hopper.jpg")
+        text = _OWN_NETWORK.format(
+            model=Path(model).name, image=Path(image).name if image else "grace_hopper.jpg"
+        )
     return with_own(chapter, text, own)
 
 

@@ -42,7 +42,7 @@ def _section(shown: Shown) -> str:
     return f"""<section id="{chapter.stem}">
 <h2>{html.escape(chapter.title)}</h2>
 <p>{_prose(chapter.text)}</p>
-<img src="data:image/png;base64,{picture}" alt="{html.escape(chapter.title)}">
+<div class="picture"><img src="data:image/png;base64,{picture}" alt="{html.escape(chapter.title)}"></div>
 <pre><code>{html.escape(chapter.code, quote=False)}</code></pre>
 <p class="time">took {shown.seconds:.1f} s</p>
 </section>"""
