@@ -14,6 +14,7 @@ from cnnviz.testing import (
     assert_unchanged,
 )
 from cnnviz.testing.attributions import as_mask, rank_correlation
+from cnnviz.testing.evidence import ranked
 from cnnviz.testing.place import Place, kept_in
 
 pytest_plugins = ["pytester"]
@@ -160,12 +161,42 @@ def test_pointing_needs_energy_and_peak():
         assert_points_into(attribution(np.zeros((4, 4))), (0, 0, 2, 2))
 
 
+@pytest.mark.parametrize("pointing", [True, False])
+@pytest.mark.parametrize(("value", "says"), [(0, "map is all zero"), (-1, "no value of the map is positive")])
+def test_a_map_without_energy_says_so(value, says, pointing):
+    with pytest.raises(AssertionError, match=says) as failed:
+        assert_points_into(attribution(np.full((4, 4), value)), (0, 0, 2, 2), pointing=pointing)
+    assert "largest value" not in str(failed.value)
+    assert_points_into(attribution(np.full((4, 4), value)), (0, 0, 2, 2), min_share=0, pointing=False)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_map_that_is_not_finite_passes_nothing(value, tmp_path):
+    whole, broken = np.eye(4), np.eye(4)
+    broken[1, 2] = value
+    path = tmp_path / "map.npz"
+    assert_unchanged(attribution(whole), path, update=True)
+    says = "saliency of 'cat' holds NaN or infinity in 1 of its 16 places"
+    with pytest.raises(AssertionError, match=says):
+        assert_points_into(attribution(broken), (0, 0, 4, 4), min_share=0, pointing=False)
+    for update in (False, True):
+        with pytest.raises(AssertionError, match=says):
+            assert_unchanged(attribution(broken), path, update=update)
+    attribution(broken).save(path)
+    with pytest.raises(AssertionError, match="rank correlation"):
+        assert_unchanged(attribution(whole), path)
+
+
 @pytest.mark.parametrize(
     ("region", "says"),
     [
         (np.ones((3, 3), bool), r"mask of \(3, 3\)"),
         (np.zeros((8, 8), bool), "has no pixel"),
-        ((9, 9, 12, 12), "has no pixel"),
+        ((3, 3, 3, 5), "has no pixel"),
+        ((9, 9, 12, 12), r"= \(9, 9, 12, 12\) does not lie within the map of 8 rows and 8 columns"),
+        ((2, 2, 4, 8.5), r"\(2.0, 2.0, 4.0, 8.5\) does not lie"),
+        ((-1, 2, 4, 4), "does not lie"),
+        ((np.nan, 2, 4, 4), "does not lie"),
         ((1, 2, 3), r"not of shape \(3,\)"),
     ],
 )
@@ -201,6 +232,45 @@ def test_a_margin_that_is_too_small_fails(model):
         assert_prediction(model, star(), "star", margin=1e3)
     with pytest.raises(ValueError, match="no change 'wind'; there are brighter"):
         assert_prediction(model, star(), "star", changes=["wind"])
+
+
+def test_a_network_that_answers_nan_passes_nothing(model, monkeypatch):
+    forward = cnnviz.Model.forward
+
+    def broken(self, x, layers):
+        return {"logits": forward(self, x, layers)["logits"] * np.nan}
+
+    monkeypatch.setattr(cnnviz.Model, "forward", broken)
+    for margin in (0, 1, -1e9):
+        with pytest.raises(AssertionError, match=r"12 of 12 scores are NaN"):
+            assert_prediction(model, star(), "star", margin=margin)
+    with pytest.raises(AssertionError, match="is not the slope of the score"):
+        assert_gradient_agrees(model, star(), "star")
+    monkeypatch.setattr(cnnviz.Model, "forward", forward)
+    with pytest.raises(AssertionError, match="is not the reference's"):
+        assert_gradient_agrees(model, star(), "star", reference=lambda x: x * np.nan)
+    with pytest.raises(AssertionError, match="differ on 1 of 1 pictures"):
+        assert_models_agree(model, lambda x: forward(model, x) * np.nan, star())
+
+
+def test_one_direction_without_a_slope_is_enough(model, monkeypatch):
+    forward, calls = cnnviz.Model.forward, []
+
+    def overflowing(self, x, layers=None):
+        calls.append(len(x))
+        found = forward(self, x, layers)
+        return {"logits": found["logits"] * np.nan} if len(calls) == 7 else found
+
+    monkeypatch.setattr(cnnviz.Model, "forward", overflowing)
+    with pytest.raises(AssertionError, match="is not the slope of the score"):
+        assert_gradient_agrees(model, star(), "star")
+
+
+def test_the_expected_class_is_marked_however_long_its_name():
+    labels = ["a dog of very many words, and more", "a dog of very many words, and others", "cat"]
+    values, names = ranked(np.array([1.0, 3.0, 2.0]), labels, 0, top=2)
+    assert values.tolist() == [3.0, 1.0]
+    assert names == ("a dog of very many wor", "a dog of very many wor (expected)")
 
 
 def test_a_gradient_off_by_a_tenth_is_found_by_differences(model, monkeypatch):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Sequence, Tuple, Union
+from typing import Any, List, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.results import Attribution, load_result
 
-from .evidence import Panel, failure
+from .evidence import Panel, failure, largest
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -46,22 +46,23 @@ def assert_points_into(
     Raises
     ------
     AssertionError
-        With the numbers, and a picture of what was expected and what came.
+        With the numbers, and a picture of what was expected and what came; also for a map that holds NaN.
     ValueError
-        When the region does not fit the map, or is empty.
+        When the region does not fit the map, lies partly outside of it, or is empty.
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     inside = as_mask(region, attribution.map.shape)
+    _refuse_non_finite(attribution, "points-into")
     energy = np.maximum(attribution.map.astype(np.float64), 0)
     total = float(energy.sum())
     share = float(energy[inside].sum()) / total if total else 0.0
-    peak = np.unravel_index(int(np.argmax(energy)), energy.shape)
-    away = distance_to(inside, (int(peak[0]), int(peak[1])))
     wrong = []
-    if share < min_share:
+    if not share >= min_share:
         wrong.append(f"{share:.1%} of its energy lies inside, at least {min_share:.1%} is asked for")
-    if pointing and (away > tolerance or not total):
-        wrong.append(f"its largest value, at row {peak[0]}, column {peak[1]}, lies {away:.1f} pixels outside")
+    if not total and (pointing or wrong):
+        wrong.append("no value of the map is positive" if attribution.map.any() else "the map is all zero")
+    elif pointing:
+        wrong.extend(_astray(energy, inside, tolerance))
     if wrong:
         flags = f" ({', '.join(attribution.flags)})" if attribution.flags else ""
         fill = float(inside.mean())
@@ -76,6 +77,23 @@ def assert_points_into(
         raise failure("points-into", "\n  ".join(lines), panels)
 
 
+def _astray(energy: NDArray[np.float64], inside: Mask, tolerance: float) -> List[str]:
+    """What is wrong with where the largest value lies."""
+    row, column = (int(i) for i in np.unravel_index(int(np.argmax(energy)), energy.shape))
+    away = distance_to(inside, (row, column))
+    if away <= tolerance:
+        return []
+    return [f"its largest value, at row {row}, column {column}, lies {away:.1f} pixels outside"]
+
+
+def _refuse_non_finite(attribution: Attribution, assertion: str) -> None:
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    bad = ~np.isfinite(attribution.map)
+    if bad.any():
+        text = f"{_title(attribution)} holds NaN or infinity in {bad.sum()} of its {bad.size} places"
+        raise failure(assertion, text, [Panel("where it is not finite", bad.astype(np.float32))])
+
+
 def assert_unchanged(
     attribution: Attribution,
     stored: PathLike,
@@ -86,8 +104,8 @@ def assert_unchanged(
 ) -> None:
     """Assert that an attribution has not drifted from a stored one.
 
-    The first run, or `update`, stores it. In pytest the fixture ``cnnviz_stored`` does the bookkeeping, and
-    ``--cnnviz-update`` stores anew.
+    Only `update` stores it, so that a test which lost its file does not pass. In pytest the fixture
+    ``cnnviz_stored`` does the bookkeeping, and ``--cnnviz-update`` stores.
 
     Parameters
     ----------
@@ -104,7 +122,8 @@ def assert_unchanged(
     Raises
     ------
     AssertionError
-        With the numbers, and a picture of the stored map, the new one and their difference.
+        With the numbers, and a picture of the stored map, the new one and their difference; also for a map
+        that holds NaN.
     FileNotFoundError
         When nothing is stored there and `update` is not set.
     ValueError
@@ -112,6 +131,7 @@ def assert_unchanged(
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     path = Path(stored)
+    _refuse_non_finite(attribution, "unchanged")
     if update:
         path.parent.mkdir(parents=True, exist_ok=True)
         attribution.save(path)
@@ -124,7 +144,7 @@ def assert_unchanged(
     _compare(before, attribution, path, min_rank_correlation, max_relative_l2)
 
 
-def _compare(before: Attribution, now: Attribution, path: Path, least: float, largest: float) -> None:
+def _compare(before: Attribution, now: Attribution, path: Path, least: float, most: float) -> None:
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     panels = [Panel(f"stored: {_title(before)}", before.map), Panel(f"now: {_title(now)}", now.map)]
     head = f"{_title(now)} is not what {path} holds"
@@ -136,18 +156,17 @@ def _compare(before: Attribution, now: Attribution, path: Path, least: float, la
     norm = float(np.linalg.norm(before.map))
     drift = float(np.linalg.norm(difference)) / norm if norm else float(bool(now.map.any()))
     wrong = []
-    if correlation < least:
+    if not correlation >= least:
         wrong.append(f"rank correlation {correlation:.4f}, at least {least} is asked for")
-    if drift > largest:
-        wrong.append(f"relative L2 {drift:.4g}, at most {largest} is allowed")
+    if not drift <= most:
+        wrong.append(f"relative L2 {drift:.4g}, at most {most} is allowed")
     if (before.method, before.target) != (now.method, now.target):
         wrong.append(f"stored is {_title(before)} of class {before.target}, new of class {now.target}")
     if wrong:
         if before.image.shape != now.image.shape or not np.array_equal(before.image, now.image):
             wrong.append("the picture that it explains is not the stored one either")
         wrong.append("if the change is meant, store it anew: update=True, or pytest --cnnviz-update")
-        limit = float(max(np.abs(before.map).max(), np.abs(now.map).max()))
-        panels = [panel._replace(limit=limit) for panel in panels]
+        panels = [panel._replace(limit=largest(before.map, now.map)) for panel in panels]
         panels.append(Panel(f"now - stored, relative L2 {drift:.3g}", difference))
         panels.append(Panel("what it explains now", now.image))
         raise failure("unchanged", "\n  ".join([head, *wrong]), panels)
@@ -171,7 +190,7 @@ def as_mask(region: Any, shape: Tuple[int, ...]) -> Mask:
     Raises
     ------
     ValueError
-        When it has another shape, lies outside, or is empty.
+        When it has another shape, does not lie wholly within the map, or is empty.
     """
     given = np.asarray(region)
     if given.ndim == 2:
@@ -180,6 +199,12 @@ def as_mask(region: Any, shape: Tuple[int, ...]) -> Mask:
         mask = given.astype(bool)
     elif given.shape == (4,):
         top, left, bottom, right = (float(edge) for edge in given)
+        corners = np.array([(top, left), (bottom, right)])
+        if not ((corners >= 0) & (corners <= shape)).all():
+            raise ValueError(
+                f"region (top, left, bottom, right) = {tuple(given.tolist())} does not lie within the map "
+                f"of {shape[0]} rows and {shape[1]} columns"
+            )
         rows, columns = np.arange(shape[0]) + 0.5, np.arange(shape[1]) + 0.5
         mask = np.outer((rows > top) & (rows < bottom), (columns > left) & (columns < right))
     else:

@@ -67,7 +67,7 @@ def _picture(ax: Axes, panel: Panel) -> None:
         ax.imshow(values)
     else:
         signed = bool((values < 0).any())
-        limit = panel.limit or float(np.abs(values).max()) or 1.0
+        limit = panel.limit or largest(values) or 1.0
         colours = "PuOr" if signed else "magma"
         drawn = ax.imshow(values, cmap=colours, vmin=-limit if signed else 0, vmax=limit)
         ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
@@ -79,16 +79,24 @@ def _picture(ax: Axes, panel: Panel) -> None:
 
 def _bars(ax: Axes, panel: Panel) -> None:
     places = np.arange(len(panel.values))[::-1]
-    ax.barh(places, panel.values, color=["#7b3294" if value >= 0 else "#e66101" for value in panel.values])
+    values = np.where(np.isfinite(panel.values), panel.values, np.nan)  # an endless bar cannot be drawn
+    ax.barh(places, values, color=["#7b3294" if value >= 0 else "#e66101" for value in values])
     ax.set_yticks(places, panel.labels, fontsize=7)
     ax.axvline(0, color="black", linewidth=0.5)
 
 
+def largest(*arrays: NDArray[Any]) -> float:
+    """Return the largest finite size among the numbers of all arrays; 0 where there is none."""
+    return max(float(np.abs(one[np.isfinite(one)]).max(initial=0)) for one in arrays)
+
+
 def ranked(
-    scores: NDArray[Any], labels: Sequence[str], also: int, top: int = 6
+    scores: NDArray[Any], labels: Sequence[str], expected: int, top: int = 6
 ) -> Tuple[NDArray[Any], Tuple[str, ...]]:
-    """Return the highest scores and their labels, with class `also` among them, for a panel of bars."""
+    """Return the highest scores and their labels, with the expected class among them, for a panel of bars."""
     best = list(np.argsort(-scores, kind="stable")[:top])
-    if also not in best:
-        best[-1] = also
-    return scores[best], tuple(labels[index][:22] for index in best)
+    if expected not in best:
+        best[-1] = expected
+    return scores[best], tuple(
+        f"{labels[index][:22]}{' (expected)' if index == expected else ''}" for index in best
+    )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cnnviz.image import ImageLike
 from cnnviz.model import Model
 
-from .evidence import Panel, failure
+from .evidence import Panel, failure, largest
 
 Array = NDArray[np.float32]
 
@@ -21,6 +21,17 @@ class Slope(NamedTuple):
     gradient: float
     differences: float
     doubt: float
+
+    @property
+    def error(self) -> float:
+        """By how much the two differ."""
+        return abs(self.gradient - self.differences)
+
+    @property
+    def excess(self) -> float:
+        """By how much they differ beyond doubt; infinite where a number is not finite."""
+        excess = self.error - self.doubt
+        return excess if np.isfinite(excess) else np.inf
 
 
 def assert_gradient_agrees(
@@ -71,14 +82,13 @@ def assert_gradient_agrees(
         return
     slopes = _slopes(model, x, index, gradient, directions, step, seed)
     norm = float(np.linalg.norm(gradient))
-    worst = max(slopes, key=lambda slope: abs(slope.gradient - slope.differences) - slope.doubt)
-    error = abs(worst.gradient - worst.differences)
-    if not error <= rtol * norm + worst.doubt:
+    worst = max(slopes, key=lambda slope: slope.excess)
+    if not worst.excess <= rtol * norm:
         lines = [
             f"the gradient of {str(model.labels[index])!r} is not the slope of the score",
             f"along the worst of {directions} directions: gradient {worst.gradient:.6g}, "
             f"differences {worst.differences:.6g} (good to {worst.doubt:.2g})",
-            f"off by {error:.3g}; {rtol:g} of the gradient's length {norm:.4g} is allowed",
+            f"off by {worst.error:.3g}; {rtol:g} of the gradient's length {norm:.4g} is allowed",
         ]
         titles = [f"gradient of {model.labels[index]}", "slope by gradient", "slope by differences"]
         numbers = np.array([[slope.gradient, slope.differences] for slope in slopes])
@@ -106,7 +116,7 @@ def _against_reference(model: Model, index: int, ours: Array, theirs: Array, rto
         f"relative L2 {error:.4g}, at most {rtol:g} is allowed; cosine {cosine:.6f}",
         f"most at channel {channel}, row {row}, column {column}: {pair}",
     ]
-    limit = float(max(np.abs(ours).max(), np.abs(theirs).max()))
+    limit = largest(ours, theirs)
     panels = [Panel("expected: reference", strongest(theirs[0]), limit=limit)]
     panels.append(Panel(f"got: {model.name}", strongest(ours[0]), limit=limit))
     panels.append(Panel(f"difference, relative L2 {error:.3g}", strongest((ours - theirs)[0])))
