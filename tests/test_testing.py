@@ -15,7 +15,7 @@ from cnnviz.testing import (
 )
 from cnnviz.testing.attributions import as_mask, rank_correlation
 from cnnviz.testing.evidence import ranked
-from cnnviz.testing.place import Place, kept_in
+from cnnviz.testing.place import Place, file_name, kept_in
 
 pytest_plugins = ["pytester"]
 
@@ -81,6 +81,53 @@ SAID = [
 ]
 
 
+# Tests that share what a careless name would be made of, and failures in every phase of a test.
+NAMES = """
+import numpy as np
+import pytest
+
+import cnnviz
+from cnnviz.testing import assert_points_into
+
+def shown(seed=0):
+    values = np.random.default_rng(seed).random((8, 8)).astype(np.float32)
+    return cnnviz.Attribution(values, values, np.zeros((8, 8, 3), np.float32), "saliency", 1, "cat", 2.5)
+
+class TestA:
+    def test_s(self, cnnviz_stored):
+        cnnviz_stored(shown(1))
+
+class TestB:
+    def test_s(self, cnnviz_stored):
+        cnnviz_stored(shown(2))
+        cnnviz_stored(shown(3), "other")
+
+def test_twice(cnnviz_stored):
+    cnnviz_stored(shown(1), "a")
+    cnnviz_stored(shown(2), "a")
+
+@pytest.mark.parametrize("text", ["a/b", "c/b", "x<1", "x>1", "long" * 99])
+def test_call(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_points_into(shown(), (0, 0, 1, 1))
+
+@pytest.fixture
+def wrong_before():
+    assert_points_into(shown(), (0, 0, 1, 1))
+
+@pytest.fixture
+def wrong_after():
+    yield
+    assert_points_into(shown(), (0, 0, 1, 1))
+
+def test_setup(wrong_before):
+    pass
+
+def test_teardown(wrong_after):
+    pass
+"""
+
+
 def star():
     return cnnviz.bundled.draw(1, seed=17, classes=["star"], objects=2).images[0]
 
@@ -144,6 +191,42 @@ def test_nothing_stored_says_how_to_store(pytester, monkeypatch):
     result = pytester.runpytest_subprocess("-p", "cnnviz.testing.plugin", "-k", "is_what_it_was")
     result.assert_outcomes(failed=1, deselected=9)
     assert "store it with update=True (pytest --cnnviz-update)" in result.stdout.str()
+
+
+def test_each_test_has_files_of_its_own(pytester, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    folder = pytester.mkdir("folder")
+    (folder / "test_names.py").write_text(NAMES, "utf-8")
+    plugin = ["-p", "cnnviz.testing.plugin", "--cnnviz-failures", "pictures", "--strict-markers"]
+    result = pytester.runpytest_subprocess(*plugin, "--cnnviz-update")
+    result.assert_outcomes(passed=3, failed=6, errors=2)
+    assert "another attribution by the name 'a'" in result.stdout.str()
+    stored = {path.name for path in (folder / "stored").iterdir()}
+    names = ["TestA-test_s", "TestB-test_s", "TestB-test_s-other", "test_twice-a"]
+    assert stored == {f"test_names-{name}.npz" for name in names}
+    pictures = sorted(path.name for path in (pytester.path / "pictures").glob("*.png"))
+    assert len(pictures) == 7
+    for phase in ("setup", "teardown"):
+        assert f"folder-test_names.py-test_{phase}-points-into.png" in pictures
+    assert max(map(len, pictures)) < 160
+    pytester.runpytest_subprocess(*plugin, "-k", "test_s").assert_outcomes(passed=2, errors=1, deselected=7)
+
+
+NAMED = (
+    ("test_a.py::test_b", "test_a.py-test_b"),
+    ("a/test_b.py::TestC::test_d[e-1.5]", "a-test_b.py-TestC-test_d-e-1.5"),
+    ("test_a.py::test_b[x<1]", "test_a.py-test_b-x-1-37852f57"),
+    ("test_a.py::test_b[x>1]", "test_a.py-test_b-x-1-3401fb39"),
+    ("test_a.py::test_b[\\xe9]", "test_a.py-test_b-xe9-"),
+    ("x" * 300, "x" * 120 + "-"),
+    ("", ""),
+)
+
+
+@pytest.mark.parametrize(("text", "name"), NAMED, ids=[row[0][:30] for row in NAMED])
+def test_file_names_are_readable_and_tell_tests_apart(text, name):
+    assert file_name(text).startswith(name)
+    assert len(file_name(text)) in (len(name), len(name) + 8)
 
 
 def test_pointing_needs_energy_and_peak():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .place import current_place
+from .place import current_place, file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +56,7 @@ def _path(assertion: str) -> Path:
     ignore = place.folder / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", "ascii")
-    stem = re.sub(r"[^\w.=-]+", "-", f"{place.test} {assertion}".strip()).strip("-")[-150:]
-    return place.folder / f"{stem}.png"
+    return place.folder / f"{'-'.join(filter(None, (file_name(place.test), assertion)))}.png"
 
 
 def _picture(ax: Axes, panel: Panel) -> None:

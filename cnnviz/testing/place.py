@@ -6,6 +6,8 @@ The pytest plugin says so for every test of every run, and so this imports nothi
 from __future__ import annotations
 
 import os
+import re
+import zlib
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 FOLDER = "cnnviz-failures"
+#: Letters of a file's name that come from a test's; the whole of it stays well below the usual limit of 255.
+LONGEST = 120
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,19 @@ def kept_in(place: Place) -> Iterator[None]:
         yield
     finally:
         _place.reset(token)
+
+
+def file_name(text: str) -> str:
+    """Return a readable name for a file, of bounded length and letters that every file system has.
+
+    What joins the parts of a test's id becomes a hyphen. Where anything else has to go, a checksum of all of
+    it keeps ``test[x<1]`` and ``test[x>1]`` apart.
+    """
+    joined = re.sub(r"[\s/:\[\]]+", "-", text).strip("-")
+    plain = re.sub(r"[^\w.=]+", "-", joined, flags=re.ASCII).strip("-")
+    if plain == joined and len(plain) <= LONGEST:
+        return plain
+    return f"{plain[:LONGEST]}-{zlib.crc32(text.encode('utf-8', 'replace')):08x}"
 
 
 def current_place() -> Place:

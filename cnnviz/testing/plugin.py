@@ -7,13 +7,12 @@ neither the core nor NumPy before a test asks for them.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Set
 
 import pytest
 
-from .place import FOLDER, Place, kept_in
+from .place import FOLDER, Place, file_name, kept_in
 
 if TYPE_CHECKING:
     from cnnviz.bundled import Drawn
@@ -35,11 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Let the assertions of cnnviz.testing know where this test's pictures belong."""
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let the assertions of cnnviz.testing know where pictures of this test and its fixtures belong."""
     chosen = item.config.getoption("--cnnviz-failures") or os.environ.get("CNNVIZ_FAILURES")
-    folder = Path(chosen) if chosen else item.config.rootpath / FOLDER
-    with kept_in(Place(folder, item.nodeid.rpartition("/")[2])):
+    # A test may change the working folder, and its picture still belongs where the run was started.
+    folder = item.config.invocation_params.dir / chosen if chosen else item.config.rootpath / FOLDER
+    with kept_in(Place(folder, item.nodeid)):
         yield
 
 
@@ -63,15 +63,23 @@ def cnnviz_pictures() -> Drawn:
 def cnnviz_stored(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Return ``check(attribution, name="", **limits)``: the attribution is what this test stored before.
 
-    Files lie in the folder ``stored`` beside the test file; ``pytest --cnnviz-update`` writes them. `limits`
-    are those of `cnnviz.testing.assert_unchanged`.
+    Files lie in the folder ``stored`` beside the test file; ``pytest --cnnviz-update`` writes them. A test
+    that checks several attributions gives each a name. `limits` are those of
+    `cnnviz.testing.assert_unchanged`.
     """
     from cnnviz.testing import assert_unchanged
 
+    # Class and test, which is what a test's id says of it; but xdist adds its groups to ids.
+    chain = [node.name for node in request.node.listchain() if isinstance(node, (pytest.Class, pytest.Item))]
+    own = " ".join([request.path.stem, *chain])
+    taken: Set[Path] = set()
+
     def check(attribution: Attribution, name: str = "", **limits: Any) -> None:
         __tracebackhide__ = True  # pytest shows the line of the test, not this one
-        stem = re.sub(r"[^\w.=-]+", "-", f"{request.path.stem} {request.node.name} {name}".strip()).strip("-")
-        stored = request.path.parent / "stored" / f"{stem}.npz"
+        stored = request.path.parent / "stored" / f"{file_name(f'{own} {name}')}.npz"
+        if stored in taken:
+            raise ValueError(f"this test has checked another attribution by the name {name!r}: pass name=")
+        taken.add(stored)
         assert_unchanged(attribution, stored, update=request.config.getoption("--cnnviz-update"), **limits)
 
     return check
