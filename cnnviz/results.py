@@ -91,7 +91,8 @@ class Synthesis:
     best : ndarray of float32
         The picture with the best value on the way.
     history : dict of str to ndarray, each of shape (steps + 1,) or (steps + 1, N)
-        What was measured before the first step, after each, and at the end, term by term.
+        What was measured before the first step, after each, and at the end, term by term. A run that ended
+        before anything was measured has an empty ``value`` and no more.
     method : str
     converged : bool
         Whether the stopping rule was met, rather than the number of steps used up.

@@ -51,8 +51,8 @@ class Trace:
     """All that a run has made and remembers.
 
     `stage` and `done` say where it is: in which stage, and after how many of its steps. `history` has the
-    values of every evaluation, the last one included, from which the next part begins again; frames go by
-    stage and step.
+    values of every evaluation, the last one included, from which the next part begins again; before the first
+    one it has an empty ``value``. Frames go by stage and step.
     """
 
     stage: int
@@ -108,7 +108,10 @@ def advance(stages: Sequence[Stage], trace: Trace, steps: int, watch: Watch) -> 
             # `done` stays below the stage's steps only when it converged early: the rest of it is not made
             # up.
             left -= stages[trace.stage].steps - trace.done
-            trace = _next_stage(stages, trace)
+            try:
+                trace = _next_stage(stages, trace)
+            except KeyboardInterrupt:  # its targets may take long
+                return replace(trace, interrupted=True)
             if left <= 0:
                 return trace
 
@@ -140,7 +143,7 @@ def _enter(stage: Stage, index: int, planes: Optional[Array], rng: np.random.Gen
     variable = single(stage.start(stage.problem, planes, rng))
     decoded = stage.problem.parametrization.decode(variable)
     state = State(variable, rng.bit_generator.state)
-    return Trace(index, 0, state, decoded, decoded, np.full(len(decoded), -np.inf))
+    return Trace(index, 0, state, decoded, decoded, np.full(len(decoded), -np.inf), {"value": ()})
 
 
 def _next_stage(stages: Sequence[Stage], trace: Trace) -> Trace:
@@ -160,6 +163,7 @@ class _Recorder:
         # The evaluation that ended the part before is the one that this part begins with.
         self._history = {name: list(series) for name, series in _without_last(trace.history).items()}
         self._frames = dict(trace.frames)
+        self._keep(trace.state.steps, trace.planes)  # also where Ctrl-C comes before the first evaluation
 
     def add(self, step: Step) -> None:
         numbers = {"value": step.value}
@@ -176,14 +180,17 @@ class _Recorder:
         elif better.any():
             self._rank = np.where(better, rank, self._rank)
             self._best = np.where(better[:, None, None, None], step.planes, self._best)
-        if self._every and step.steps % self._every == 0:
-            self._frames[self._trace.stage, step.steps] = as_bytes(Feed.to_pictures(step.planes))
+        self._keep(step.steps, step.planes)
         self._last = step
+
+    def _keep(self, steps: int, planes: Array) -> None:
+        if self._every and steps % self._every == 0:
+            self._frames[self._trace.stage, steps] = as_bytes(Feed.to_pictures(planes))
 
     def trace(self, *, converged: bool = False, interrupted: bool = False) -> Trace:
         last = self._last
         if last is None:
-            return replace(self._trace, converged=converged, interrupted=interrupted)
+            return replace(self._trace, frames=self._frames, converged=converged, interrupted=interrupted)
         return Trace(
             stage=self._trace.stage,
             done=self._trace.done + last.state.steps - self._trace.state.steps,

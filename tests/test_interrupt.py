@@ -6,13 +6,17 @@ import os
 import signal
 import threading
 import time
-from typing import Any, List
+from pathlib import Path
+from typing import Any, Callable, List
 
+import matplotlib.pyplot as plt
 import numpy as np
+import PIL.Image
 import pytest
 from toy_networks import small_classifier
 
 import cnnviz
+from cnnviz import plot
 
 LIMIT_S = 0.2
 
@@ -49,3 +53,50 @@ def test_an_interrupt_is_answered_within_a_fifth_of_a_second(verb: str) -> None:
     took = [seconds_to_answer(model, x, verb) for _ in range(3)]
     assert min(took) < LIMIT_S, took  # a busy machine may hold up one of them
     np.testing.assert_array_equal(model.forward(x[:1]), model.forward(x[:2])[:1])
+
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (32, 40, 3), dtype=np.uint8)
+RUNS = {
+    "fool": lambda model, **options: cnnviz.fooling_image(model, PICTURE, 3, confidence=0.999, **options),
+    "fool from noise": lambda model, **options: cnnviz.fooling_image(model, None, [3, 5], **options),
+    "style": lambda model, **options: cnnviz.style_transfer(model, PICTURE, PICTURE, scales=2, **options),
+    "class": lambda model, **options: cnnviz.class_visualization(model, [3, 5], **options),
+}
+
+
+@pytest.mark.filterwarnings("ignore:after .* not fool:UserWarning")
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_a_run_that_is_stopped_before_its_first_evaluation_is_whole(
+    run: Callable[..., cnnviz.Synthesis],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_figures_left: None,
+) -> None:
+    def pressed(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    model = cnnviz.load(small_classifier(), preprocessing="unit")
+    whole = run(model, steps=3, keep_every=2, progress=False)
+    with monkeypatch.context() as held:
+        held.setattr(cnnviz.Model, "gradient", pressed)
+        stopped = run(model, steps=3, keep_every=2, progress=False)
+    assert stopped.interrupted
+    assert not stopped.converged
+    assert len(stopped.history["value"]) == 0
+    assert np.isfinite(stopped.image).all()
+    np.testing.assert_array_equal(stopped.image, stopped.best)
+    stopped.plot()
+    plot.history(stopped)
+    plt.close("all")
+    stopped.save(tmp_path / "x.gif")
+    stopped.save(tmp_path / "x.png")
+    pixels = np.asarray(PIL.Image.open(tmp_path / "x.png")).astype(float)
+    shown = stopped.image if stopped.image.ndim == 3 else np.concatenate(list(stopped.image), axis=1)
+    np.testing.assert_allclose(pixels / 255, shown, atol=0.5 / 255 + 1e-6)
+    stopped.save(tmp_path / "x.npz")
+    loaded = cnnviz.load_result(tmp_path / "x.npz")
+    assert isinstance(loaded, cnnviz.Synthesis)
+    steps = whole.settings["position"]
+    for resumed in (stopped.resume(steps), loaded.resume(steps, model)):
+        np.testing.assert_array_equal(resumed.image, whole.image)
+        np.testing.assert_array_equal(resumed.history["value"], whole.history["value"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any, List
 
 import numpy as np
@@ -111,10 +112,32 @@ def test_ctrl_c_inside_the_network_returns_the_start() -> None:
         def gradient(self, *args: Any, **options: Any) -> Any:
             raise KeyboardInterrupt
 
-    trace = run(Problem(Stopping(), obj.Logit(1), Pixels(), steps.Gradient(1.0)))  # type: ignore[arg-type]
+    watch = Watch(progress=False, keep_every=3)
+    problem = PROBLEMS["normalized"]
+    trace = run(replace(problem, model=Stopping()), watch=watch)  # type: ignore[arg-type]
     assert trace.interrupted
     np.testing.assert_array_equal(trace.planes, START)
     np.testing.assert_array_equal(trace.best, START)
+    assert trace.history == {"value": ()}
+    assert list(trace.frames) == [(0, 0)]
+    trace = unpack(pack(trace))
+    assert_same(advance(stages(problem), trace, 10, watch), run(problem, watch=watch))
+
+
+def test_ctrl_c_between_two_stages_keeps_the_first() -> None:
+    problem, pressed = PROBLEMS["adam"], [False, True]
+
+    def make() -> Problem:
+        if pressed.pop():
+            raise KeyboardInterrupt
+        return problem
+
+    plan = [*stages(problem), *stages(problem)]
+    slow = [plan[0], replace(plan[1], make=make)]
+    stopped = advance(slow, begin(slow, 5), 20, QUIET)
+    assert stopped.interrupted
+    assert (stopped.stage, stopped.done) == (0, 10)
+    assert_same(advance(slow, stopped, 10, QUIET), advance(plan, begin(plan, 5), 20, QUIET))
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
