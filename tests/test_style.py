@@ -228,6 +228,9 @@ def test_scales_go_from_coarse_to_fine(run: Callable[..., Any]) -> None:
 BAD = [
     ({"preset": "monet"}, "preset must be one of default, gatys"),
     ({"size": 8}, "size must be an integer of at least 32, not 8"),
+    ({"size": 0}, "^size must be an integer of at least 32, not 0"),
+    ({"style_size": 0}, "^style_size must be an integer of at least 32, not 0"),
+    ({"style_size": 64, "style_scale": 0.25}, "^style_size must be an integer of at least 32, not 16"),
     ({"style_weight": -1}, "style_weight must be a number at least 0, not -1"),
     ({"style_weights": [1, 2]}, "style_weights has 2 numbers for 1 styles"),
     ({"style_weights": [0]}, "style_weights are all zero"),

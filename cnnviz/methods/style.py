@@ -139,14 +139,16 @@ def style_transfer(
         steps=steps,
     )
     picture = read_image(content, "content")
-    height, width = _sized(picture.shape, size or min(PRESETS[preset].size, min(picture.shape[:2])))
+    if size is None:
+        size = min(PRESETS[preset].size, min(picture.shape[:2]))
+    height, width = _sized(picture.shape, size, "size")
     styles, _ = read_images(style, "style")
-    side = (style_size or PRESETS[preset].style_size or min(height, width)) * checked_number(
-        "style_scale", style_scale, 0.01, 100
-    )
+    if style_size is None:
+        style_size = PRESETS[preset].style_size or min(height, width)
+    side = round(style_size * checked_number("style_scale", style_scale, 0.01, 100))
     sources = {"content": _fitted(model, picture, (height, width))[None]}
     for i, one in enumerate(styles):
-        sources[f"style{i}"] = _fitted(model, one, _sized(one.shape, round(side)))[None]
+        sources[f"style{i}"] = _fitted(model, one, _sized(one.shape, side, "style_size"))[None]
     if not isinstance(init, str):
         sources["init"] = _fitted(model, read_image(init, "init"), (height, width))[None]
     elif init not in ("content", "noise"):
@@ -282,9 +284,9 @@ def _rule(preset: Preset, settings: Mapping[str, Any]) -> StepRule:
     return Adam(settings["learning_rate"], restarts=preset.restarts)
 
 
-def _sized(shape: Sequence[int], side: int) -> Tuple[int, int]:
+def _sized(shape: Sequence[int], side: int, name: str) -> Tuple[int, int]:
     """Height and width with a shorter side of `side` pixels, in proportion."""
-    side = checked_count("size", side, SHORTEST)
+    side = checked_count(name, side, SHORTEST)
     height, width = shape[:2]
     shorter = min(height, width)
     return max(round(height * side / shorter), side), max(round(width * side / shorter), side)
