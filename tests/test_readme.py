@@ -34,6 +34,16 @@ def test_the_example_runs(
     assert (tmp_path / "bow_tie.jpg").stat().st_size < 200_000
 
 
+def test_the_variables_are_those_that_are_read() -> None:
+    # As Python and as C read them; the switches of the build are listed in setup.py.
+    root = README.parent
+    sources = [*(root / "cnnviz").rglob("*.py"), *(root / "csrc").rglob("*.c")]
+    code = "\n".join(path.read_text("utf-8") for path in sources)
+    read = set(re.findall(r'(?:environ|getenv)\W*(?:get\W*)?"(CNNVIZ_\w+)"', code))
+    rows = re.findall(r"^\| `(CNNVIZ_\w+)` \| (.*?) \|", README.read_text("utf-8"), flags=re.MULTILINE)
+    assert {name for name, when in rows if when != "build"} == read
+
+
 def test_the_example_of_a_suite_passes_and_fails_as_it_says(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
