@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import Any, Callable, List, NoReturn, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Union
 
 from cnnviz import __version__
 
@@ -125,7 +126,7 @@ def _add_fool(commands: Any) -> None:
     command.add_argument("--target", metavar="CLASS", help="label or index (default: any other class)")
     command.add_argument("--preset", default="margin", help="margin, cs231n or nguyen (default: %(default)s)")
     command.add_argument("--confidence", type=float, metavar="P", help="go on until the network is so sure")
-    _add_run_arguments(command, "IMAGE-fool.png; the picture itself, .npz or .gif")
+    _add_run_arguments(command, "IMAGE-fool.png")
     command.set_defaults(run=_fool)
 
 
@@ -141,14 +142,19 @@ def _add_class(commands: Any) -> None:
     command.add_argument(
         "--preset", default="default", help="default, cs231n, simonyan or yosinski (default: %(default)s)"
     )
-    _add_run_arguments(command, "CLASS-class.png; the picture itself, .npz or .gif")
+    _add_run_arguments(command, "CLASS-class.png")
     command.set_defaults(run=_class)
 
 
-def _add_run_arguments(command: argparse.ArgumentParser, output: str) -> None:
-    command.add_argument("--steps", type=int, metavar="N", help="at most (default: the preset's)")
+def _add_run_arguments(command: argparse.ArgumentParser, name: str, steps: str = "at most") -> None:
+    command.add_argument("--steps", type=int, metavar="N", help=f"{steps} (default: the preset's)")
     command.add_argument("--seed", type=int, default=0, help="of what is random (default: %(default)s)")
-    command.add_argument("-o", "--output", metavar="OUT", help=f"default: {output}")
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help=f"the picture itself, .npz for the numbers or .gif for the way (default: {name})",
+    )
 
 
 def _add_style(commands: Any) -> None:
@@ -166,9 +172,7 @@ def _add_style(commands: Any) -> None:
     command.add_argument("--style-weight", type=float, metavar="W", help="more is more style")
     command.add_argument("--scales", type=int, default=1, help="sizes to work through, coarse to fine")
     command.add_argument("--keep-colors", action="store_true", help="keep the colours of the content")
-    command.add_argument("--steps", type=int, metavar="N", help="per scale")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("-o", "--output", metavar="OUT", help="default: CONTENT-style.png")
+    _add_run_arguments(command, "CONTENT-style.png", steps="per scale")
     command.set_defaults(run=_style)
 
 
@@ -218,14 +222,23 @@ def _load(arguments: argparse.Namespace) -> Any:
     return cnnviz.load(arguments.model, preprocessing=arguments.preprocessing, labels=arguments.labels)
 
 
+def _output(arguments: argparse.Namespace, name: str, kind: Any) -> str:
+    """Return where the result goes, once it is known that one of this kind can be written there."""
+    from cnnviz.files import check_path
+
+    output: str = arguments.output or name
+    check_path(output, kind)
+    return output
+
+
 def _attribute(arguments: argparse.Namespace) -> None:
     import cnnviz
 
+    output = _output(arguments, f"{Path(arguments.image).stem}-{arguments.method}.png", cnnviz.Attribution)
     model = _load(arguments)
     method: Callable[..., Any] = getattr(cnnviz, arguments.method.replace("-", "_"))
     options = {name: getattr(arguments, name) for name in ("layer", "rule") if name in arguments}
     result = method(model, arguments.image, _target(arguments.target), **options)
-    output = arguments.output or f"{Path(arguments.image).stem}-{arguments.method}.png"
     result.save(output)
     place = f" at {result.layer}" if result.layer else ""
     flags = f" ({', '.join(result.flags)})" if result.flags else ""
@@ -235,74 +248,71 @@ def _attribute(arguments: argparse.Namespace) -> None:
 def _style(arguments: argparse.Namespace) -> None:
     import cnnviz
 
+    output = _output(arguments, f"{Path(arguments.image).stem}-style.png", cnnviz.Synthesis)
     result = cnnviz.style_transfer(
         _load(arguments),
         arguments.image,
         arguments.styles,
-        preset=arguments.preset,
         size=arguments.size,
         style_weight=arguments.style_weight,
         scales=arguments.scales,
         colors="content" if arguments.keep_colors else "style",
-        steps=arguments.steps,
-        seed=arguments.seed,
+        **_run_options(arguments, output),
     )
-    output = arguments.output or f"{Path(arguments.image).stem}-style.png"
-    result.save(output)
     losses = result.history["value"]
-    ended = "interrupted" if result.interrupted else "done"
-    _say(f"{output}: {ended} after {len(losses) - 1} steps, loss {losses[0]:.4g} -> {losses[-1]:.4g}")
+    found = f", loss {losses[0]:.4g} -> {losses[-1]:.4g}" if len(losses) else ""
+    _finish(result, output, "done", found)
 
 
 def _fool(arguments: argparse.Namespace) -> None:
     import cnnviz
+    from cnnviz.files import lossy
 
-    result = cnnviz.fooling_image(
-        _load(arguments),
-        arguments.image,
-        _target(arguments.target),
-        preset=arguments.preset,
-        confidence=arguments.confidence,
-        steps=arguments.steps,
-        seed=arguments.seed,
-        keep_every=_kept(arguments.output),
-    )
-    output = arguments.output or f"{Path(arguments.image or 'noise').stem}-fool.png"
-    result.save(output)
+    output = _output(arguments, f"{Path(arguments.image or 'noise').stem}-fool.png", cnnviz.Synthesis)
+    if lossy(output):
+        raise ValueError(f"{output!r}: {lossy(output)}")
+    model = _load(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it does not fool is said below
+        result = cnnviz.fooling_image(
+            model,
+            arguments.image,
+            _target(arguments.target),
+            confidence=arguments.confidence,
+            **_run_options(arguments, output),
+        )
     report = result.report
     before = f", was {report['original_label']!r}" if "original_label" in report else ""
     size = f", changed by at most {255 * report['linf']:.0f} of 255 levels" if "linf" in report else ""
-    ended = _ended(result, "fools" if report["fools"] else "does not fool yet")
-    _say(f"{output}: {ended}: {report['predicted_label']!r} {report['confidence']:.1%}{before}{size}")
+    found = f": {report['predicted_label']!r} {report['confidence']:.1%}{before}{size}"
+    _finish(result, output, "fools" if report["fools"] else "does not fool yet", found)
 
 
 def _class(arguments: argparse.Namespace) -> None:
     import cnnviz
 
+    output = _output(arguments, f"{arguments.targets[0].replace(' ', '_')}-class.png", cnnviz.Synthesis)
     result = cnnviz.class_visualization(
         _load(arguments),
         [_class_of(target) for target in arguments.targets],
-        preset=arguments.preset,
-        steps=arguments.steps,
-        seed=arguments.seed,
-        keep_every=_kept(arguments.output),
+        **_run_options(arguments, output),
     )
-    output = arguments.output or f"{arguments.targets[0].replace(' ', '_')}-class.png"
-    result.save(output)
     labels, shares = result.report["label"], result.report["probability"]
     pairs = [(labels, shares)] if isinstance(labels, str) else zip(labels, shares)
     found = ", ".join(f"{label!r} {share:.1%}" for label, share in pairs)
-    _say(f"{output}: {_ended(result, 'done')}: {found}")
+    _finish(result, output, "done", f": {found}")
 
 
-def _kept(output: Optional[str]) -> int:
-    """How often a run keeps a picture: only an animation needs any."""
-    return 4 if output is not None and output.lower().endswith(".gif") else 0
+def _run_options(arguments: argparse.Namespace, output: str) -> Dict[str, Any]:
+    """What every run takes; only an animation needs pictures from the way."""
+    options = {name: getattr(arguments, name) for name in ("preset", "steps", "seed")}
+    return {**options, "keep_every": 4 if output.lower().endswith(".gif") else 0}
 
 
-def _ended(result: Any, otherwise: str) -> str:
-    made = len(result.history["value"]) - 1
-    return f"{'interrupted' if result.interrupted else otherwise} after {made} steps"
+def _finish(result: Any, output: str, ended: str, found: str) -> None:
+    result.save(output)
+    made = max(len(result.history["value"]) - 1, 0)
+    _say(f"{output}: {'interrupted' if result.interrupted else ended} after {made} steps{found}")
 
 
 def _demo(arguments: argparse.Namespace) -> None:

@@ -6,8 +6,9 @@ import base64
 import io
 import json
 import os
+import warnings
 from dataclasses import fields
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Set, Tuple, Type
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ SETTINGS = "cnnviz"
 SOURCES = "cnnviz:sources"
 #: How long a frame of an animation stays, and the last one, in milliseconds.
 FRAME_MS, LAST_MS = 80, 1200
+
+#: Suffixes of pictures that keep every pixel as it is.
+LOSSLESS = frozenset((".bmp", ".png", ".ppm", ".tga", ".tif", ".tiff"))
 
 _KINDS = {"Attribution": Attribution, "Synthesis": Synthesis}
 _MAPPINGS = ("history", "sources", "memory")
@@ -48,6 +52,45 @@ def save(result: Result, path: PathLike, options: Mapping[str, Any]) -> None:
         _save_animation(result, path, options)
     else:
         _save_pixels(result, path, suffix, options)
+
+
+def check_path(path: PathLike, kind: Type[Result]) -> None:
+    """Refuse a path that `save` cannot write a result of this kind to, before it takes the work to make one.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the folder does not exist.
+    ValueError
+        When there is no suffix, or none of a kind of file that is written.
+    """
+    name = os.fspath(path)
+    folder, suffix = os.path.dirname(name) or ".", os.path.splitext(name)[1].lower()
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder!r} to write {name!r} to")
+    if suffix not in _suffixes(kind):
+        what = f"nothing is written as {suffix}" if suffix else "the suffix says what kind of file to write"
+        raise ValueError(f"{name!r}: {what}; use .png, or .npz for the numbers")
+
+
+def _suffixes(kind: Type[Result]) -> Set[str]:
+    """All that `save` takes."""
+    if kind is Attribution:
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        return {".npz", *(f".{name}" for name in FigureCanvasBase.get_supported_filetypes())}
+    import PIL.Image
+
+    formats = PIL.Image.registered_extensions()  # which first loads what there is
+    return {".npz", *(suffix for suffix, name in formats.items() if name in PIL.Image.SAVE)}
+
+
+def lossy(path: PathLike) -> str:
+    """Say why a picture may no longer fool from this kind of file; empty where every pixel is kept."""
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    if suffix in LOSSLESS or suffix in (".npz", ".gif"):  # the latter shows the way, and does not claim more
+        return ""
+    return f"{suffix} may change the pixels, and with them what fools the network; use .png or .npz"
 
 
 def load(path: PathLike) -> Result:
@@ -109,6 +152,9 @@ def _save_pixels(result: Synthesis, path: PathLike, suffix: str, options: Mappin
     import PIL.Image
     from PIL.PngImagePlugin import PngInfo
 
+    loss = lossy(path) if result.method == "fooling_image" else ""
+    if loss and not options.get("lossless"):
+        warnings.warn(loss, stacklevel=5)  # of whoever called `result.save`
     if suffix == ".png" and "pnginfo" not in options:
         info = PngInfo()
         for key, text in _texts(result.settings, result.sources).items():
@@ -151,7 +197,8 @@ def _save_arrays(result: Result, path: PathLike) -> None:
         elif item.name != "continuation":
             facts[item.name] = value
     arrays["facts"] = np.array(json.dumps(facts, default=_plain))
-    np.savez_compressed(os.fspath(path), **arrays)  # type: ignore[arg-type]
+    with open(path, "wb") as file:  # NumPy would make x.NPZ an x.NPZ.npz
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def _from_parts(facts: Dict[str, Any], arrays: Arrays) -> Result:

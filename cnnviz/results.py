@@ -162,6 +162,12 @@ class Synthesis:
         A PNG carries the settings and sources, for `cnnviz.replay`; ``.gif`` writes the frames that
         ``keep_every=`` kept. `options` are those of Pillow's ``Image.save``. Several pictures are put side by
         side.
+
+        Warns
+        -----
+        UserWarning
+            When a fooling image goes into a kind of file, such as ``.jpg``, that does not keep its exact
+            pixels: it may fool no more.
         """
         _save(self, path, options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 import PIL.Image
@@ -92,11 +92,86 @@ def test_pictures_are_made_to_fool(folder: Path, capsys: pytest.CaptureFixture[s
     assert cnnviz.load_result("noise.npz").settings["confidence"] == 0.2
 
 
-def test_a_run_that_does_not_fool_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.filterwarnings("error")
+def test_a_run_that_does_not_fool_says_so_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     second = cnnviz.load("net.onnx").predict("photo.png", top=2)[1].label
-    with pytest.warns(UserWarning, match="does not fool"):
-        main(["fool", "photo.png", "--model", "net.onnx", "--target", second, "--steps", "0"])
-    assert "does not fool yet" in capsys.readouterr().out
+    assert main(["fool", "photo.png", "--model", "net.onnx", "--target", second, "--steps", "0"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("photo-fool.png: does not fool yet after 0 steps: ")
+    assert said.out.count("\n") == 1
+    assert said.err == ""
+
+
+RUNS = (
+    ["style", "photo.png", "photo.png"],
+    ["fool", "photo.png", "--target", "3"],
+    ["class", "3", "5"],
+)
+
+
+@pytest.mark.parametrize("suffix", ["png", "npz", "gif"])
+@pytest.mark.parametrize("arguments", RUNS, ids=[row[0] for row in RUNS])
+def test_a_run_is_written_however_early_it_was_stopped(
+    arguments: List[str],
+    suffix: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pressed(*_: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    command = [*arguments, "--model", "net.onnx", "--steps", "5", "-o", f"out.{suffix}"]
+    assert main(command) == 0
+    assert " after 0 steps" not in capsys.readouterr().out
+    assert (folder / f"out.{suffix}").exists()
+    (folder / f"out.{suffix}").unlink()
+    monkeypatch.setattr(cnnviz.Model, "gradient", pressed)
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"out.{suffix}: interrupted after 0 steps")
+    assert said.err == ""
+    assert (folder / f"out.{suffix}").exists()
+
+
+OUTPUTS = (
+    ["saliency", "photo.png"],
+    ["grad-cam", "photo.png"],
+    ["guided-backprop", "photo.png"],
+    *RUNS,
+)
+
+
+@pytest.mark.parametrize("output", ["nowhere/out.png", "out.nosuch", "out"])
+@pytest.mark.parametrize("arguments", OUTPUTS, ids=[row[0] for row in OUTPUTS])
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    arguments: List[str],
+    output: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work(*_: Any, **options: Any) -> Any:
+        raise AssertionError("worked")
+
+    monkeypatch.setattr(cnnviz, "load", work)
+    assert main([*arguments, "-o", output]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert repr(output) in said.err
+    assert not (folder / output).exists()
+
+
+def test_what_is_reported_is_the_file_that_was_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("out.NPZ", "out.Png"):
+        assert main(["saliency", "photo.png", "--model", "net.onnx", "-o", name]) == 0
+        assert capsys.readouterr().out.startswith(f"{name}: ")
+        assert (folder / name).exists()
 
 
 def test_classes_are_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,6 +217,10 @@ ERRORS: Tuple[Tuple[List[str], str], ...] = (
     (["grad-cam", "photo.png", "--model", "net.onnx", "--layer", "relu3"], "'relu2'"),
     (["saliency", "photo.png", "--model", "net.onnx", "-o", "nowhere/out.png"], "nowhere"),
     (["saliency", "photo.png", "--model", "net.onnx", "-o", "out.nosuch"], "nosuch"),
+    (["saliency", "photo.png", "--model", "net.onnx", "-o", "out"], "'out': the suffix says"),
+    (["fool", "photo.png", "--model", "net.onnx", "-o", "out.jpg"], "use .png or .npz"),
+    (["fool", "photo.png", "--model", "net.onnx", "-o", "out.webp"], "use .png or .npz"),
+    (["style", "photo.png", "photo.png", "--model", "net.onnx", "--size", "0"], "size must be an integer"),
     (["saliency", "net.onnx", "--model", "net.onnx"], "net.onnx"),
     (["fool", "--model", "net.onnx"], "target is None"),
     (["fool", "photo.png", "--model", "net.onnx", "--preset", "fgsm"], "nguyen"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Callable, List, Optional
 
 import numpy as np
+import PIL.Image
 import pytest
 from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz import plot
+from cnnviz.files import LOSSLESS
 from cnnviz.methods import fooling
 from cnnviz.results import Synthesis
 
@@ -170,9 +173,27 @@ def test_a_png_is_replayed(model: cnnviz.Model, tmp_path: Path, image: Optional[
     assert again.settings == result.settings
 
 
-def test_an_animation_has_its_frames(model: cnnviz.Model, tmp_path: Path) -> None:
-    import PIL.Image
+@pytest.mark.parametrize("suffix", sorted(LOSSLESS))
+def test_pictures_without_loss_keep_every_pixel(model: cnnviz.Model, tmp_path: Path, suffix: str) -> None:
+    result = fool(model, PICTURE, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result.save(tmp_path / f"x{suffix}")
+    pixels = np.asarray(PIL.Image.open(tmp_path / f"x{suffix}").convert("RGB"))
+    np.testing.assert_array_equal(pixels / np.float32(255), result.image)
 
+
+def test_a_picture_with_loss_is_written_with_a_warning(model: cnnviz.Model, tmp_path: Path) -> None:
+    result = fool(model, PICTURE, 3)
+    with pytest.warns(UserWarning, match=r"\.jpg may change the pixels") as warned:
+        result.save(tmp_path / "x.jpg", quality=90)
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result.save(tmp_path / "x.webp", lossless=True)
+
+
+def test_an_animation_has_its_frames(model: cnnviz.Model, tmp_path: Path) -> None:
     result = fool(model, PICTURE, 3, confidence=0.99999, steps=6, keep_every=2)
     result.save(tmp_path / "x.gif")
     assert len(result.frames) >= 4

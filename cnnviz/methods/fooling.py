@@ -75,8 +75,8 @@ def fooling_image(
     """Change a picture, as little as gradient ascent needs, until the network calls it `target`.
 
     The picture that comes out is exact in 8 bits: the run goes on until the *rounded* picture fools the
-    network, so what ``result.save("x.png")`` writes does too. Every number about pixels is in units of the
-    displayed range, 0 to 1: 8/255 is eight levels.
+    network, so what ``result.save("x.png")`` writes does too (a JPEG changes it, and may fool no more). Every
+    number about pixels is in units of the displayed range, 0 to 1: 8/255 is eight levels.
 
     Parameters
     ----------
