@@ -5,9 +5,9 @@
     python tests/bench/loop.py --only adam --profile
 
 Of every iteration it takes the time from callback to callback, and how much of it plan.forward and
-plan.backward took; the difference is what the loop costs. With one thread it is CPU time, in which what other
-programs take does not count. The table shows medians over all iterations, and of the differences also the
-tenth of them that was disturbed least.
+plan.backward took; the difference is what the loop costs, in the core's small passes over the picture and in
+Python with NumPy. With one thread it is CPU time, in which what other programs take does not count. The table
+shows medians over all iterations, and of the differences also the tenth of them that was disturbed least.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pstats
 import time
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -28,6 +29,7 @@ from networks import IMAGE_SIZE, NETWORKS
 from timing import pin
 
 import cnnviz
+import cnnviz.arithmetic
 from cnnviz import objectives, steps
 from cnnviz.model import Model
 from cnnviz.optimize import Problem
@@ -38,23 +40,46 @@ TARGET = 7
 UNREACHABLE = 1e6  # a margin that keeps a fooling image going to its last step
 WARM_UP = 5  # iterations that make plans and matrices, and fill caches
 
+# Seconds of an iteration: all of it, the walks through the network, the core's passes over the picture.
+Split = Tuple[float, float, float]
+
 Callback = Callable[[Any], None]
 Run = Callable[[int, Callback], object]
 
 
 class Clock:
-    """Passes of a model, timed from outside: hands out its plans with a stopwatch around both walks."""
+    """What the core does, timed from outside: hands out a model's plans and the core with a stopwatch."""
 
     def __init__(self, model: Model, now: Callable[[], float]) -> None:
         self.kernels = 0.0
+        self.pictures = 0.0
         self.now = now
         self._lend = model._pool.lend
         model._pool.lend = self._timed  # type: ignore[method-assign,assignment]
+        cnnviz.arithmetic._core = _TimedCore(cnnviz.arithmetic._core, self)
+
+    def picture(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Call a pass over a picture."""
+        start = self.now()
+        result = function(*arguments, **options)
+        self.pictures += self.now() - start
+        return result
 
     @contextmanager
     def _timed(self, request: Any) -> Iterator[Any]:
         with self._lend(request) as lowered:
             yield _Timed(lowered, self)
+
+
+class _TimedCore:
+    """The core's passes over pictures."""
+
+    def __init__(self, core: Any, clock: Clock) -> None:
+        self._core = core
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(self._clock.picture, getattr(self._core, name))
 
 
 class _Timed:
@@ -63,8 +88,8 @@ class _Timed:
     def __init__(self, lowered: Any, clock: Clock) -> None:
         self.plan = self
         self.values = lowered.values
-        self.read = lowered.plan.read
-        self.gradient = lowered.plan.gradient
+        self.read = partial(clock.picture, lowered.plan.read)
+        self.gradient = partial(clock.picture, lowered.plan.gradient)
         self._plan = lowered.plan
         self._clock = clock
 
@@ -140,25 +165,31 @@ def _class(model: Model, preset: str) -> Run:
     return run
 
 
-def measured(clock: Clock, run: Run, count: int) -> List[Tuple[float, float]]:
-    """Seconds of every iteration after the first few, and what the passes took of them."""
-    marks: List[Tuple[float, float]] = []
+def measured(clock: Clock, run: Run, count: int) -> List[Split]:
+    """Every iteration after the first few."""
+    marks: List[Split] = []
 
     def mark(step: Any) -> None:
-        marks.append((clock.now(), clock.kernels))
+        marks.append((clock.now(), clock.kernels, clock.pictures))
 
     run(count + WARM_UP, mark)
-    found = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(marks[:-1], marks[1:])]
-    return found[WARM_UP:]
+    found = [tuple(after - before for before, after in zip(*pair)) for pair in zip(marks, marks[1:])]
+    return found[WARM_UP:]  # type: ignore[return-value]
 
 
-def table(found: Mapping[str, Sequence[Tuple[float, float]]]) -> List[str]:
-    lines = ["| loop | iteration ms | kernels ms | difference ms | undisturbed |", "|---|---|---|---|---|"]
+def table(found: Mapping[str, Sequence[Split]]) -> List[str]:
+    lines = [
+        "| loop | iteration ms | kernels ms | difference ms | undisturbed | of it pictures | Python |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, times in found.items():
-        whole, kernels = (1e3 * median(column) for column in zip(*times))
-        costs = sorted(1e3 * (both - inside) for both, inside in times)
-        best = costs[len(costs) // 10]
-        lines.append(f"| {name} | {whole:.2f} | {kernels:.2f} | **{median(costs):.3f}** | {best:.3f} |")
+        whole, kernels, pictures = (1e3 * median(column) for column in zip(*times))
+        costs = sorted(1e3 * (both - inside) for both, inside, _ in times)
+        python = median(1e3 * (both - inside - passes) for both, inside, passes in times)
+        lines.append(
+            f"| {name} | {whole:.2f} | {kernels:.2f} | **{median(costs):.3f}** "
+            f"| {costs[len(costs) // 10]:.3f} | {pictures:.3f} | {python:.3f} |"
+        )
     return lines
 
 
