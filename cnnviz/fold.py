@@ -173,7 +173,7 @@ def _gather(node: Node, x: Array, indices: Array) -> Array:
 
 def _divide(node: Node, a: Array, b: Array) -> Array:
     """Integers divide towards zero, as in C."""
-    if a.dtype.kind == "f":
+    if "f" in (a.dtype.kind, b.dtype.kind):
         return a / b
     _no_zeros(b)
     quotient: Array = np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))
@@ -181,7 +181,7 @@ def _divide(node: Node, a: Array, b: Array) -> Array:
 
 
 def _modulo(node: Node, a: Array, b: Array) -> Array:
-    if a.dtype.kind != "f":
+    if "f" not in (a.dtype.kind, b.dtype.kind):
         _no_zeros(b)
     return np.fmod(a, b) if node.attributes["fmod"] else np.mod(a, b)
 
@@ -192,21 +192,26 @@ def _no_zeros(divisor: Array) -> None:
 
 
 def _power(node: Node, a: Array, b: Array) -> Array:
+    """The result has the type of the base, as ONNX has it."""
     powered: Array = np.power(a.astype(np.float64), b)
     return powered.astype(a.dtype)
 
 
 def _range(node: Node, start: Array, limit: Array, delta: Array) -> Array:
-    return np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
+    dtype = np.result_type(start.dtype, limit.dtype, delta.dtype)
+    return np.arange(start.item(), limit.item(), delta.item(), dtype=dtype)
 
 
 def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
+    """A reduction whose result has the type of what it reduces: a mean of integers is cut to an integer."""
+
     def reduced(node: Node, x: Array) -> Array:
         axes = node.attributes["axes"]
         if not axes and node.attributes["noop_with_empty_axes"]:
             return x
         over = axes_of(axes, x.ndim) if axes else None
-        return np.asarray(function(x, axis=over, keepdims=bool(node.attributes["keepdims"])))
+        found = function(x, axis=over, keepdims=bool(node.attributes["keepdims"]))
+        return np.asarray(found).astype(x.dtype)
 
     return reduced
 

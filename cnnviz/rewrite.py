@@ -7,7 +7,7 @@ the reason.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,13 @@ from cnnviz.rewrite_affine import Affine, affine_of, linear_of, scaled_weights
 __all__ = ["simplify"]
 
 _FLOAT_TYPES = frozenset({1, 10, 11, 16})  # TensorProto FLOAT, FLOAT16, DOUBLE, BFLOAT16
+_INTEGERS = frozenset({"Shape", "Size"})  # of whatever they are given
 
 
 def simplify(graph: Graph) -> Graph:
     """Drop what does nothing at inference, fold constants, and fold affine operators into convolutions.
 
-    - Identity, Dropout and casts between float types disappear.
+    - Identity, Dropout and casts of activations between float types disappear.
     - What depends on constants alone is evaluated.
     - Batch normalisation, and addition or multiplication of constants per channel, are folded into the Conv,
       Gemm or BatchNormalization before them, if nothing else reads its result.
@@ -52,6 +53,7 @@ class _Rewriter:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._outputs = {tensor.name for tensor in graph.outputs}
+        self._activations = _activations(graph)
         self._constants: Dict[str, NDArray[Any]] = dict(graph.constants)
         self._nodes: Dict[str, Node] = {}  # by name, in order
         self._maker: Dict[str, str] = {}  # value -> name of its node
@@ -117,9 +119,12 @@ class _Rewriter:
     # The rules: each looks at one node whose inputs have been rewritten, and says whether it dealt with it.
 
     def _drop(self, node: Node) -> bool:
-        """Identity, Dropout and casts to float: their input carries the same numbers."""
+        """Identity, Dropout and casts of activations to float: their input carries the same numbers.
+
+        Sizes are integers until they are cast: what is computed with them depends on it.
+        """
         if node.op == "Cast":
-            if node.attributes["to"] not in _FLOAT_TYPES:
+            if node.attributes["to"] not in _FLOAT_TYPES or node.inputs[0] not in self._activations:
                 return False
         elif node.op not in ("Identity", "Dropout"):
             return False
@@ -237,6 +242,15 @@ class _Rewriter:
         taken = alive | set(aliases)
         vanished = {name: why for name, why in gone.items() if name not in taken}
         return graph.replace(aliases=aliases, vanished=vanished)
+
+
+def _activations(graph: Graph) -> Set[str]:
+    """The values that depend on the numbers that are fed, all of them float; shapes and sizes do not."""
+    found = {tensor.name for tensor in graph.inputs}
+    for node in graph.nodes:
+        if node.op not in _INTEGERS and found.intersection(node.inputs):
+            found.update(filter(None, node.outputs))
+    return found
 
 
 def _spatial_pads(pads: Tuple[int, ...], axes: Optional[Tuple[int, ...]]) -> Optional[Tuple[int, ...]]:

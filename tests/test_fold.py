@@ -1,0 +1,183 @@
+"""What is computed in advance has the numbers and the type that ONNX's reference gives."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import pytest
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from test_lower import run
+
+from cnnviz.onnx_reader import read
+from cnnviz.rewrite import simplify
+
+INTEGERS = np.array([[-7, 7, 5], [3, -2, 9]])
+OTHERS = np.array([2, -2, 3])
+FLOATS, QUARTERS = INTEGERS + np.float32(0.25), OTHERS + np.float32(0.5)
+FLOATS, QUARTERS = FLOATS.astype(np.float32), QUARTERS.astype(np.float32)
+TRUTHS = np.array([[True, False, True], [False, False, True]])
+HALF, ZERO, ONE, TWO = np.float32(0.5), np.array(0), np.array(1), np.array(2)
+
+# Operator, inputs, attributes. Arrays of bool stand for themselves, and are integers in cnnviz.
+Row = Tuple[str, List[Any], Dict[str, Any]]
+ROWS: List[Row] = [
+    *((op, [a], {}) for op in ("Abs", "Neg", "Identity") for a in (INTEGERS, FLOATS)),
+    *((op, [FLOATS], {}) for op in ("Ceil", "Floor")),
+    ("Sqrt", [np.abs(FLOATS)], {}),
+    ("Not", [TRUTHS], {}),
+    *((op, [TRUTHS, TRUTHS[0]], {}) for op in ("And", "Or")),
+    *(
+        (op, list(pair), {})
+        for op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Equal", "Greater", "Less")
+        for pair in ((FLOATS, QUARTERS), (INTEGERS, OTHERS))
+        if (op, pair[0] is INTEGERS) != ("Div", True)  # towards zero, but the reference rounds down
+    ),
+    ("Div", [np.abs(INTEGERS), np.abs(OTHERS)], {}),
+    ("Sum", [FLOATS, QUARTERS, HALF], {}),
+    ("Mod", [INTEGERS, OTHERS], {}),
+    ("Mod", [INTEGERS, OTHERS], {"fmod": 1}),
+    ("Mod", [FLOATS, QUARTERS], {"fmod": 1}),
+    ("Pow", [INTEGERS, TWO], {}),
+    ("Pow", [np.abs(INTEGERS), HALF], {}),  # of the base's type
+    ("Pow", [np.abs(FLOATS), HALF], {}),
+    ("Pow", [FLOATS, TWO], {}),
+    *(("Cast", [a], {"to": to}) for a in (INTEGERS, FLOATS, TRUTHS) for to in (1, 7, 9, 11)),
+    *(
+        (op, [a, np.array([1])], {"keepdims": keep})
+        for op in ("ReduceMean", "ReduceSum", "ReduceProd")
+        for a in (INTEGERS, FLOATS)
+        for keep in (0, 1)
+    ),
+    ("Range", [ZERO, np.array(7), TWO], {}),
+    ("Range", [HALF, np.float32(3), HALF], {}),
+    *(("Where", [TRUTHS, *pair], {}) for pair in ((INTEGERS, OTHERS), (FLOATS, QUARTERS))),
+    *(("Concat", [a, a], {"axis": 1}) for a in (INTEGERS, FLOATS)),
+    *(("Gather", [a, ONE], {"axis": 1}) for a in (INTEGERS, FLOATS)),
+    *(("Expand", [a, np.array([2, 3])], {}) for a in (OTHERS, QUARTERS)),
+    *(("Tile", [a, np.array([2, 1])], {}) for a in (INTEGERS, FLOATS)),
+    *(("Slice", [a, ONE[None], np.array([9])], {}) for a in (OTHERS, QUARTERS)),
+    ("ConstantOfShape", [OTHERS[::2]], {"value": numpy_helper.from_array(OTHERS[:1])}),
+    ("ConstantOfShape", [OTHERS[::2]], {"value": numpy_helper.from_array(QUARTERS[:1])}),
+    ("ConstantOfShape", [OTHERS[::2]], {}),
+]
+
+
+def model(nodes: List[Any], constants: Dict[str, Any], shape: Optional[Tuple[Any, ...]] = None) -> ModelProto:
+    """A network from constants alone, or from x of a shape too."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)] if shape else [],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def label(row: Row) -> str:
+    op, inputs, attributes = row
+    kinds = "".join(np.asarray(array).dtype.kind for array in inputs)
+    return "-".join([op, kinds, *(f"{k}{v}" for k, v in attributes.items() if isinstance(v, int))])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_functions_agree_with_the_reference(row: Row) -> None:
+    op, inputs, attributes = row
+    constants = {f"c{i}": array for i, array in enumerate(inputs)}
+    proto = model([helper.make_node(op, list(constants), ["y"], **attributes)], constants)
+    (expected,) = ReferenceEvaluator(proto).run(None, {})
+    found = simplify(read(proto)).constants["y"]
+    assert found.dtype == (np.float32 if expected.dtype.kind == "f" else np.int64)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_integers_divide_towards_zero() -> None:
+    """As the standard says since opset 7, and as C does."""
+    proto = model([node("Div", "a b")], {"a": INTEGERS, "b": OTHERS})
+    assert simplify(read(proto)).constants["y"].tolist() == [[-3, -3, 1], [1, 1, 3]]
+
+
+def node(op: str, inputs: str, output: str = "y", **attributes: Any) -> NodeProto:
+    return helper.make_node(op, inputs.split(), [output], **attributes)
+
+
+# Height and width of x, as integers and as floats; each row computes y with them.
+SIZES = [
+    node("Shape", "x", "s"),
+    node("Gather", "s two", "h"),
+    node("Gather", "s three", "w"),
+    node("Cast", "h", "hf", to=TensorProto.FLOAT),
+    node("Cast", "w", "wf", to=TensorProto.DOUBLE),
+    node("Cast", "wf", "wg", to=TensorProto.FLOAT),
+]
+NUMBERS = {"zero": 0, "one": 1, "two": 2, "three": 3, "axis": [0], "start": [0], "rest": [2], "end": [4]}
+CONSTANTS = {
+    **{name: np.array(value) for name, value in NUMBERS.items()},
+    "half": HALF,
+    "pair": np.float32(2),
+}
+SIZE_ROWS: Dict[str, Sequence[NodeProto]] = {
+    "half of it": [node("Div", "hf pair", "d"), node("Mul", "x d")],
+    "through an Identity": [node("Identity", "hf", "i"), node("Div", "i pair", "d"), node("Mul", "x d")],
+    "ratio": [node("Div", "wg hf", "d"), node("Mul", "x d")],
+    "root": [node("Sqrt", "hf", "d"), node("Mul", "x d")],
+    "inverse root": [node("Neg", "half", "e"), node("Pow", "hf e", "d"), node("Mul", "x d")],
+    "number of places": [
+        node("Size", "x", "n"),
+        node("Cast", "n", "nf", to=TensorProto.FLOAT),
+        node("Div", "pair nf", "d"),
+        node("Mul", "x d"),
+    ],
+    "positions": [
+        node("Range", "zero w one", "r"),
+        node("Cast", "r", "rf", to=TensorProto.FLOAT),
+        node("Div", "rf wg", "d"),
+        node("Add", "x d"),
+    ],
+    "mean": [
+        node("Slice", "s rest end", "hw"),
+        node("Cast", "hw", "hwf", to=TensorProto.FLOAT),
+        node("ReduceMean", "hwf axis", "d", keepdims=0),
+        node("Mul", "x d"),
+    ],
+    "rounded up": [
+        node("Slice", "s start rest", "nc"),
+        node("Slice", "s rest end", "hw"),
+        node("Cast", "hw", "hwf", to=TensorProto.FLOAT),
+        node("Div", "hwf pair", "d"),
+        node("Ceil", "d", "c"),
+        node("Cast", "c", "ci", to=TensorProto.INT64),
+        node("Concat", "nc ci", "sizes", axis=0),
+        helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="linear"),
+    ],
+    "as integers": [
+        node("Div", "h two", "d"),
+        node("Cast", "d", "e", to=TensorProto.FLOAT),
+        node("Mul", "x e"),
+    ],
+    "activations": [
+        node("Cast", "x", "k", to=TensorProto.FLOAT16),
+        node("Cast", "k", "l", to=TensorProto.FLOAT),
+        node("Mul", "l half"),
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 7, 5), ("N", 3, "H", "W")], ids=["fixed", "free"])
+@pytest.mark.parametrize("name", SIZE_ROWS)
+def test_sizes_are_floats_once_they_are_cast(name: str, shape: Tuple[Any, ...]) -> None:
+    proto = model([*SIZES, *SIZE_ROWS[name]], CONSTANTS, shape)
+    x = np.random.default_rng(0).integers(-9, 9, (1, 3, 7, 5)).astype(np.float32)
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
+    graph = read(proto)
+    for found in (run(graph, x)[0], run(simplify(graph), x)[0]):
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_casts_of_activations_are_gone_and_their_names_stay() -> None:
+    graph = simplify(read(model([*SIZES, *SIZE_ROWS["activations"]], CONSTANTS, (1, 3, 7, 5))))
+    assert [one.op for one in graph.nodes] == ["Mul"]
+    assert {name: graph.aliases[name] for name in "kl"} == {"k": "x", "l": "x"}
