@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import NodeProto, helper
 from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
-from cnnviz.methods.grad_cam import upsample
+from cnnviz.methods.grad_cam import last_spatial_layer, upsample
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -134,6 +134,121 @@ def test_branches_off_the_way_to_the_scores_are_not_chosen() -> None:
         nodes, {"w": RNG.normal(size=(4, 3, 3, 3))}, input_shape=["N", 3, 8, 8], output="scores"
     )
     assert cnnviz.grad_cam(cnnviz.load(data), PICTURE).layer == "conv"
+
+
+def node(op: str, inputs: str, output: str, **attributes: Any) -> NodeProto:
+    return helper.make_node(op, inputs.split(), [output], **attributes)
+
+
+# What comes between relu, N,4,6,6, and the scores; and the layer that Grad-CAM takes.
+STEM = [node("Conv", "x w", "conv"), node("Relu", "conv", "relu")]
+LAST, FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
+POOLED = [node("GlobalAveragePool", "last", "pooled"), node("Flatten", "pooled", "flat")]
+HEADS: Dict[str, Tuple[List[NodeProto], str]] = {
+    "channels last, flattened": (
+        [node("Transpose", "relu", "turned", perm=LAST), node("Flatten", "turned", "flat")],
+        "relu",
+    ),
+    "channels last, one more layer": (
+        [
+            node("Transpose", "relu", "turned", perm=LAST),
+            node("Mul", "turned per_channel", "scaled"),
+            node("Sigmoid", "scaled", "again"),
+            node("Flatten", "again", "flat"),
+        ],
+        "relu",
+    ),
+    "channels last, and back": (
+        [
+            node("Transpose", "relu", "turned", perm=LAST),
+            node("Mul", "turned per_channel", "scaled"),
+            node("Transpose", "scaled", "last", perm=FIRST),
+            *POOLED,
+        ],
+        "last",
+    ),
+    "added to tokens": (
+        [
+            node("Transpose", "relu", "turned", perm=LAST),
+            node("MatMul", "turned square", "mixed"),
+            node("Transpose", "mixed", "back", perm=FIRST),
+            node("Add", "back relu", "last"),
+            *POOLED,
+        ],
+        "last",
+    ),
+    "attention": (
+        [
+            node("Reshape", "relu heads", "q"),
+            node("Transpose", "q", "k", perm=[0, 1, 3, 2]),
+            node("MatMul", "k q", "pairs"),
+            node("Softmax", "pairs", "attended"),
+            node("MatMul", "q attended", "values"),
+            node("Flatten", "values", "flat"),
+        ],
+        "relu",
+    ),
+    "heads that look like maps": (
+        [node("Reshape", "relu heads", "q"), node("Sigmoid", "q", "gate"), node("Flatten", "gate", "flat")],
+        "relu",
+    ),
+    "group normalisation, spelled out": (
+        [
+            node("Reshape", "relu groups", "rows"),
+            node("InstanceNormalization", "rows ones zeros", "normal"),
+            node("Reshape", "normal maps", "grouped"),
+            node("Mul", "grouped per_map", "last"),
+            *POOLED,
+        ],
+        "last",
+    ),
+    "shuffled channels, convolved": (
+        [
+            node("Reshape", "relu five", "split"),
+            node("Transpose", "split", "swapped", perm=[0, 2, 1, 3, 4]),
+            node("Reshape", "swapped maps", "shuffled"),
+            node("Conv", "shuffled one", "last"),
+            *POOLED,
+        ],
+        "last",
+    ),
+    "gated": (
+        [
+            node("GlobalAveragePool", "relu", "mean"),
+            node("Sigmoid", "mean", "gate"),
+            node("Mul", "gate relu", "last"),
+            *POOLED,
+        ],
+        "last",
+    ),
+    "joined": ([node("Concat", "relu conv", "last", axis=1), *POOLED], "last"),
+    "joined in the batch": (
+        [node("Concat", "relu conv", "last", axis=0), node("ReduceMean", "last", "flat", axes=[0, 2, 3])],
+        "relu",
+    ),
+}
+HEAD_CONSTANTS = {
+    "w": RNG.normal(size=(4, 3, 3, 3)),
+    "one": RNG.normal(size=(4, 4, 1, 1)),
+    "square": RNG.normal(size=(4, 4)),
+    "per_channel": RNG.normal(size=4),
+    "per_map": RNG.normal(size=(4, 1, 1)),
+    "ones": np.ones(2),
+    "zeros": np.zeros(2),
+    "heads": np.array([0, 2, 2, 36]),
+    "groups": np.array([0, 2, 72]),
+    "five": np.array([0, 2, 2, 6, 6]),
+    "maps": np.array([0, 4, 6, 6]),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_default_layer_has_the_axes_of_the_picture(name: str) -> None:
+    nodes, expected = HEADS[name]
+    data = onnx_bytes([*STEM, *nodes], HEAD_CONSTANTS, input_shape=["N", 3, 8, 8], output="flat")
+    model = cnnviz.load(data)
+    assert last_spatial_layer(model) == expected
+    assert model.layers[expected][2:] == (6, 6)
 
 
 def test_a_network_without_maps_is_refused() -> None:

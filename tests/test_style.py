@@ -7,7 +7,8 @@ from typing import Any, Callable, Dict
 
 import numpy as np
 import pytest
-from toy_networks import small_vgg
+from onnx import helper
+from toy_networks import onnx_bytes, small_vgg
 
 import cnnviz
 from cnnviz.methods.style import LUMA, style_transfer
@@ -160,6 +161,20 @@ def test_layers_are_chosen_on_networks_never_seen(network: Callable[[str], Any],
     if name == "squeezenet":
         assert style == ("squeezenet0_conv0_relu", "concat1", "concat7", "concat13")
         assert content == "concat10"
+
+
+def test_layers_with_channels_last_carry_no_style() -> None:
+    """Their second axis is a row of the picture, and a Gram matrix of it means nothing."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["conv"]),
+        helper.make_node("Transpose", ["conv"], ["turned"], perm=[0, 2, 3, 1]),
+        helper.make_node("Relu", ["turned"], ["aside"]),
+        helper.make_node("Transpose", ["aside"], ["back"], perm=[0, 3, 1, 2]),
+        helper.make_node("Relu", ["back"], ["relu"]),
+    ]
+    weights = {"w": np.random.default_rng(0).normal(size=(4, 3, 3, 3))}
+    model = cnnviz.load(onnx_bytes(nodes, weights, input_shape=["N", 3, 32, 32], output="relu"))
+    assert automatic(model) == ("relu", ("relu",))
 
 
 def test_torchvision_indices_are_modules(network: Callable[[str], Any]) -> None:

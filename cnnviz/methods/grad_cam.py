@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cnnviz.gradients import Gradient
 from cnnviz.image import ImagesLike
 from cnnviz.methods.common import Question, Targets, ask_and_differentiate
+from cnnviz.methods.places import layers_with_places
 from cnnviz.model import Model
 
 Array = NDArray[np.float32]
@@ -85,14 +86,17 @@ def weighted_sum(activation: Array, gradient: Array) -> Array:
 def last_spatial_layer(model: Model) -> str:
     """Return the last layer before the scores that still has more than one place.
 
+    A layer has places as long as its axes are those of the picture (`layers_with_places`).
+
     Raises
     ------
     ValueError
         When the network has none.
     """
     before = _ancestors(model)
-    for name, shape in reversed(list(model.layers.items())):
-        if name in before and len(shape) == 4 and shape[2] * shape[3] > 1:
+    for name in reversed(layers_with_places(model)):
+        rows, columns = model.layers[name][2:]
+        if name in before and rows * columns > 1:
             return name
     raise ValueError(f"{model.name} has no layer with maps before {model.logits_name!r}")
 

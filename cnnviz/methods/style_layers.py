@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Tuple
 
 from cnnviz.graph import Node
+from cnnviz.methods.places import layers_with_places
 from cnnviz.model import Model
 
 #: Operators that end a unit of computation: what a person would call "the layer".
@@ -40,11 +41,12 @@ def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
 
 def _stages(model: Model) -> List[List[str]]:
     """The candidate layers of each resolution, in order."""
+    places = frozenset(layers_with_places(model))
     height = (model.preprocessing.size or (0, 0))[0]
     stages: Dict[Tuple[int, ...], List[Node]] = {}
     for node in model.graph.nodes:
         shape = model.layers.get(node.outputs[0], ())
-        if node.op not in ACTIVATIONS | {"Concat"} or len(shape) != 4:
+        if node.op not in ACTIVATIONS | {"Concat"} or node.outputs[0] not in places:
             continue
         if shape[2] * shape[3] >= FEWEST_POSITIONS and shape[2] * COARSEST * 1.25 >= height:
             stages.setdefault(shape[2:], []).append(node)
