@@ -1,10 +1,16 @@
-"""Without the other framework, conversion says what to install."""
+"""Conversion compares the export with the original, and says what to install without the other framework."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+from onnx import helper
+from toy_networks import onnx_bytes
 
 import cnnviz
 
@@ -19,3 +25,44 @@ def test_without_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(ImportError, match="from_keras needs Keras 3: pip install keras"):
         cnnviz.from_keras(None)
+
+
+class Exported:
+    """A Keras model as far as from_keras looks at it: it answers like one network and exports another."""
+
+    input_shape = (None, 3, 32, 32)
+
+    def __init__(self, original: bytes, export: bytes) -> None:
+        self.original = cnnviz.load(original, preprocessing="unit")
+        self.bytes = export
+
+    def __call__(self, x: Any) -> Any:
+        return self.original.forward(x)
+
+    def export(self, path: str, **options: Any) -> None:
+        Path(path).write_bytes(self.bytes)
+
+
+def untrained(classes: int, last: str, seed: int) -> bytes:
+    """A linear layer with small weights, so that all classes are about as likely."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w"], ["scores"]),
+        helper.make_node(last, ["scores"], ["answers"]),
+    ]
+    weights = {"w": np.random.default_rng(seed).normal(0, 0.1, (3, classes))}
+    return onnx_bytes(nodes, weights, input_shape=["N", 3, 32, 32], output="answers")
+
+
+@pytest.mark.parametrize("last", ["Identity", "Softmax", "Sigmoid"])
+@pytest.mark.parametrize("classes", [10, 1000, 10_000])
+def test_a_wrong_export_is_refused(monkeypatch: pytest.MonkeyPatch, classes: int, last: str) -> None:
+    """Also where all answers are small: probabilities of thousands of classes."""
+    monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
+    right, wrong = (untrained(classes, last, seed) for seed in range(2))
+    converted = cnnviz.from_keras(Exported(right, right), preprocessing="unit")
+    x = np.ones((1, 3, 32, 32), np.float32)
+    np.testing.assert_array_equal(converted.forward(x), Exported(right, right)(x))
+    with pytest.raises(cnnviz.CnnvizError, match="differ from the original's by up to"):
+        cnnviz.from_keras(Exported(right, wrong), preprocessing="unit")
