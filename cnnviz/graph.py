@@ -7,9 +7,19 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from numpy.typing import NDArray
 
-__all__ = ["Graph", "Names", "Node", "Tensor", "consumers", "pre_softmax", "producers", "prune"]
+__all__ = [
+    "Graph",
+    "Names",
+    "Node",
+    "Tensor",
+    "consumers",
+    "pre_softmax",
+    "probability_node",
+    "producers",
+    "prune",
+]
 
-_PROBABILITIES = frozenset({"Softmax", "LogSoftmax"})
+_PROBABILITIES = frozenset({"Softmax", "LogSoftmax", "Sigmoid"})
 _SAME_NUMBERS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast"})
 
 
@@ -120,8 +130,8 @@ def prune(graph: Graph) -> Graph:
 def pre_softmax(graph: Graph, output: str) -> str:
     """The value that holds the scores behind `output`: the input of the Softmax that ends the network.
 
-    A Softmax or LogSoftmax is stepped over, together with what only rearranges its numbers afterwards
-    (Reshape, Flatten, Squeeze). Without one, `output` itself holds the scores.
+    A Softmax, LogSoftmax or Sigmoid is stepped over, together with what only rearranges its numbers
+    afterwards (Reshape, Flatten, Squeeze). Without one, `output` itself holds the scores.
 
     Parameters
     ----------
@@ -134,16 +144,22 @@ def pre_softmax(graph: Graph, output: str) -> str:
     str
         The name of a value of the graph.
     """
+    node = probability_node(graph, output)
+    return output if node is None else node.inputs[0]
+
+
+def probability_node(graph: Graph, output: str) -> Optional[Node]:
+    """The Softmax, LogSoftmax or Sigmoid that `pre_softmax` steps over, None when there is none."""
     made_by = producers(graph)
     name = output
     while name in made_by:
         node = made_by[name]
         if node.op in _PROBABILITIES:
-            return node.inputs[0]
+            return node
         if node.op not in _SAME_NUMBERS:
             break
         name = node.inputs[0]
-    return output
+    return None
 
 
 class Names:

@@ -17,12 +17,13 @@ from cnnviz.gradients import (
     joined_gradients,
     seeds_by_value,
 )
-from cnnviz.graph import Graph, Names, Node, Tensor, pre_softmax
+from cnnviz.graph import Graph, Names, Node, Tensor, pre_softmax, probability_node
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.labels import LabelsLike, as_labels
 from cnnviz.layers import LayerList
 from cnnviz.metadata import labels_in, preprocessing_in
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
+from cnnviz.objectives.scores import sigmoid, softmax
 from cnnviz.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.preprocessing import PreprocessingLike, as_preprocessing
 from cnnviz.rewrite import simplify
@@ -42,7 +43,10 @@ _USUAL_SIZE = 224
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class of an answer: `probability` is softmax over all classes, `score` the number before it."""
+    """One class of an answer: `probability` is softmax over all classes, `score` the number before it.
+
+    Of a network that ends in a Sigmoid, each class has a `probability` by itself: they do not sum to one.
+    """
 
     index: int
     label: str
@@ -57,7 +61,8 @@ class Model:
     depend on the batch size or on the number of threads, bit for bit. Models can be pickled.
 
     Layers are addressed by the names of the values in the ONNX file, or by the name of a node. Two names work
-    on every network: ``"input"``, the preprocessed image, and ``"logits"``, the score before a final softmax.
+    on every network: ``"input"``, the preprocessed image, and ``"logits"``, the score before a final softmax
+    or sigmoid.
 
     Parameters
     ----------
@@ -76,6 +81,8 @@ class Model:
     preprocessing : Preprocessing
     labels : Labels
         Empty for a network that does not classify.
+    multi_label : bool
+        Whether the network ends in a Sigmoid: each class may be there or not, whatever the others are.
     """
 
     def __init__(
@@ -91,6 +98,8 @@ class Model:
         self.graph = simplify(_channels_first(graph))
         self.input_name, channels, size = _image_input(self.graph, name)
         self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
+        last = probability_node(self.graph, self.graph.outputs[0].name)
+        self.multi_label = last is not None and last.op == "Sigmoid"
         carried = preprocessing_in(graph.metadata) if preprocessing is None else preprocessing
         self.preprocessing = as_preprocessing(carried, channels, size)
         given = PACKED_NBYTES if packed_nbytes is None else packed_nbytes
@@ -144,7 +153,8 @@ class Model:
         self._need_classes()
         pictures, batched = read_images(image)
         x = self.preprocessing(pictures)
-        answers = [self._ranked(scores, top) for scores in self.forward(x, [LOGITS])[LOGITS]]
+        scores = self.forward(x, [LOGITS])[LOGITS]
+        answers = [self._ranked(*row, top) for row in zip(scores, self.probabilities(scores))]
         return answers if batched else answers[0]
 
     def activations(self, image: ImagesLike, layers: Union[str, Sequence[str]]) -> Dict[str, Array]:
@@ -306,6 +316,11 @@ class Model:
         scores = self.forward(x, [LOGITS])[LOGITS]
         return [int(best) for best in scores.reshape(len(scores), -1).argmax(axis=1)]
 
+    def probabilities(self, scores: Array) -> NDArray[np.float64]:
+        """Return what ``"logits"`` N,... mean, as N,K: softmax, or sigmoid where the network ends in one."""
+        rows = scores.reshape(len(scores), -1).astype(np.float64)
+        return sigmoid(rows) if self.multi_label else softmax(rows)
+
     def summary(self) -> str:
         """Describe the network in a table: a line for each layer, with its operator, shape and weights.
 
@@ -381,10 +396,8 @@ class Model:
             shape = "x".join(map(str, self.layers.get(self.logits_name, ())))
             raise ValueError(f"{self.name} does not classify: it ends in {self.logits_name!r}, {shape}")
 
-    def _ranked(self, scores: Array, top: int) -> List[Prediction]:
-        logits = scores.reshape(-1).astype(np.float64)
-        shares = np.exp(logits - logits.max())
-        shares /= shares.sum()
+    def _ranked(self, scores: Array, shares: NDArray[np.float64], top: int) -> List[Prediction]:
+        logits = scores.reshape(-1)
         best = np.argsort(-logits, kind="stable")[:top]
         return [Prediction(int(i), self.labels[i], float(shares[i]), float(logits[i])) for i in best]
 

@@ -104,6 +104,13 @@ def test_a_step_out_of_the_numbers_keeps_the_last_picture(model: cnnviz.Model) -
     assert np.isfinite(kept.image).all()
 
 
+def test_the_probability_behind_a_sigmoid_is_its_own() -> None:
+    labelled = cnnviz.load(small_classifier(sigmoid=True), preprocessing="unit")
+    result = cnnviz.class_visualization(labelled, 3, steps=3, progress=False)
+    x = labelled.preprocessing.normalise(result.image[None])
+    assert result.report["probability"] == pytest.approx(labelled.forward(x)[0, 3], abs=1e-4)
+
+
 def test_history_has_every_term_and_the_probability(model: cnnviz.Model) -> None:
     result = make(model, [3, 5], preset="cs231n", steps=4)
     assert {"value", "Logit([3, 5])", "L2(input)", "probability"} == set(result.history)

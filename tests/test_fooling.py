@@ -120,6 +120,31 @@ def test_without_a_target_any_other_class_will_do(model: cnnviz.Model) -> None:
     assert result.report["predicted"] != result.report["original"] == model.predict(PICTURE, top=1)[0].index
 
 
+def test_probabilities_behind_a_sigmoid_are_those_of_predict(tmp_path: Path) -> None:
+    labelled = cnnviz.load(small_classifier(sigmoid=True), preprocessing="imagenet")
+    before, other = labelled.predict(PICTURE, top=2)
+    result = fool(labelled, PICTURE, other.index, confidence=0.6)
+    result.save(tmp_path / "fooling.png")
+    after = labelled.predict(tmp_path / "fooling.png", top=1)[0]
+    assert result.converged
+    assert (after.index, result.report["predicted"]) == (other.index, other.index)
+    assert result.report["original_confidence"] == pytest.approx(before.probability)
+    assert result.report["target_confidence"] == pytest.approx(after.probability, rel=1e-4)
+    assert result.history["probability"][0] == pytest.approx(other.probability)
+    with pytest.raises(
+        ValueError, match="'nguyen' climbs the softmax probability, and network ends in a Sigm"
+    ):
+        fool(labelled, PICTURE, other.index, preset="nguyen")
+
+
+@pytest.mark.parametrize("preset", fooling.PRESETS)
+@pytest.mark.parametrize("target", [0, None])
+def test_one_class_has_no_rival(preset: str, target: Optional[int]) -> None:
+    single = cnnviz.load(small_classifier(classes=1), preprocessing="imagenet")
+    with pytest.raises(ValueError, match="a margin needs a network with at least two classes"):
+        fool(single, PICTURE, target, preset=preset)
+
+
 def test_a_shortfall_is_said(model: cnnviz.Model) -> None:
     with pytest.warns(UserWarning, match="after 1 steps the picture does not fool"):
         result = fool(model, PICTURE, other_class(model), steps=1, learning_rate=1e-6)

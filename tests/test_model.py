@@ -73,6 +73,29 @@ def test_predictions_are_ranked_softmax(model: cnnviz.Model) -> None:
     assert len(batch) == 2
 
 
+@pytest.mark.parametrize("classes", [1, 2, 10])
+def test_each_class_behind_a_sigmoid_has_its_own_probability(classes: int) -> None:
+    model = cnnviz.load(small_classifier(classes=classes, sigmoid=True), preprocessing="unit")
+    assert (model.logits_name, model.classes, model.multi_label) == ("scores", classes, True)
+    picture = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    x = model.preprocess(picture)
+    scores, shares = model.forward(x, ["logits"])["logits"][0], model.forward(x)[0]
+    answers = model.predict(picture, top=10)
+    assert [answer.index for answer in answers] == list(np.argsort(-scores))
+    for answer in answers:
+        assert answer.score == scores[answer.index]
+        assert answer.probability == pytest.approx(shares[answer.index], abs=1e-6)
+    assert cnnviz.saliency(model, picture).score == pytest.approx(answers[0].score, abs=1e-6)
+    assert pickle.loads(pickle.dumps(model)).predict(picture, top=10) == answers
+
+
+def test_probabilities_of_extreme_scores_are_exact(model: cnnviz.Model) -> None:
+    scores = np.array([[-1e4, 0, 1e4]], np.float32)
+    labelled = cnnviz.load(small_classifier(classes=3, sigmoid=True), preprocessing="unit")
+    assert model.probabilities(scores).tolist() == [[0, 0, 1]]
+    assert labelled.probabilities(scores).tolist() == [[0, 0.5, 1]]
+
+
 def test_layers_are_listed_in_order_with_their_shapes(model: cnnviz.Model) -> None:
     expected = {
         "conv1": (1, 8, 32, 32),

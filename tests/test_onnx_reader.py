@@ -119,6 +119,8 @@ def test_nodes_get_unique_names():
         ([("Relu", {}), ("LogSoftmax", {"axis": -1})], "v0"),
         ([("Relu", {}), ("Softmax", {"axis": 1}), ("Flatten", {}), ("Identity", {})], "v0"),
         ([("Softmax", {"axis": 1}), ("Relu", {})], "v1"),
+        ([("Relu", {}), ("Sigmoid", {}), ("Flatten", {})], "v0"),
+        ([("Sigmoid", {}), ("Relu", {})], "v1"),
     ],
 )
 def test_pre_softmax(tail, expected: str):

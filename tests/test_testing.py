@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz.testing import (
@@ -354,6 +355,12 @@ def test_the_expected_class_is_marked_however_long_its_name():
     values, names = ranked(np.array([1.0, 3.0, 2.0]), labels, 0, top=2)
     assert values.tolist() == [3.0, 1.0]
     assert names == ("a dog of very many wor", "a dog of very many wor (expected)")
+
+
+def test_one_class_has_no_margin():
+    single = cnnviz.load(small_classifier(classes=1, sigmoid=True), preprocessing="unit")
+    with pytest.raises(ValueError, match="a margin needs a network with at least two classes"):
+        assert_prediction(single, np.zeros((32, 32, 3), np.uint8), 0)
 
 
 def test_a_gradient_off_by_a_tenth_is_found_by_differences(model, monkeypatch):

@@ -57,7 +57,13 @@ def captum_toy() -> bytes:
 
 
 def small_classifier(
-    *, channels: int = 3, classes: int = 10, bias: bool = True, softmax: bool = False, seed: int = 0
+    *,
+    channels: int = 3,
+    classes: int = 10,
+    bias: bool = True,
+    softmax: bool = False,
+    sigmoid: bool = False,
+    seed: int = 0,
 ) -> bytes:
     """Conv, ReLU, max pool, conv, ReLU, global average pool, linear: any image size; random weights."""
     rng = np.random.default_rng(seed)
@@ -81,7 +87,9 @@ def small_classifier(
     ]
     if softmax:
         nodes.append(helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1))
-    output = "probabilities" if softmax else "scores"
+    if sigmoid:
+        nodes.append(helper.make_node("Sigmoid", ["scores"], ["probabilities"]))
+    output = "probabilities" if softmax or sigmoid else "scores"
     return onnx_bytes(nodes, constants, input_shape=["N", channels, 32, 32], output=output)
 
 

@@ -27,7 +27,6 @@ from cnnviz.methods.recipe import (
     chosen,
     classes_of,
     measure_probability,
-    probabilities,
     synthesize,
 )
 from cnnviz.model import Model
@@ -155,7 +154,7 @@ def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Byte
         transform=climb.transform,
         revive=True,
         after=climb.after,
-        measure=measure_probability(targets),
+        measure=measure_probability(model, targets),
         rank_by="probability",
     )
 
@@ -166,7 +165,7 @@ def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Byte
     def finish(trace: Trace) -> Finished:
         plain = as_they_are(trace)
         logits = model.forward(Feed(model.preprocessing).forward(trace.planes), [LOGITS])[LOGITS]
-        p = probabilities(logits)[np.arange(len(targets)), targets].tolist()
+        p = model.probabilities(logits)[np.arange(len(targets)), targets].tolist()
         labels = [model.labels[i] for i in targets]
         several = len(targets) > 1
         report = {"label": labels if several else labels[0], "probability": p if several else p[0]}

@@ -26,13 +26,12 @@ from cnnviz.methods.recipe import (
     classes_of,
     pictures_of,
     planes_of,
-    probabilities,
     synthesize,
 )
 from cnnviz.model import Model
 from cnnviz.objectives import LOGITS, Logit, Margin, Objective, Probability
 from cnnviz.objectives.base import Activations, Array
-from cnnviz.objectives.scores import at_columns, best_others, softmax
+from cnnviz.objectives.scores import at_columns, best_others
 from cnnviz.optimize import Problem, Step
 from cnnviz.parametrize import Feed, NetworkInput, Pixels
 from cnnviz.results import Synthesis
@@ -93,11 +92,11 @@ def fooling_image(
         the target leads all others, and x in displayed pixels; at most 300 steps of 0.25.
         ``"nguyen"``: ascent of the softmax probability p in steps that should raise it by
         min(0.03, 0.1 (1 - p)), and a decay of 0.001 a step towards mid-grey, until p is 0.99; at most 300
-        steps.
+        steps. Not for networks that end in a Sigmoid.
         "margin" and "nguyen" first raise the score itself while a rectifier holds it at zero.
     confidence : float, optional
-        Go on until the softmax probability of the target is at least this (without a target: until that of
-        the original class is at most one minus this). By default 0.99 from noise.
+        Go on until the probability of the target (as `Model.predict` gives it) is at least this; without a
+        target, until that of the original class is at most one minus this. By default 0.99 from noise.
     margin : float, optional
         Go on until the score of the target is ahead of every other by this much.
     steps : int, optional
@@ -121,7 +120,8 @@ def fooling_image(
     Raises
     ------
     TypeError, ValueError, FileNotFoundError
-        For an image, a class or a number that does not exist or is out of range.
+        For an image, a class or a number that does not exist or is out of range, and for a network that has
+        only one class.
 
     Warns
     -----
@@ -203,8 +203,8 @@ class _Goal:
         self.before: Optional[NDArray[np.float64]] = None
         if pictures is not None:
             self.pictures = self._one_each(pictures)
-            self.before = probabilities(self._logits(as_float(self.pictures)))
-            self.original = self.before.argmax(axis=1)
+            logits = self._logits(as_float(self.pictures))
+            self.before, self.original = model.probabilities(logits), _highest(logits)
         self.count = len(self.targets) if self.pictures is None else len(self.pictures)
         self.leave = not self.targets
         self.classes = np.array(self.targets if self.targets else self.original)
@@ -227,6 +227,10 @@ class _Goal:
 
     def objective(self) -> Objective:
         classes = self.classes.tolist()
+        if self.settings["preset"] == "nguyen" and self.model.multi_label:
+            raise ValueError(
+                f"preset 'nguyen' climbs the softmax probability, and {self.model.name} ends in a Sigmoid"
+            )
         if self.settings["preset"] == "nguyen":
             return 1.0 - Probability(classes) if self.leave else Probability(classes)
         if self.leave:
@@ -240,7 +244,7 @@ class _Goal:
         """How sure the network is of what it should be sure of, and by how much that leads."""
         logits = activations[LOGITS]
         rows = logits.reshape(len(logits), -1).astype(np.float64)
-        sure = at_columns(softmax(rows), self.classes)
+        sure = at_columns(self.model.probabilities(logits), self.classes)
         ahead = at_columns(rows, self.classes) - at_columns(rows, best_others(rows, self.classes))
         return {
             "probability": 1.0 - sure if self.leave else sure,
@@ -256,7 +260,7 @@ class _Goal:
         pictures = _rounded(trace.planes)
         logits = self._logits(pictures)
         fools = self._fools(self.measure({LOGITS: logits}))
-        report = {**self._names(probabilities(logits), fools), **self._sizes(pictures)}
+        report = {**self._names(logits, fools), **self._sizes(pictures)}
         return Finished(pictures, _rounded(trace.best), bool(fools.all()), report)
 
     def _fools(self, measures: Mapping[str, Numbers]) -> NDArray[np.bool_]:
@@ -272,9 +276,9 @@ class _Goal:
         logits: Array = self.model.forward(self.model.preprocessing.normalise(pictures), [LOGITS])[LOGITS]
         return logits
 
-    def _names(self, after: NDArray[np.float64], fools: NDArray[np.bool_]) -> Dict[str, Any]:
+    def _names(self, logits: Array, fools: NDArray[np.bool_]) -> Dict[str, Any]:
         rows = np.arange(self.count)
-        predicted = after.argmax(axis=1)
+        after, predicted = self.model.probabilities(logits), _highest(logits)
         named: Dict[str, List[Any]] = {
             "fools": fools.tolist(),
             "predicted": predicted.tolist(),
@@ -301,6 +305,11 @@ class _Goal:
         l2 = np.sqrt((change**2).sum(axis=(1, 2, 3))).tolist()
         linf = np.abs(change).max(axis=(1, 2, 3)).tolist()
         return {"l2": l2 if self.count > 1 else l2[0], "linf": linf if self.count > 1 else linf[0]}
+
+
+def _highest(logits: Array) -> NDArray[np.int64]:
+    """The class with the highest score; probabilities of several may all be 1 to the last bit."""
+    return logits.reshape(len(logits), -1).argmax(axis=1)
 
 
 def _rounded(planes: Array) -> Array:

@@ -20,7 +20,6 @@ from cnnviz.methods.checks import checked_number as checked_number
 from cnnviz.model import Model
 from cnnviz.objectives import LOGITS
 from cnnviz.objectives.base import Activations, Array
-from cnnviz.objectives.scores import softmax
 from cnnviz.optimize import NonFiniteError, Step, squeezed
 from cnnviz.parametrize import Feed
 from cnnviz.results import Synthesis
@@ -149,17 +148,14 @@ def planes_of(model: Model, pictures: Bytes) -> Array:
     return Feed(model.preprocessing).from_pictures(as_float(pictures))
 
 
-def probabilities(logits: Array) -> NDArray[np.float64]:
-    """Softmax of logits N,... as N,K in float64."""
-    return softmax(logits.reshape(len(logits), -1).astype(np.float64))
-
-
-def measure_probability(classes: Sequence[int]) -> Callable[[Activations], Mapping[str, Numbers]]:
-    """A measure for the history: the softmax probability of each picture's class."""
+def measure_probability(
+    model: Model, classes: Sequence[int]
+) -> Callable[[Activations], Mapping[str, Numbers]]:
+    """A measure for the history: the probability of each picture's class."""
     columns = np.asarray(classes)
 
     def measure(activations: Activations) -> Dict[str, Numbers]:
-        p = probabilities(activations[LOGITS])
+        p = model.probabilities(activations[LOGITS])
         return {"probability": p[np.arange(len(p)), np.broadcast_to(columns, len(p))]}
 
     return measure

@@ -2,9 +2,9 @@
 
 An objective names the layers it reads and, given their activations, returns its value and its gradient with
 respect to each of them (the cotangents that start the backward pass). Three names always mean the same thing:
-``"logits"`` is the score before a final softmax, ``"input"`` the preprocessed image that the network is
-fed, and ``"image"``, which only the optimisation loop knows, the picture in displayed-pixel units, RGB from
-0 to 1.
+``"logits"`` is the score before a final softmax or sigmoid, ``"input"`` the preprocessed image that the
+network is fed, and ``"image"``, which only the optimisation loop knows, the picture in displayed-pixel units,
+RGB from 0 to 1.
 
 Objectives combine like numbers::
 

@@ -62,7 +62,7 @@ class ClassScore(Objective):
 
 
 class Logit(ClassScore):
-    """The pre-softmax score of a class: the S_c of Simonyan et al. 2013."""
+    """The score of a class before a final softmax or sigmoid: the S_c of Simonyan et al. 2013."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
         index = np.arange(len(rows)), columns
@@ -72,7 +72,10 @@ class Logit(ClassScore):
 
 
 class Probability(ClassScore):
-    """The softmax probability of a class; its gradient vanishes where the network is sure."""
+    """The softmax probability of a class, also of a network that ends in a Sigmoid.
+
+    Its gradient vanishes where the network is sure.
+    """
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
         p = softmax(rows)
@@ -81,7 +84,7 @@ class Probability(ClassScore):
 
 
 class CrossEntropy(ClassScore):
-    """Minus the logarithm of the softmax probability of a class, in nats."""
+    """Minus the logarithm of the softmax probability of a class, in nats; likewise."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
         shifted = rows - rows.max(axis=1, keepdims=True)
@@ -93,8 +96,6 @@ class Margin(ClassScore):
     """How far a class is ahead of the best other one, in units of the score; negative when behind."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
-        if rows.shape[1] < 2:
-            raise ValueError("a margin needs a network with at least two classes")
         rivals = best_others(rows, columns)
         drows = _one_hot(rows, columns).astype(np.float64) - _one_hot(rows, rivals)
         return at_columns(rows, columns) - at_columns(rows, rivals), drows
@@ -115,6 +116,11 @@ def softmax(rows: Rows) -> Rows:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
+def sigmoid(rows: Rows) -> Rows:
+    """Each number's own probability, without overflow."""
+    return np.asarray(np.exp(-np.logaddexp(0, -rows)))
+
+
 def at_columns(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.float64]:
     """One number of each row."""
     return rows[np.arange(len(rows)), columns]
@@ -122,6 +128,8 @@ def at_columns(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def best_others(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.int64]:
     """The column of the largest number of each row, that in `columns` left aside."""
+    if rows.shape[1] < 2:
+        raise ValueError("a margin needs a network with at least two classes")
     others = rows.copy()
     others[np.arange(len(rows)), columns] = -np.inf
     return others.argmax(axis=1)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cnnviz.image import ImageLike, as_float, read_image
 from cnnviz.model import Model
+from cnnviz.objectives.scores import best_others
 
 from .evidence import Panel, failure, ranked
 
@@ -71,7 +72,7 @@ def assert_prediction(
     label : str or int
         The class that must have the highest score.
     margin : float
-        The least difference between its score and the next one, before the softmax.
+        The least difference between its score and the next one, before a softmax or sigmoid.
     changes : sequence of str, or mapping of str to callable, optional
         Each is applied to the picture (float H,W,3 from 0 to 1) by itself and must not sway the network.
         Names are those of `CHANGES`.
@@ -81,7 +82,7 @@ def assert_prediction(
     AssertionError
         With every picture that failed, the scores, and a picture of both.
     ValueError
-        When there is no such class or no such change.
+        When there is no such class or no such change, or only one class.
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     wanted = model.class_index(label)
@@ -90,7 +91,8 @@ def assert_prediction(
     pictures = [np.ascontiguousarray(change(picture), dtype=np.float32) for change in named.values()]
     scores = np.concatenate([model.forward(model.preprocess(one), ["logits"])["logits"] for one in pictures])
     scores = scores.reshape(len(pictures), -1).astype(np.float64)
-    margins = scores[:, wanted] - np.delete(scores, wanted, 1).max(1)
+    rivals = best_others(scores, np.full(len(scores), wanted))
+    margins = scores[:, wanted] - scores[np.arange(len(scores)), rivals]
     # Asked so that NaN is no answer.
     right = (margins >= margin) & ((margins > 0) | (margin < 0))
     wrong = np.flatnonzero(~right).tolist()
