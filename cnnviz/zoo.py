@@ -121,11 +121,8 @@ def fetch(name: str) -> str:
     entry = zoo()[name]
     cache = Path(os.environ.get("CNNVIZ_CACHE") or pooch.os_cache("cnnviz"))
     file = f"{entry.file}.onnx"
-    if os.environ.get("CNNVIZ_OFFLINE", "") not in ("", "0") and not (cache / file).exists():
-        raise CnnvizError(
-            f"{name} is not in the cache ({cache / file}) and CNNVIZ_OFFLINE forbids downloads; "
-            f"fetch {entry.url} ({entry.nbytes / 1e6:.1f} MB) yourself and load the file"
-        )
+    if os.environ.get("CNNVIZ_OFFLINE", "") not in ("", "0"):
+        return _cached(cache / file, name, entry)
     try:
         found: str = pooch.retrieve(entry.url, f"sha256:{entry.sha256}", fname=file, path=cache)
         return found
@@ -135,6 +132,19 @@ def fetch(name: str) -> str:
         ) from error
     except OSError as error:
         raise CnnvizError(f"{name} can not be downloaded from {entry.url}: {error}") from error
+
+
+def _cached(path: Path, name: str, entry: ZooEntry) -> str:
+    """The file, without a look at the network: pooch would download in place of one that is damaged."""
+    import pooch
+
+    if path.exists() and pooch.file_hash(str(path)) == entry.sha256:
+        return str(path)
+    found = f"in the cache ({path}) is damaged" if path.exists() else f"is not in the cache ({path})"
+    raise CnnvizError(
+        f"{name} {found} and CNNVIZ_OFFLINE forbids downloads; "
+        f"fetch {entry.url} ({entry.nbytes / 1e6:.1f} MB) yourself and load the file"
+    )
 
 
 def _model(
