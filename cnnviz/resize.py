@@ -55,7 +55,7 @@ def _targets(attributes: Mapping[str, Any], lengths: Sequence[int]) -> Tuple[Lis
     if scales:
         if not all(0 < scale < _MAX_LENGTH for scale in scales):
             raise ValueError(f"scales {scales} are not all positive numbers")
-        return list(scales), [math.floor(n * s) for n, s in zip(lengths, scales)]
+        return list(scales), [math.floor(_single(n * s)) for n, s in zip(lengths, scales)]
     policy = attributes["keep_aspect_ratio_policy"]
     if policy == "stretch":
         return [size / n for size, n in zip(sizes, lengths)], list(sizes)
@@ -85,20 +85,25 @@ def _matrix(attributes: Mapping[str, Any], n: int, size: int, scale: float) -> M
     return matrix.astype(np.float32)
 
 
+def _single(number: float) -> float:
+    """As float32, in which other runtimes compute: there 5 times a scale of 1.4 is 7, and not just below."""
+    return float(np.float32(number))
+
+
 def _position(mode: str, i: int, n: int, size: int, scale: float) -> float:
     """Where output i lies among the inputs."""
     if mode == "asymmetric":
-        return i / scale
+        return _single(i / scale)
     if mode == "align_corners":
         length = n * scale  # not rounded, as in ONNX's reference
-        return 0.0 if length == 1 else i * (n - 1) / (length - 1)
+        return 0.0 if length == 1 else _single(i * (n - 1) / (length - 1))
     if mode == "half_pixel" or (mode == "pytorch_half_pixel" and size > 1):
-        return (i + 0.5) / scale - 0.5
+        return _single((i + 0.5) / scale) - 0.5
     if mode == "pytorch_half_pixel":
         return 0.0
     if mode == "half_pixel_symmetric":
         adjusted = size / (scale * n)  # how far the rounded length is off
-        return n / 2 * (1 - adjusted) + (i + 0.5) / scale - 0.5
+        return n / 2 * (1 - adjusted) + _single((i + 0.5) / scale) - 0.5
     raise ValueError(f"coordinate_transformation_mode {mode!r} does not exist")
 
 
