@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 import pytest
@@ -182,6 +182,18 @@ def test_all_finite(place: int, bad: float) -> None:
     assert all_finite(x)
     x[place] = bad
     assert not all_finite(x)
+
+
+def test_lbfgs_product_holds_the_arrays_of_a_list_that_shrinks() -> None:
+    g, steps = draw((1, 3, 64, 64)), [draw((1, 3, 64, 64), 1)]
+    free, expected = np.ones_like(g), lbfgs_product(g, np.ones_like(g), steps, steps)
+
+    class Emptying(List[np.ndarray]):
+        def __iter__(self) -> Iterator[np.ndarray]:
+            steps.clear()
+            return super().__iter__()
+
+    np.testing.assert_array_equal(_core.lbfgs_product(g, free, steps, Emptying(steps)), expected)
 
 
 def test_nan_is_not_lost_in_the_box() -> None:

@@ -138,6 +138,33 @@ def test_what_counts_as_an_integer() -> None:
     assert fixture.plan.shape(value) == (1, 2, 3, 3)
 
 
+class Emptying:
+    """The value 0 that, when it is asked for, empties the list that it stands in."""
+
+    def __init__(self, numbers: List[Any]) -> None:
+        self.numbers = numbers
+
+    def __index__(self) -> int:
+        self.numbers.clear()
+        return 0
+
+
+READERS: Dict[str, Callable[[_core.Plan, List[Any]], Any]] = {
+    "integers": lambda plan, numbers: plan.reshape(0, shape=numbers, name="y"),
+    "values": lambda plan, numbers: plan.concat(numbers, axis=0, name="y"),
+    "request": lambda plan, numbers: plan.prepare(keep=numbers),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_list_may_shrink_while_it_is_read(reader: str) -> None:
+    plan, numbers = Fixture().plan, [0, 1]
+    numbers[:] = [Emptying(numbers), *numbers, 9**9]  # the last is refused: it must have been seen
+    with pytest.raises(ValueError, match=r"387420489|extent 0"):
+        READERS[reader](plan, numbers)
+    assert numbers == []
+
+
 def test_optional_input_given_as_none() -> None:
     fixture = Fixture()
     assert fixture.plan.shape(fixture.plan.conv2d(fixture.x, fixture.w, None, name="c")) == (1, 3, 4, 4)

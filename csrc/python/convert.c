@@ -65,32 +65,35 @@ int cnv_to_value(PyObject *object, const char *what, cnv_value_id *value)
     return 0;
 }
 
-/* A new list or tuple; strings, mappings and the like are not what anybody means by a sequence of numbers. */
-static PyObject *to_sequence(PyObject *object, const char *what, const char *wanted)
+/* The elements in a tuple, which stays as it is whatever their own __index__ does to a list. Strings,
+ * mappings and the like are not what anybody means by a sequence of numbers. */
+static PyObject *to_tuple(PyObject *object, const char *what, const char *wanted)
 {
-    if (!PySequence_Check(object) || PyUnicode_Check(object) || PyBytes_Check(object)) {
-        wrong_type(object, what, wanted);
-        return NULL;
+    PyObject *tuple = NULL;
+    if (PySequence_Check(object) && !PyUnicode_Check(object) && !PyBytes_Check(object)) {
+        tuple = PySequence_Tuple(object);
+        if (tuple || !PyErr_ExceptionMatches(PyExc_TypeError)) return tuple;
     }
-    return PySequence_Fast(object, what);
+    wrong_type(object, what, wanted);
+    return NULL;
 }
 
 int cnv_to_int64s(PyObject *object, const char *what, int64_t *numbers, int most, int *n)
 {
     int failed = -1;
-    PyObject *sequence = to_sequence(object, what, "a sequence of integers");
-    if (!sequence) return -1;
-    Py_ssize_t length = PySequence_Fast_GET_SIZE(sequence);
+    PyObject *tuple = to_tuple(object, what, "a sequence of integers");
+    if (!tuple) return -1;
+    Py_ssize_t length = PyTuple_GET_SIZE(tuple);
     if (length > most) {
         PyErr_Format(PyExc_ValueError, "%s has %zd elements, at most %d are possible", what, length, most);
         goto done;
     }
     for (Py_ssize_t i = 0; i < length; i++)
-        if (cnv_to_int64(PySequence_Fast_GET_ITEM(sequence, i), what, &numbers[i]) < 0) goto done;
+        if (cnv_to_int64(PyTuple_GET_ITEM(tuple, i), what, &numbers[i]) < 0) goto done;
     *n = (int)length;
     failed = 0;
 done:
-    Py_DECREF(sequence);
+    Py_DECREF(tuple);
     return failed;
 }
 
@@ -98,9 +101,9 @@ int cnv_to_values(PyObject *object, const char *what, cnv_value_id **values, int
 {
     int failed = -1;
     cnv_value_id *made = NULL;
-    PyObject *sequence = to_sequence(object, what, "a sequence of value ids");
-    if (!sequence) return -1;
-    Py_ssize_t length = PySequence_Fast_GET_SIZE(sequence);
+    PyObject *tuple = to_tuple(object, what, "a sequence of value ids");
+    if (!tuple) return -1;
+    Py_ssize_t length = PyTuple_GET_SIZE(tuple);
     if (length > INT_MAX) {
         PyErr_Format(PyExc_ValueError, "%s has too many elements", what);
         goto done;
@@ -111,14 +114,14 @@ int cnv_to_values(PyObject *object, const char *what, cnv_value_id **values, int
         goto done;
     }
     for (Py_ssize_t i = 0; i < length; i++)
-        if (cnv_to_value(PySequence_Fast_GET_ITEM(sequence, i), what, &made[i]) < 0) goto done;
+        if (cnv_to_value(PyTuple_GET_ITEM(tuple, i), what, &made[i]) < 0) goto done;
     *values = made;
     *n = (int)length;
     made = NULL;
     failed = 0;
 done:
     PyMem_Free(made);
-    Py_DECREF(sequence);
+    Py_DECREF(tuple);
     return failed;
 }
 

@@ -212,21 +212,22 @@ static PyObject *free_to_move(PyObject *module, PyObject *args)
     return mask;
 }
 
-/* The numbers of at most CNV_MAX_PAIRS arrays shaped like `like`, borrowed from a new list or tuple. */
+/* The numbers of at most CNV_MAX_PAIRS arrays shaped like `like`, borrowed from the tuple that is returned: a
+ * list could lose them while the product runs without the GIL. */
 static PyObject *read_vectors(PyObject *object, const char *what, PyObject *like, const float **vectors)
 {
-    PyObject *sequence = PySequence_Fast(object, "pairs must be sequences of arrays");
-    if (!sequence) return NULL;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+    PyObject *tuple = PySequence_Tuple(object);
+    if (!tuple) return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(tuple);
     int failed = count > CNV_MAX_PAIRS ? -1 : 0;
     if (failed) PyErr_Format(PyExc_ValueError, "%s has %zd arrays, not up to %d", what, count, CNV_MAX_PAIRS);
     for (Py_ssize_t i = 0; !failed && i < count; i++) {
-        PyObject *vector = PySequence_Fast_GET_ITEM(sequence, i);
+        PyObject *vector = PyTuple_GET_ITEM(tuple, i);
         failed = same_shape(vector, what, like);
         if (!failed) vectors[i] = numbers(vector);
     }
-    if (failed) Py_CLEAR(sequence);
-    return sequence;
+    if (failed) Py_CLEAR(tuple);
+    return tuple;
 }
 
 static PyObject *run_lbfgs(PyObject *g, PyObject *mask, const cnv_pairs *pairs)
@@ -246,22 +247,22 @@ static PyObject *run_lbfgs(PyObject *g, PyObject *mask, const cnv_pairs *pairs)
 
 static PyObject *lbfgs_product(PyObject *module, PyObject *args)
 {
-    PyObject *g, *mask, *s, *y, *s_list = NULL, *y_list = NULL, *result = NULL;
+    PyObject *g, *mask, *s, *y, *s_held = NULL, *y_held = NULL, *result = NULL;
     cnv_pairs pairs;
     cnv_picture p;
     (void)module;
     if (!PyArg_ParseTuple(args, "OOOO:lbfgs_product", &g, &mask, &s, &y)) return NULL;
     if (read_picture(g, "g", false, &p) < 0 || same_shape(mask, "free", g) < 0) return NULL;
-    if (!(s_list = read_vectors(s, "s", g, pairs.s))) goto done;
-    if (!(y_list = read_vectors(y, "y", g, pairs.y))) goto done;
-    pairs.count = (int)PySequence_Fast_GET_SIZE(s_list);
-    if (pairs.count == PySequence_Fast_GET_SIZE(y_list))
+    if (!(s_held = read_vectors(s, "s", g, pairs.s))) goto done;
+    if (!(y_held = read_vectors(y, "y", g, pairs.y))) goto done;
+    pairs.count = (int)PyTuple_GET_SIZE(s_held);
+    if (pairs.count == PyTuple_GET_SIZE(y_held))
         result = run_lbfgs(g, mask, &pairs);
     else
         PyErr_SetString(PyExc_ValueError, "s and y must have as many arrays as each other");
 done:
-    Py_XDECREF(s_list);
-    Py_XDECREF(y_list);
+    Py_XDECREF(s_held);
+    Py_XDECREF(y_held);
     return result;
 }
 
