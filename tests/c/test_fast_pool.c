@@ -172,6 +172,42 @@ static void test_average(const cnv_fast *t, const row *r, bool count_pad)
     check_unguard(x, planes * in);
 }
 
+/* The largest relative error of means of a map of channels that hold one number each. */
+static double mean_error(const float *means, int64_t n)
+{
+    double worst = 0;
+    for (int64_t i = 0; i < n; i++)
+        worst = fmax(worst, fabs(means[i] / (double)(0.1f * (float)(1 + i % 16)) - 1));
+    return worst;
+}
+
+/* Numbers of one sign, whose rounding errors do not cancel: the float sum of the map below is off by 1e-3. */
+static void test_large_means(float *means, const cnv_fast *t)
+{
+    const cnv_fast_pool map = {.images = 1, .channels = 16, .ih = 512, .iw = 509};
+    const cnv_fast_pool windows = {.images = 1,
+                                   .channels = 16,
+                                   .ih = 20,
+                                   .iw = 20,
+                                   .oh = 5,
+                                   .ow = 5,
+                                   .kernel = {16, 16},
+                                   .stride = {1, 1},
+                                   .dilation = {1, 1}};
+    const int64_t n = map.ih * map.iw * 16;
+    float *x = check_guarded(n), *y = check_guarded(25 * 16);
+    for (int64_t i = 0; i < n; i++) x[i] = 0.1f * (float)(1 + i % 16);
+    cnv_run run = fast_run(2);
+    t->mean_forward(means, x, &map, &run);
+    t->average_forward(y, x, &windows, &run);
+    double error = mean_error(means, 16);
+    CHECK(error < 1e-6, "%s: mean of 512 x 509 is off by %g", t->name, error);
+    error = mean_error(y, 25 * 16);
+    CHECK(error < 1e-6, "%s: averages of 16 x 16 are off by %g", t->name, error);
+    check_unguard(x, n);
+    check_unguard(y, 25 * 16);
+}
+
 static void test_layout(const cnv_fast *t, int64_t images, int64_t channels, int64_t pixels)
 {
     const cnv_picture p = {images, channels, pixels};
@@ -239,6 +275,7 @@ static void test_gate(const cnv_fast *t, cnv_relu_rule rule, bool accumulate)
 
 int main(void)
 {
+    float means[FAST_TIERS][16];
     for (int t = 0; t < FAST_TIERS; t++) {
         if (!fast_present(fast_tiers[t])) continue;
         for (int i = 0; i < N_ROWS; i++) {
@@ -248,6 +285,8 @@ int main(void)
             test_average(fast_tiers[t], &rows[i], true);
         }
         test_max_of_odd_numbers(fast_tiers[t]);
+        test_large_means(means[t], fast_tiers[t]);
+        CHECK(t == 0 || memcmp(means[t], means[0], sizeof *means) == 0, "means differ between tiers");
         test_layout(fast_tiers[t], 2, 32, 49);
         test_layout(fast_tiers[t], 1, 19, 2050);
         test_layout(fast_tiers[t], 3, 1, 1);

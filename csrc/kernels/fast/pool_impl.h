@@ -5,6 +5,10 @@
 #include "kernels/fast/pool.h"
 #include "kernels/window.h"
 
+/* Of a mean: so many are summed in float before their sum goes into a double, so that the error of a large
+ * map is that of a small one. */
+#define POOL_PIXELS 64
+
 typedef struct pool_call {
     float *out;
     const float *in;
@@ -196,6 +200,14 @@ static int64_t pool_counted(const cnv_fast_pool *p, int axis, int64_t window)
     return taps.end - taps.begin;
 }
 
+/* Rows are summed by themselves: of 256 taps, none goes through more than 32 roundings. */
+CNV_INLINE v16 pool_sum_row(const float *x, cnv_span cols, int64_t gap)
+{
+    v16 sum = v16_zero();
+    for (int64_t s = cols.begin; s < cols.end; s++) sum = v16_add(sum, v16_load(x + s * gap));
+    return sum;
+}
+
 static void pool_average_item(void *context, int64_t block, int worker)
 {
     const pool_call *c = context;
@@ -210,10 +222,8 @@ static void pool_average_item(void *context, int64_t block, int worker)
             const cnv_span cols = cnv_taps_inside(p->iw, p->kernel[1], p->dilation[1], left);
             v16 sum = v16_zero();
             for (int64_t r = rows.begin; r < rows.end; r++)
-                for (int64_t s = cols.begin; s < cols.end; s++)
-                    sum = v16_add(
-                        sum,
-                        v16_load(x + ((top + r * p->dilation[0]) * p->iw + left + s * p->dilation[1]) * 16));
+                sum = v16_add(sum, pool_sum_row(x + ((top + r * p->dilation[0]) * p->iw + left) * 16, cols,
+                                                p->dilation[1] * 16));
             v16_store(y, v16_mul(sum, v16_all(count > 0 ? 1.0f / (float)count : 0)));
         }
     }
@@ -258,23 +268,32 @@ static void average_backward(float *dx, const float *dy, bool accumulate, const 
     cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_average_back_item, &c);
 }
 
-static void pool_mean_item(void *context, int64_t item, int worker)
+/* Adds the sum of at most POOL_PIXELS pixels to sixteen totals. */
+CNV_INLINE void pool_add_up(double *total, const float *x, int64_t pixels)
 {
-    const pool_call *c = context;
-    const cnv_fast_pool *p = c->p;
-    const int64_t blocks = cnv_blocks(p->channels), pixels = p->ih * p->iw, first = item % blocks * 16;
-    const float *x = c->in + item * pixels * 16;
     v16 sum0 = v16_zero(), sum1 = v16_zero();
-    float mean[16];
+    float sum[16];
     int64_t i = 0;
     for (; i + 2 <= pixels; i += 2) {
         sum0 = v16_add(sum0, v16_load(x + i * 16));
         sum1 = v16_add(sum1, v16_load(x + i * 16 + 16));
     }
     if (i < pixels) sum0 = v16_add(sum0, v16_load(x + i * 16));
-    v16_store(mean, v16_mul(v16_add(sum0, sum1), v16_all(1.0f / (float)pixels)));
+    v16_store(sum, v16_add(sum0, sum1));
+    for (int k = 0; k < 16; k++) total[k] += sum[k];
+}
+
+static void pool_mean_item(void *context, int64_t item, int worker)
+{
+    const pool_call *c = context;
+    const cnv_fast_pool *p = c->p;
+    const int64_t blocks = cnv_blocks(p->channels), pixels = p->ih * p->iw, first = item % blocks * 16;
+    const float *x = c->in + item * pixels * 16;
+    double total[16] = {0};
+    for (int64_t i = 0; i < pixels; i += POOL_PIXELS)
+        pool_add_up(total, x + i * 16, pixels - i < POOL_PIXELS ? pixels - i : POOL_PIXELS);
     for (int64_t k = 0; k < 16 && first + k < p->channels; k++)
-        c->out[item / blocks * p->channels + first + k] = mean[k];
+        c->out[item / blocks * p->channels + first + k] = (float)(total[k] / (double)pixels);
     (void)worker;
 }
 
