@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from twin import conv2d
 
 from cnnviz import _core
 
@@ -221,6 +222,42 @@ def test_describe_names_kernels_and_what_is_fused() -> None:
     assert all(node["forward_seconds"] > 0 for node in nodes if "direct" in node["kernel"])
     assert nodes[0]["saved_nbytes"] >= 2 * 15 * 13 * 2  # one bit for each of 32 channels
     assert nodes[1]["saved_nbytes"] == 0
+
+
+# Pictures of 1 x 1 and of 5 x 4, kernels of 3 x 3; beyond some dilation a copy with its padding is out of all
+# proportion to the picture: channels, extents, stride, dilation, whether the fast tier serves it.
+DILATIONS = [
+    (16, (5, 4), 1, 2, True),
+    (16, (1, 1), 1, 20, True),
+    (3, (5, 4), 2, 7, True),
+    (16, (5, 4), 1, 90, False),
+    (3, (5, 4), 2, 200, False),
+    (16, (1, 1), 1, 2000, False),
+    (3, (1, 1), 2, 5900, False),
+    (16, (1, 1), 1, 5900, False),
+    (16, (1, 1), 3, 2**31 - 3, False),
+]
+
+
+@pytest.mark.parametrize("row", DILATIONS, ids=str)
+def test_a_dilation_beyond_the_picture_is_left_to_the_portable_tier(row: Any) -> None:
+    channels, extents, stride, dilation, served = row
+    net = Net((1, channels, *extents))
+    geometry = {"dilation": (dilation,) * 2, "pads": (dilation,) * 4, "stride": (stride,) * 2}
+    y = net.conv(16, 3, **geometry).top
+    net.plan.prepare(keep=[y], seeds=[y], wrt=[net.named["x"]])
+    x, dy = (net.rng.standard_normal(net.plan.shape(v)).astype(np.float32) for v in (net.named["x"], y))
+    net.plan.forward([x])
+    net.plan.backward({y: dy})
+    described = net.plan.describe()
+    assert (described["nodes"][0]["kernel"] != "portable") == served
+    assert described["memory"]["arena"] < 3 << 20
+    w, b = net.plan.read(1), net.plan.read(2)
+    if dilation > max(extents):  # taps beside the middle see nothing but padding
+        w, geometry = w[:, :, 1:2, 1:2], {"stride": (stride,) * 2}
+    expected, backward = conv2d(*(array.astype(np.float64) for array in (x, w, b)), **geometry)
+    assert error(net.plan.read(y), expected) < 1e-6
+    assert error(net.plan.gradient(net.named["x"]), backward(dy.astype(np.float64))[0]) < 1e-6
 
 
 def test_weights_that_change_are_packed_anew() -> None:

@@ -8,6 +8,11 @@
  * quarter of a large one, and 768 KiB measured no better on the latter. */
 #define STRIP_NBYTES (512 << 10)
 
+/* Even of the fewest rows, a strip's copy may not take more than this, unless it holds no more than so many
+ * times the pixels of the picture: a dilation beyond the picture's extents makes it nearly all padding. */
+#define COPY_NBYTES (4 * STRIP_NBYTES)
+#define COPY_PICTURES 4
+
 /* Items that a layer is cut into, if it has as much to cut: enough to balance a few threads. */
 #define ITEMS 8
 
@@ -40,9 +45,34 @@ static int64_t plane_size(const cnv_direct *d)
     return d->phases * d->phase_rows * d->pitch * lanes(d);
 }
 
+/* The product of two numbers that are not negative; INT64_MAX where it overflows. */
+static int64_t times(int64_t a, int64_t b)
+{
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+/* Whether offsets within the copy of the shortest strip fit into 32 bits, and the copy into memory that the
+ * picture justifies. Reckoned for all passes together: none needs more. */
+static bool copy_fits(const cnv_geometry *g)
+{
+    const int64_t points[2] = {max64(g->oh, cnv_ceil_div(g->ih, g->stride[0])),
+                               max64(g->ow, cnv_ceil_div(g->iw, g->stride[1]))};
+    const int64_t channels = cnv_blocks(max64(g->ic, g->oc)) * CNV_LANES;
+    const int64_t phases = min64(g->kernel[0], g->stride[0]) * min64(g->kernel[1], g->stride[1]);
+    int64_t reach[2];
+    for (int a = 0; a < 2; a++) reach[a] = cnv_ceil_div((g->kernel[a] - 1) * g->dilation[a], g->stride[a]);
+    const int64_t rows = min64(points[0], 2) + reach[0], cols = points[1] + reach[1];
+    const int64_t pixels = times(times(rows, cols), phases), floats = times(pixels, channels);
+    const int64_t picture = max64(g->ih * g->iw, g->oh * g->ow);
+    return floats <= INT32_MAX &&
+           (floats <= COPY_NBYTES / (int64_t)sizeof(float) || pixels <= times(picture, COPY_PICTURES));
+}
+
 bool cnv_direct_fits(const cnv_geometry *g)
 {
-    return g->kernel[0] * g->kernel[1] <= CNV_MAX_TAPS && g->stride[0] * g->stride[1] <= CNV_MAX_PHASES;
+    return g->kernel[0] * g->kernel[1] <= CNV_MAX_TAPS && g->stride[0] * g->stride[1] <= CNV_MAX_PHASES &&
+           copy_fits(g);
 }
 
 /* The taps of the sum, each with its distance from the first one, before offsets are known. */

@@ -59,7 +59,8 @@ typedef struct cnv_direct {
     int64_t phase_rows, pitch;        /* extents of one phase of one channel block of a strip */
 } cnv_direct;
 
-/* Whether the taps fit into a description. */
+/* Whether the taps fit into a description, and a strip's copy into memory: also those of a backward pass and
+ * of an image gradient. */
 bool cnv_direct_fits(const cnv_geometry *g);
 
 /* planar: x stays N,C,H,W. Weights are taken to come packed; whoever has none clears `packed`. */
