@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, Tuple
+
+import numpy as np
 import pytest
-from op_rows import ROWS, Row, error, run
+from op_rows import ROWS, Row, error, rows_of, run
 
 from cnnviz import _core
 
@@ -29,6 +32,15 @@ def test_gradients_accumulate(row: Row) -> None:
         zip(run(row, inputs, dy, times=2).gradients, backward(dy.astype(float)))
     ):
         assert error(gradient, 2 * expected) <= TOLERANCE, f"gradient of input {i}"
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("shapes", [((2, 3), (3, 4)), ((1, 2, 3), (1, 3, 4))], ids=str)
+def test_a_product_with_zero_keeps_what_is_not_finite(shapes: Tuple[Any, ...], number: float) -> None:
+    row = rows_of("matmul", (shapes, {}))[0]
+    a, b = row.inputs()
+    a[..., 0, 1], b[..., 1, 2] = 0, number
+    assert np.isnan(run(row, [a, b]).y[..., 0, 2]).all()
 
 
 def test_every_operator_has_a_row() -> None:

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "kernels/split.h"
 
@@ -51,15 +52,19 @@ static void forward_range(void *context, int64_t begin, int64_t end, int worker)
     (void)worker;
 }
 
+/* A gradient, which is added, does without what meets its zeros; a product does not: 0 times NaN is NaN. */
 static void data_block(void *context, int64_t block, int worker)
 {
     const rows_work *work = context;
     const cnv_rows *s = work->s;
     int64_t first = block * COLUMNS, columns = s->in - first < COLUMNS ? s->in - first : COLUMNS;
+    for (int64_t n = 0; n < s->rows && !work->add; n++)
+        memset(work->out + n * s->in + first, 0, (size_t)columns * sizeof(float));
     for (int64_t o = 0; o < s->out; o++)
         for (int64_t n = 0; n < s->rows; n++) {
             float g = work->dy[n * s->out + o];
-            if (g != 0.0f) add_scaled(work->out + n * s->in + first, work->w + o * s->in + first, g, columns);
+            if (g == 0.0f && work->add) continue;
+            add_scaled(work->out + n * s->in + first, work->w + o * s->in + first, g, columns);
         }
     (void)worker;
 }
@@ -100,7 +105,13 @@ void cnv_rows_forward_add(float *y, const float *x, const float *w, const cnv_ro
 
 void cnv_rows_backward_data(float *dx, const float *dy, const float *w, const cnv_rows *s, cnv_run *run)
 {
-    rows_work work = {.out = dx, .w = w, .dy = dy, .s = s};
+    rows_work work = {.out = dx, .w = w, .dy = dy, .s = s, .add = true};
+    cnv_parallel(run, (s->in + COLUMNS - 1) / COLUMNS, data_block, &work);
+}
+
+void cnv_rows_product(float *y, const float *x, const float *w, const cnv_rows *s, cnv_run *run)
+{
+    rows_work work = {.out = y, .w = w, .dy = x, .s = s};
     cnv_parallel(run, (s->in + COLUMNS - 1) / COLUMNS, data_block, &work);
 }
 

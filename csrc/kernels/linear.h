@@ -27,6 +27,8 @@ void cnv_rows_forward_add(float *y, const float *x, const float *w, const cnv_ro
 /* dx[n,i] += sum over o of dy[n,o] * w[o,i]. Rows of w that meet only zeros are not read: the gradient of one
  * logit costs one row. */
 void cnv_rows_backward_data(float *dx, const float *dy, const float *w, const cnv_rows *s, cnv_run *run);
+/* The same sum as a product: y[n,i] = sum over o of x[n,o] * w[o,i], with every row of w. */
+void cnv_rows_product(float *y, const float *x, const float *w, const cnv_rows *s, cnv_run *run);
 /* dw[o,i] += sum over n of dy[n,o] * x[n,i], rows in order */
 void cnv_rows_backward_weight(float *dw, const float *dy, const float *x, const cnv_rows *s, cnv_run *run);
 /* db[o] += sum over n of dy[n,o] */

@@ -1,7 +1,6 @@
 #include "kernels/matmul.h"
 
 #include <stddef.h>
-#include <string.h>
 
 #include "kernels/linear.h"
 #include "runtime/blas.h"
@@ -59,8 +58,7 @@ void cnv_matmul_forward(float *c, const float *a, const float *b, const cnv_matm
 {
     if (s->rows) {
         cnv_rows rows = {.rows = s->m, .in = s->n, .out = s->k};
-        memset(c, 0, (size_t)(s->m * s->n) * sizeof *c);
-        cnv_rows_backward_data(c, a, b, &rows, run);
+        cnv_rows_product(c, a, b, &rows, run);
         return;
     }
     matmul_work work = {.out = c, .a = a, .b = b, .s = s};
