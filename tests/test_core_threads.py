@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from typing import Callable, Iterator, List, Tuple
 
 import numpy as np
@@ -161,6 +162,37 @@ def test_others_run_python_during_a_pass_but_may_not_touch_the_plan(threads: Cal
     assert len(refused) > 10
     assert set(refused) == {"the plan is in use by another thread; each thread needs a plan of its own"}
     assert long.plan.read(long.end).any()
+
+
+def test_a_forward_that_is_refused_leaves_the_arrays_of_the_last_one(
+    threads: Callable[[int], None],
+) -> None:
+    """Another plan of the same memory runs: the first one still reads what it was given before."""
+    threads(1)
+    long, plan = LongPass(0.3), _core.Plan()
+    first = plan.input((8,), name="x")
+    plan.prepare(keep=[plan.relu(first, name="r")], shares=long.plan)
+    given = np.arange(8, dtype=np.float32)
+    alive = weakref.ref(given)
+    plan.forward([given])
+    del given
+    refused: List[str] = []
+
+    def handler(number: int, frame: object) -> None:
+        try:
+            plan.forward([np.ones(8, np.float32)])
+        except ValueError as error:
+            refused.append(str(error))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        long.plan.forward([long.x])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert refused == ["a plan that shares this one's memory is running in another thread"]
+    assert alive() is not None
+    np.testing.assert_array_equal(plan.read(first), np.arange(8))
 
 
 def run_pass(constants: List[_core.Constant], x: Array) -> Tuple[Array, Array]:

@@ -59,8 +59,9 @@ cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*i
         if (step->forward) step->forward(step->node, &step->forward_io, &run);
         step->forward_seconds = now() - start;
     }
+    const bool stopped = cnv_run_cancelled(&run);
     cnv_workspace_leave(plan->workspace);
-    if (cnv_run_cancelled(&run)) return cnv_fail(err, CNV_INTERRUPTED, "forward was interrupted");
+    if (stopped) return cnv_fail(err, CNV_INTERRUPTED, "forward was interrupted");
     plan->stage = CNV_FORWARD_DONE;
     return CNV_OK;
 }
@@ -128,10 +129,30 @@ static cnv_status check_backward(const cnv_plan *plan, cnv_error *err)
 {
     if (plan->stage == CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "backward needs a prepared plan");
     if (plan->stage == CNV_PREPARED) return cnv_fail(err, CNV_INVALID, "backward needs a finished forward");
-    if (!holds(plan))
-        return cnv_fail(err, CNV_INVALID, "backward needs a forward since a plan that shares memory has run");
     if (plan->n_wrt == 0)
         return cnv_fail(err, CNV_INVALID, "the plan was prepared without wrt, it has no backward");
+    return CNV_OK;
+}
+
+/* Inside the workspace. */
+static cnv_status walk_down(cnv_plan *plan, const float *const *cotangents, cnv_relu_rule relu, cnv_run *run,
+                            cnv_error *err)
+{
+    if (!holds(plan))
+        return cnv_fail(err, CNV_INVALID, "backward needs a forward since a plan that shares memory has run");
+    plan->stage = CNV_FORWARD_DONE;
+    for (int s = plan->n_steps - 1; s >= 0; s--) {
+        cnv_step *step = &plan->steps[s];
+        const double start = now();
+        if (!step->node->needs_grad) continue;
+        if (cnv_run_cancelled(run)) break;
+        run_fills(plan, step->first_fill, step->n_fills, cotangents, run);
+        step_back(step, relu, run);
+        step->backward_seconds = now() - start;
+    }
+    run_fills(plan, plan->n_fills - plan->n_final, plan->n_final, cotangents, run);
+    if (cnv_run_cancelled(run)) return cnv_fail(err, CNV_INTERRUPTED, "backward was interrupted");
+    plan->stage = CNV_BACKWARD_DONE;
     return CNV_OK;
 }
 
@@ -142,23 +163,8 @@ cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv
     cnv_run run = start_run(plan, interrupted, owner);
     CNV_TRY(check_backward(plan, err));
     CNV_TRY(cnv_workspace_enter(plan->workspace, err));
-    plan->stage = CNV_FORWARD_DONE;
-    for (int s = plan->n_steps - 1; s >= 0; s--) {
-        cnv_step *step = &plan->steps[s];
-        const double start = now();
-        if (!step->node->needs_grad) continue;
-        if (cnv_run_cancelled(&run)) break;
-        run_fills(plan, step->first_fill, step->n_fills, cotangents, &run);
-        step_back(step, relu, &run);
-        step->backward_seconds = now() - start;
-    }
-    run_fills(plan, plan->n_fills - plan->n_final, plan->n_final, cotangents, &run);
+    status = walk_down(plan, cotangents, relu, &run, err);
     cnv_workspace_leave(plan->workspace);
-    if (cnv_run_cancelled(&run)) {
-        status = cnv_fail(err, CNV_INTERRUPTED, "backward was interrupted");
-        goto done;
-    }
-    plan->stage = CNV_BACKWARD_DONE;
 done:
     return status;
 }

@@ -207,7 +207,6 @@ cnv_status cnv_plan_lay_memory(cnv_plan *plan, cnv_error *err)
     CNV_TRY(cnv_arena_lay(buffers.list, buffers.n, &plan->memory.arena_nbytes, err));
     CNV_TRY(measure(plan, &buffers, err));
     CNV_TRY(cnv_workspace_reserve(plan->workspace, plan->memory.arena_nbytes, err));
-    cnv_plan_locate(plan);
 done:
     return status;
 }

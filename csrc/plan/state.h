@@ -136,7 +136,8 @@ cnv_status cnv_plan_make_steps(cnv_plan *plan, cnv_error *err);    /* nodes -> s
 cnv_status cnv_plan_lay_gradients(cnv_plan *plan, cnv_error *err); /* who shares, zeroes and seeds which */
 cnv_status cnv_plan_lay_memory(cnv_plan *plan, cnv_error *err);    /* who shares which buffer, and where */
 
-/* Gives out the addresses of all buffers, which depend on where the workspace is. */
+/* Gives out the addresses of all buffers, which depend on where the workspace is: only inside it does it stay
+ * there. */
 void cnv_plan_locate(cnv_plan *plan);
 
 /* Back to CNV_BUILDING: frees what prepare has made. */

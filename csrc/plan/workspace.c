@@ -33,20 +33,23 @@ void cnv_workspace_leave(cnv_workspace *workspace)
     atomic_store(&workspace->busy, false);
 }
 
+static cnv_status grow(cnv_workspace *workspace, size_t nbytes, cnv_error *err)
+{
+    char *larger = cnv_alloc(nbytes, 1);
+    if (larger == NULL)
+        return cnv_fail(err, CNV_NO_MEMORY, "out of memory: the plan needs %zu bytes", nbytes);
+    cnv_free(workspace->base);
+    workspace->base = larger;
+    workspace->nbytes = nbytes;
+    workspace->holder = NULL;
+    return CNV_OK;
+}
+
 cnv_status cnv_workspace_reserve(cnv_workspace *workspace, size_t nbytes, cnv_error *err)
 {
-    if (workspace->base != NULL && nbytes <= workspace->nbytes) return CNV_OK;
     cnv_status status = cnv_workspace_enter(workspace, err);
     if (status != CNV_OK) return status;
-    char *larger = cnv_alloc(nbytes, 1);
-    if (larger != NULL) {
-        cnv_free(workspace->base);
-        workspace->base = larger;
-        workspace->nbytes = nbytes;
-        workspace->holder = NULL;
-    } else {
-        status = cnv_fail(err, CNV_NO_MEMORY, "out of memory: the plan needs %zu bytes", nbytes);
-    }
+    if (workspace->base == NULL || nbytes > workspace->nbytes) status = grow(workspace, nbytes, err);
     cnv_workspace_leave(workspace);
     return status;
 }

@@ -28,7 +28,8 @@ void cnv_workspace_release(cnv_workspace *workspace); /* accepts NULL */
 cnv_status cnv_workspace_enter(cnv_workspace *workspace, cnv_error *err);
 void cnv_workspace_leave(cnv_workspace *workspace);
 
-/* Makes the block at least so large. What was in it is lost if it has to grow. */
+/* Makes the block at least so large, which fails while somebody runs in it. What was in it is lost if it has
+ * to grow. */
 cnv_status cnv_workspace_reserve(cnv_workspace *workspace, size_t nbytes, cnv_error *err);
 
 #endif

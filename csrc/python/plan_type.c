@@ -170,14 +170,17 @@ static int forward(plan_object *self, PyObject *inputs)
     }
     for (int i = 0; i < n; i++)
         if (!(data[i] = input_data(self->plan, i, PyTuple_GET_ITEM(inputs, i)))) goto done;
-    Py_INCREF(inputs);
-    Py_XSETREF(self->inputs, inputs);
     poller poll = {.asked_ns = now_ns()};
     poll.thread = PyEval_SaveThread();
     status = cnv_plan_forward(self->plan, data, poll_signals, &poll, &err);
     PyEval_RestoreThread(poll.thread);
-    if (status != CNV_OK) cnv_raise(status, &err);
-    failed = status == CNV_OK ? 0 : -1;
+    if (status == CNV_OK) {
+        Py_INCREF(inputs);
+        Py_XSETREF(self->inputs, inputs);
+        failed = 0;
+    } else {
+        cnv_raise(status, &err);
+    }
 done:
     PyMem_Free(data);
     return failed;

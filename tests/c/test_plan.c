@@ -279,6 +279,62 @@ static void test_failed_prepare_can_be_repeated(void)
     cnv_plan_free(plan);
 }
 
+/* ---- plans that share memory ---- */
+
+static const char *const busy = "running in another thread";
+
+/* relu of four numbers, prepared. */
+static cnv_status prepare_small(cnv_plan **plan, const cnv_plan *shares, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    cnv_shape shape = {.ndim = 1, .dim = {4}};
+    cnv_params params = {0};
+    cnv_value_id x, y;
+    CNV_TRY(cnv_plan_new(plan, err));
+    CNV_TRY(cnv_plan_input(*plan, &shape, "x", &x, err));
+    CNV_TRY(cnv_plan_add(*plan, "relu", &x, 1, &params, "r", &y, err));
+    cnv_request request = {.seeds = &y, .n_seeds = 1, .wrt = &x, .n_wrt = 1, .threads = 1, .shares = shares};
+    CNV_TRY(cnv_plan_prepare(*plan, &request, err));
+done:
+    return status;
+}
+
+/* Asked in the middle of the other plan's pass. */
+static bool try_to_use(void *owner)
+{
+    cnv_plan *plan = owner, *third = NULL;
+    const float numbers[4] = {0}, *arrays[] = {numbers};
+    cnv_error err = {""};
+    CHECK(cnv_plan_forward(plan, arrays, NULL, NULL, &err) == CNV_INVALID && strstr(err.message, busy),
+          "forward: \"%s\"", err.message);
+    err.message[0] = '\0';
+    CHECK(cnv_plan_backward(plan, arrays, CNV_RELU_PLAIN, NULL, NULL, &err) == CNV_INVALID &&
+              strstr(err.message, busy),
+          "backward: \"%s\"", err.message);
+    err.message[0] = '\0';
+    CHECK(prepare_small(&third, plan, &err) == CNV_INVALID && strstr(err.message, busy), "prepare: \"%s\"",
+          err.message);
+    cnv_plan_free(third);
+    return false;
+}
+
+static void test_shared_memory_is_used_by_one_at_a_time(void)
+{
+    cnv_plan *first = NULL, *second = NULL;
+    const float numbers[4] = {1, -2, 3, -4}, *arrays[] = {numbers};
+    cnv_error err = {""};
+    CHECK(prepare_small(&first, NULL, &err) == CNV_OK && prepare_small(&second, first, &err) == CNV_OK, "%s",
+          err.message);
+    CHECK(cnv_plan_forward(first, arrays, NULL, NULL, &err) == CNV_OK, "%s", err.message);
+    CHECK(cnv_plan_forward(second, arrays, try_to_use, first, &err) == CNV_OK, "%s", err.message);
+    CHECK(cnv_plan_backward(first, arrays, CNV_RELU_PLAIN, NULL, NULL, &err) == CNV_INVALID &&
+              strstr(err.message, "shares memory has run"),
+          "\"%s\"", err.message);
+    CHECK(cnv_plan_backward(second, arrays, CNV_RELU_PLAIN, NULL, NULL, &err) == CNV_OK, "%s", err.message);
+    cnv_plan_free(second);
+    cnv_plan_free(first);
+}
+
 int main(void)
 {
     test_random_layouts();
@@ -289,5 +345,6 @@ int main(void)
     test_builder_mistakes();
     test_failing_allocations();
     test_failed_prepare_can_be_repeated();
+    test_shared_memory_is_used_by_one_at_a_time();
     return check_report();
 }
