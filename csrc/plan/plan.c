@@ -138,7 +138,7 @@ done:
     return status;
 }
 
-/* The number of inputs and each id; absent ones only after the mandatory ones. */
+/* The number of inputs and each id; absent ones only after the mandatory ones, and none of a list. */
 static cnv_status check_inputs(const cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs,
                                int n_inputs, cnv_error *err)
 {
@@ -146,7 +146,7 @@ static cnv_status check_inputs(const cnv_plan *plan, const cnv_op *op, const cnv
         return cnv_fail(err, CNV_INVALID, "%d inputs given, %d to %d are possible", n_inputs, op->min_inputs,
                         op->max_inputs);
     for (int i = 0; i < n_inputs; i++) {
-        if (inputs[i] == CNV_NONE && i >= op->min_inputs) continue;
+        if (inputs[i] == CNV_NONE && i >= op->min_inputs && op->max_inputs < CNV_MANY) continue;
         if (!cnv_plan_value(plan, inputs[i]))
             return cnv_fail(err, CNV_INVALID, "input %d is value %d, but the plan has %d values", i,
                             (int)inputs[i], plan->n_values);

@@ -170,6 +170,7 @@ static void test_builder_mistakes(void)
         {"relu", {7}, 1, "value 7"},
         {"relu", {-1}, 1, "value -1"},
         {"add", {0, CNV_NONE}, 2, "value -1"},
+        {"concat", {0, CNV_NONE}, 2, "value -1"},
         {"reshape", {0}, 1, "elements"},
     };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
