@@ -234,6 +234,7 @@ WRONG = {
     ),
     "no channels": (lambda z: _core.affine(z[0, 0, 0], np.ones(3, "f4")), ValueError, "at least 2 axes"),
     "empty": (lambda z: _core.affine(z[:0], np.ones(3, "f4")), ValueError, "one number"),
+    "power": (lambda z: _core.total_variation(z, 7, 1.0), ValueError, "power is 7, not 1 or 2"),
     "axes": (lambda z: _core.total_variation(z[0], 2, 1.0), ValueError, "4 axes"),
     "pairs": (lambda z: _core.lbfgs_product(z, z, [z], []), ValueError, "as many"),
     "many pairs": (lambda z: _core.lbfgs_product(z, z, [z] * 65, [z] * 65), ValueError, "not up to 64"),

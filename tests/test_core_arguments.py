@@ -29,6 +29,14 @@ ROWS: List[Tuple[str, Callable[[Fixture], Any], type, str]] = [
     ("no arguments", lambda f: f.plan.relu(), TypeError, r"relu\(\) needs argument 'x'"),
     ("no name", lambda f: f.plan.relu(f.x), TypeError, r"relu\(\) needs argument 'name'"),
     ("name is int", lambda f: f.plan.relu(f.x, name=3), TypeError, "'name' must be a str, not int"),
+    ("name with NUL", lambda f: f.plan.relu(f.x, name="a\0b"), ValueError, r"relu\(\): .*'name' has a NUL"),
+    ("input with NUL", lambda f: f.plan.input((1,), name="\0"), ValueError, r"input\(\): .*'name' has a NUL"),
+    (
+        "name of constant",
+        lambda f: f.plan.constant(f.w, name=b"w"),
+        TypeError,
+        "'name' must be a str, not byt",
+    ),
     ("name by position", lambda f: f.plan.relu(f.x, "r"), TypeError, "takes 1 positional"),
     ("twice", lambda f: f.plan.relu(f.x, x=f.x, name="r"), TypeError, "'x' twice"),
     ("unknown", lambda f: f.plan.relu(f.x, slope=1, name="r"), TypeError, "no argument 'slope'"),
@@ -96,6 +104,13 @@ ROWS: List[Tuple[str, Callable[[Fixture], Any], type, str]] = [
     ("input is int", lambda f: f.plan.input(3, name="y"), TypeError, "'shape' must be a sequence"),
     ("constant is array", lambda f: f.plan.constant(np.ones(3), name="y"), TypeError, "must be a Constant"),
     ("constant is plan", lambda f: f.plan.constant(f.plan, name="y"), TypeError, "must be a Constant"),
+    ("keep of 0 axes", lambda f: f.plan.prepare(keep=np.array(3)), TypeError, "keep must be a seq.*ndarray"),
+    ("keep is int", lambda f: f.plan.prepare(keep=3), TypeError, "keep must be a sequence of value ids, not"),
+    ("no bytes", lambda f: f.plan.prepare(packed_nbytes=-1), ValueError, "packed_nbytes is -1, which is no"),
+    ("half a byte", lambda f: f.plan.prepare(packed_nbytes=1.5), TypeError, "packed_nbytes .*, not float"),
+    ("bytes in a str", lambda f: f.plan.prepare(packed_nbytes="1"), TypeError, "packed_nbytes .*, not str"),
+    ("threads below 0", lambda f: _core.set_num_threads(-5), ValueError, r"threads is -5, not in 1\.\.64"),
+    ("many threads", lambda f: _core.set_num_threads(1 << 40), ValueError, "threads is 1099511627776, not"),
     ("Constant of list", lambda f: _core.Constant([1.0]), TypeError, "must be a numpy.ndarray, not list"),
     ("Constant of float64", lambda f: _core.Constant(np.ones(3)), TypeError, "float32, not float64"),
     ("Constant strided", lambda f: _core.Constant(np.ones(6, "f4")[::2]), ValueError, "contiguous"),
@@ -136,6 +151,7 @@ def test_what_counts_as_an_integer() -> None:
         np.int64(fixture.x), kernel=np.array([2, 2]), stride=[np.int8(2), True + 1], name="pool"
     )
     assert fixture.plan.shape(value) == (1, 2, 3, 3)
+    fixture.plan.prepare(keep=np.array([value]), packed_nbytes=np.int64(5))
 
 
 class Emptying:

@@ -177,13 +177,9 @@ static int read_one(cnv_call *call, const cnv_argument *argument, PyObject *obje
 
 static int read_name(cnv_call *call, PyObject *object)
 {
-    if (!PyUnicode_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "%s(): argument 'name' must be a str, not %.100s", call->method,
-                     Py_TYPE(object)->tp_name);
-        return -1;
-    }
-    call->name = PyUnicode_AsUTF8(object);
-    return call->name ? 0 : -1;
+    char what[96];
+    PyOS_snprintf(what, sizeof what, "%s(): argument 'name'", call->method);
+    return cnv_to_text(object, what, &call->name);
 }
 
 int cnv_read_arguments(cnv_call *call, const cnv_argument *table, PyObject *args, PyObject *kwargs)

@@ -261,13 +261,14 @@ static PyObject *plan_input(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"shape", "name", NULL};
     plan_object *self = (plan_object *)object;
-    PyObject *extents;
+    PyObject *extents, *text;
     cnv_shape shape;
     const char *name;
     cnv_value_id value;
     cnv_error err;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$s:input", names, &extents, &name)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$O:input", names, &extents, &text)) return NULL;
     if (cnv_to_shape(extents, "input(): argument 'shape'", &shape) < 0) return NULL;
+    if (cnv_to_text(text, "input(): argument 'name'", &name) < 0) return NULL;
     if (cnv_plan_enter(self) < 0) return NULL;
     cnv_status status = cnv_plan_input(self->plan, &shape, name, &value, &err);
     cnv_plan_leave(self);
@@ -278,11 +279,12 @@ static PyObject *plan_constant(PyObject *object, PyObject *args, PyObject *kwarg
 {
     static char *names[] = {"constant", "name", NULL};
     plan_object *self = (plan_object *)object;
-    PyObject *weights;
+    PyObject *weights, *text;
     const char *name;
     cnv_value_id value;
     cnv_error err;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$s:constant", names, &weights, &name)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$O:constant", names, &weights, &text)) return NULL;
+    if (cnv_to_text(text, "constant(): argument 'name'", &name) < 0) return NULL;
     cnv_constant *borrowed = cnv_constant_of(weights);
     if (!borrowed)
         return PyErr_Format(PyExc_TypeError, "constant(): argument 'constant' must be a Constant, not %.100s",

@@ -53,6 +53,17 @@ int cnv_to_float(PyObject *object, const char *what, float *number)
     return 0;
 }
 
+int cnv_to_text(PyObject *object, const char *what, const char **text)
+{
+    Py_ssize_t length;
+    if (!PyUnicode_Check(object)) return wrong_type(object, what, "a str");
+    *text = PyUnicode_AsUTF8AndSize(object, &length);
+    if (!*text) return -1;
+    if (strlen(*text) == (size_t)length) return 0;
+    PyErr_Format(PyExc_ValueError, "%s has a NUL character: %R", what, object);
+    return -1;
+}
+
 int cnv_to_value(PyObject *object, const char *what, cnv_value_id *value)
 {
     int64_t id;

@@ -16,6 +16,9 @@ int cnv_to_int64(PyObject *object, const char *what, int64_t *number);
 int cnv_to_float(PyObject *object, const char *what, float *number);
 int cnv_to_value(PyObject *object, const char *what, cnv_value_id *value);
 
+/* A str as C has them: without a NUL inside, borrowed from the object. */
+int cnv_to_text(PyObject *object, const char *what, const char **text);
+
 /* A sequence of integers: at most `most`, whose number goes to *n. */
 int cnv_to_int64s(PyObject *object, const char *what, int64_t *numbers, int most, int *n);
 

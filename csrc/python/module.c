@@ -2,7 +2,6 @@
 #define CNV_IMPORTS_NUMPY
 #include "python/numpy_api.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
 #include "cnnviz.h"
@@ -45,8 +44,7 @@ static PyObject *set_num_threads(PyObject *module, PyObject *n)
     int64_t threads;
     (void)module;
     if (cnv_to_int64(n, "n", &threads) < 0) return NULL;
-    int clamped = threads < 0 ? 0 : threads > INT_MAX ? INT_MAX : (int)threads;
-    cnv_status status = cnv_set_num_threads(clamped, &err);
+    cnv_status status = cnv_set_num_threads(threads, &err);
     if (status != CNV_OK) return cnv_raise(status, &err);
     Py_RETURN_NONE;
 }

@@ -274,6 +274,7 @@ static PyObject *total_variation(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "Oid:total_variation", &x, &power, &scale)) return NULL;
     if (cnv_check_array(x, "x", NULL) < 0) return NULL;
+    if (power != 1 && power != 2) return PyErr_Format(PyExc_ValueError, "power is %d, not 1 or 2", power);
     if (PyArray_NDIM((PyArrayObject *)x) != 4 || PyArray_SIZE((PyArrayObject *)x) == 0)
         return PyErr_Format(PyExc_ValueError, "x must have 4 axes and one number");
     npy_intp *dim = PyArray_DIMS((PyArrayObject *)x), batch = dim[0], size = dim[1] * dim[2] * dim[3];

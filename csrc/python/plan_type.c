@@ -89,6 +89,18 @@ static bool poll_signals(void *owner)
     return raised;
 }
 
+/* None, or a number of bytes. */
+static int to_budget(PyObject *object, size_t *nbytes)
+{
+    int64_t number;
+    if (object == Py_None) return 0;
+    if (cnv_to_int64(object, "packed_nbytes", &number) < 0) return -1;
+    *nbytes = (size_t)number;
+    if (number >= 0) return 0;
+    PyErr_Format(PyExc_ValueError, "packed_nbytes is %lld, which is no number of bytes", (long long)number);
+    return -1;
+}
+
 static int prepare(plan_object *self, PyObject *keep, PyObject *seeds, PyObject *wrt, PyObject *packed,
                    const cnv_plan *shares)
 {
@@ -100,10 +112,7 @@ static int prepare(plan_object *self, PyObject *keep, PyObject *seeds, PyObject 
     if (keep && cnv_to_values(keep, "keep", &keeps, &request.n_keep) < 0) goto done;
     if (seeds && cnv_to_values(seeds, "seeds", &seed_ids, &request.n_seeds) < 0) goto done;
     if (wrt && cnv_to_values(wrt, "wrt", &wrts, &request.n_wrt) < 0) goto done;
-    if (packed && packed != Py_None) {
-        request.packed_nbytes = PyLong_AsSize_t(packed);
-        if (PyErr_Occurred()) goto done;
-    }
+    if (packed && to_budget(packed, &request.packed_nbytes) < 0) goto done;
     request.keep = keeps;
     request.seeds = seed_ids;
     request.wrt = wrts;

@@ -369,10 +369,11 @@ int cnv_num_threads(void)
     return n > 0 ? n : default_threads();
 }
 
-cnv_status cnv_set_num_threads(int n, cnv_error *err)
+cnv_status cnv_set_num_threads(int64_t n, cnv_error *err)
 {
     if (n < 1 || n > CNV_MAX_THREADS)
-        return cnv_fail(err, CNV_INVALID, "the number of threads is %d, not in 1..%d", n, CNV_MAX_THREADS);
-    atomic_store(&chosen_threads, n);
+        return cnv_fail(err, CNV_INVALID, "the number of threads is %lld, not in 1..%d", (long long)n,
+                        CNV_MAX_THREADS);
+    atomic_store(&chosen_threads, (int)n);
     return CNV_OK;
 }

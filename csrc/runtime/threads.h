@@ -44,6 +44,6 @@ bool cnv_run_cancelled(cnv_run *run);
 int cnv_num_threads(void);
 
 /* Sets it; n must lie in 1..CNV_MAX_THREADS. */
-cnv_status cnv_set_num_threads(int n, cnv_error *err);
+cnv_status cnv_set_num_threads(int64_t n, cnv_error *err);
 
 #endif
