@@ -2,7 +2,8 @@
  * The layout of the fast tier: N, C/16, H, W, 16.
  *
  * Sixteen channels of a pixel are neighbours. The lanes of the last block past C hold zero: kernels keep it
- * so, because weights and biases are padded with zeros.
+ * so, because weights and biases are padded with zeros. Only where a sum meets an infinity or NaN do they
+ * hold NaN, so nothing may read them as if they were channels.
  */
 #ifndef CNV_FAST_BLOCKED_H
 #define CNV_FAST_BLOCKED_H

@@ -27,7 +27,7 @@ typedef void cnv_finish_kernel(float *y, const float *x, const cnv_finish *finis
 typedef void cnv_gate_kernel(float *dx, const float *dy, const cnv_gate *gate, bool accumulate,
                              const cnv_picture *p, cnv_run *run);
 
-/* dead[n]: no number of image n, other than zeros, has its bit set. */
+/* dead[n]: no number of image n has its bit set, zeros and NaN aside. */
 typedef void cnv_dead_kernel(bool *dead, const float *dy, const uint16_t *bits, const cnv_picture *p,
                              cnv_run *run);
 
