@@ -322,6 +322,26 @@ static void compute_alone(cnv_run *run, int64_t n_items, cnv_task *task, void *c
     for (int64_t item = 0; item < n_items && !cnv_run_cancelled(run); item++) compute(task, context, item, 0);
 }
 
+/* What is left to do when the caller's thread ends inside run->interrupted, as Python lets daemon threads end
+ * when it exits: the job lies on the stack of that thread, and workers must be out of it before it goes. */
+static void abandon_job(void *run)
+{
+    atomic_store(&((cnv_run *)run)->cancelled, true);
+    close_gate(0, 0);
+    atomic_flag_clear(&pool.taken);
+}
+
+/* Lets workers in, and returns how many items the caller has computed. */
+static int64_t run_job(cnv_run *run, int threads)
+{
+    int64_t computed;
+    pthread_cleanup_push(abandon_job, run);
+    open_gate(threads);
+    computed = compute_items(0, true);
+    pthread_cleanup_pop(0);
+    return computed;
+}
+
 void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
 {
     int threads = n_items < run->threads ? (int)n_items : run->threads;
@@ -339,8 +359,7 @@ void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
     atomic_store(&pool.next_item, 0);
     const int64_t start = now_ns();
     readmit(start);
-    open_gate(threads);
-    const int64_t computed = compute_items(0, true);
+    const int64_t computed = run_job(run, threads);
     close_gate(computed, start);
     atomic_flag_clear(&pool.taken);
 }

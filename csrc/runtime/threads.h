@@ -22,7 +22,8 @@
 /* One pass over a plan: how many threads it may use, and how it learns that the user wants it to stop. */
 typedef struct cnv_run {
     int threads;                      /* 1..CNV_MAX_THREADS; worker indices are below this */
-    bool (*interrupted)(void *owner); /* asked by the calling thread only, between items; NULL: never */
+    bool (*interrupted)(void *owner); /* asked by the calling thread only, between items, and that thread may
+                                       * end there (pthread_exit); NULL: never */
     void *owner;
     atomic_bool cancelled; /* set once interrupted() has said yes; items not yet claimed are skipped */
 } cnv_run;

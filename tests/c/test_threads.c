@@ -123,6 +123,59 @@ static bool countdown(void *owner)
     return --*left < 0;
 }
 
+/* Items that last until the caller is about to end. */
+typedef struct {
+    atomic_int inside, others; /* items in the middle; items that others than the caller have begun */
+    atomic_bool ending;
+} siege;
+
+static void hold_out(void *context, int64_t item, int worker)
+{
+    siege *s = context;
+    (void)item;
+    if (worker == 0) {
+        nap(100000);
+        return;
+    }
+    atomic_fetch_add(&s->inside, 1);
+    atomic_fetch_add(&s->others, 1);
+    while (!atomic_load(&s->ending)) nap(100000);
+    nap(20000000);
+    atomic_fetch_sub(&s->inside, 1);
+}
+
+static bool end_when_others_are_inside(void *owner)
+{
+    siege *s = owner;
+    if (atomic_load(&s->others) == 0) return false;
+    atomic_store(&s->ending, true);
+    pthread_exit(NULL);
+}
+
+static void *call_and_end(void *context)
+{
+    cnv_run run = {.threads = 3, .interrupted = end_when_others_are_inside, .owner = context};
+    for (;;) cnv_parallel(&run, MOST_ITEMS, hold_out, context);
+    return NULL;
+}
+
+static void test_a_caller_that_ends_in_the_middle(void)
+{
+    siege s = {0};
+    pthread_t caller;
+    pthread_create(&caller, NULL, call_and_end, &s);
+    pthread_join(caller, NULL);
+    CHECK(atomic_load(&s.inside) == 0, "%d workers are in a job whose caller is gone",
+          atomic_load(&s.inside));
+    atomic_store(&s.others, 0);
+    cnv_run run = {.threads = 3};
+    for (int i = 0; i < 200 && atomic_load(&s.others) == 0; i++) {
+        cnv_parallel(&run, 50, hold_out, &s);
+        nap(1000000);
+    }
+    CHECK(atomic_load(&s.others) > 0, "nobody helps the next caller");
+}
+
 static void test_cancel(void)
 {
     for (int threads = 1; threads <= 4; threads++) {
@@ -251,6 +304,7 @@ int main(void)
 {
     test_every_item_once();
     test_several_callers();
+    test_a_caller_that_ends_in_the_middle();
     test_cancel();
     test_a_late_worker_is_left_out_for_a_while();
 #ifndef UNDER_TSAN
