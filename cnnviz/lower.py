@@ -7,7 +7,6 @@ compute around Reshape) are evaluated here and never reach the plan.
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from cnnviz._config import _core
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.fold import Budget, can_evaluate, evaluate, shape_value
+from cnnviz.fork_lock import ForkLock
 from cnnviz.graph import Graph, Node
 from cnnviz.lower_arithmetic import ROWS as ARITHMETIC
 from cnnviz.lower_linear import ROWS as LINEAR
@@ -70,7 +70,7 @@ class Weights:
     def __init__(self, graph: Graph) -> None:
         self._arrays = graph.constants
         self._made: Dict[Tuple[str, str], _core.Constant] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def get(
         self, name: str, form: str = "", make: Optional[Callable[[NDArray[Any]], NDArray[Any]]] = None

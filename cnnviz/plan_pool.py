@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 import sys
-import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from cnnviz._config import _core
+from cnnviz.fork_lock import ForkLock
 from cnnviz.graph import Graph, Tensor, prune
 from cnnviz.lower import Lowered, Weights, lower
 
@@ -56,10 +56,10 @@ class PlanPool:
         self._weights = Weights(graph)
         self._idle_limit = idle_nbytes
         self.packed_limit = _checked_nbytes(packed_nbytes)
-        self._packing = threading.Lock()
+        self._packing = ForkLock()
         self._idle: List[_Workspace] = []  # the last used one is the last
         self._nbytes: Dict[Request, int] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def lower(self, shape: Tuple[int, ...], values: Optional[Sequence[str]] = None) -> Lowered:
         """Build a plan without preparing it: enough to know names and shapes.

@@ -274,6 +274,33 @@ for _ in range(5):
 assert np.array_equal(run(), expected)
 """
 
+# The parent forks while another thread is in the middle of a model's first use.
+LOCKED = """
+import cnnviz, signal
+model = cnnviz.load()
+x = np.zeros((1, 3, 96, 96), np.float32)
+inside, done = threading.Event(), threading.Event()
+
+def use():
+    with model._pool._packing, model._pool._lock, model._pool._weights._lock:
+        inside.set()
+        done.wait()
+
+thread = threading.Thread(target=use)
+thread.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)  # ends a child that waits for ever
+    model.forward(x)
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+done.set()
+thread.join()
+assert status == 0, status
+model.forward(x)
+"""
+
 # The interpreter goes away while a daemon thread is in the middle of passes.
 EXIT = """
 def forever():
@@ -284,9 +311,9 @@ time.sleep(0.5)
 """
 
 
-@pytest.mark.parametrize("program", [CHILDREN, EXIT], ids=["fork", "exit"])
+@pytest.mark.parametrize("program", [CHILDREN, LOCKED, EXIT], ids=["fork", "locked", "exit"])
 def test_process(program: str) -> None:
-    if program is CHILDREN and not hasattr(os, "fork"):
+    if program is not EXIT and not hasattr(os, "fork"):
         pytest.skip("no fork")
     environment = {**os.environ, "CNNVIZ_NUM_THREADS": "4", "PYTHONPATH": os.pathsep.join(sys.path)}
     finished = subprocess.run(

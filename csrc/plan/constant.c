@@ -19,11 +19,30 @@ struct cnv_constant {
     cnv_shape shape;
     void (*release)(void *owner);
     void *owner;
-    pthread_mutex_t mutex; /* guards forms */
     packed_form *forms;
     atomic_uint_fast64_t generation; /* goes up when the numbers change */
     atomic_uint_fast64_t refreshed;  /* the generation that every form is known to have reached */
 };
+
+/* Guards the forms of all constants. A fork waits for whoever is packing: in the child nobody would finish.
+ */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+static void guard_forks(void)
+{
+    pthread_atfork(lock, unlock, unlock);
+}
 
 cnv_status cnv_constant_new(const float *data, const cnv_shape *shape, void (*release)(void *owner),
                             void *owner, cnv_constant **constant, cnv_error *err)
@@ -35,7 +54,7 @@ cnv_status cnv_constant_new(const float *data, const cnv_shape *shape, void (*re
         status = cnv_fail(err, CNV_NO_MEMORY, "out of memory for a constant");
         goto done;
     }
-    pthread_mutex_init(&made->mutex, NULL);
+    pthread_once(&once, guard_forks);
     atomic_init(&made->references, 1);
     made->data = data;
     made->shape = *shape;
@@ -60,7 +79,6 @@ void cnv_constant_release(cnv_constant *constant)
         cnv_free(form->bytes);
         cnv_free(form);
     }
-    pthread_mutex_destroy(&constant->mutex);
     if (constant->release) constant->release(constant->owner);
     cnv_free(constant);
 }
@@ -83,9 +101,9 @@ const cnv_shape *cnv_constant_shape(const cnv_constant *constant)
 size_t cnv_constant_packed_nbytes(cnv_constant *constant)
 {
     size_t nbytes = 0;
-    pthread_mutex_lock(&constant->mutex);
+    lock();
     for (packed_form *form = constant->forms; form; form = form->next) nbytes += form->packing.nbytes;
-    pthread_mutex_unlock(&constant->mutex);
+    unlock();
     return nbytes;
 }
 
@@ -108,9 +126,9 @@ static packed_form *find_form(const cnv_constant *constant, const cnv_packing *p
 
 bool cnv_constant_has(cnv_constant *constant, const cnv_packing *packing)
 {
-    pthread_mutex_lock(&constant->mutex);
+    lock();
     const bool found = find_form(constant, packing) != NULL;
-    pthread_mutex_unlock(&constant->mutex);
+    unlock();
     return found;
 }
 
@@ -134,7 +152,7 @@ cnv_status cnv_constant_pack(cnv_constant *constant, const cnv_packing *packing,
                              cnv_error *err)
 {
     cnv_status status = CNV_OK;
-    pthread_mutex_lock(&constant->mutex);
+    lock();
     packed_form *form = find_form(constant, packing);
     if (!form) form = make_form(constant, packing);
     if (form) {
@@ -144,7 +162,7 @@ cnv_status cnv_constant_pack(cnv_constant *constant, const cnv_packing *packing,
         status =
             cnv_fail(err, CNV_NO_MEMORY, "out of memory for %zu bytes of packed weights", packing->nbytes);
     }
-    pthread_mutex_unlock(&constant->mutex);
+    unlock();
     return status;
 }
 
@@ -152,8 +170,8 @@ void cnv_constant_refresh(cnv_constant *constant)
 {
     uint64_t generation = atomic_load(&constant->generation);
     if (atomic_load(&constant->refreshed) == generation) return;
-    pthread_mutex_lock(&constant->mutex);
+    lock();
     for (packed_form *form = constant->forms; form; form = form->next) bring_up_to_date(constant, form);
     atomic_store(&constant->refreshed, generation);
-    pthread_mutex_unlock(&constant->mutex);
+    unlock();
 }

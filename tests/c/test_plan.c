@@ -1,6 +1,15 @@
 /* The plan without Python: builder mistakes, memory layout, constants, and every allocation failing once. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* nanosleep, fork */
+#endif
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "cnnviz.h"
@@ -122,6 +131,49 @@ static void test_constant(void)
     cnv_constant_release(NULL);
     shape.dim[0] = 0;
     CHECK(cnv_constant_new(data, &shape, count_release, &released, &constant, NULL) == CNV_INVALID, "empty");
+}
+
+static atomic_bool packing_begun;
+
+static void pack_slowly(const cnv_packing *packing, const float *data, const cnv_shape *shape, void *packed)
+{
+    const struct timespec time = {0, 100000000};
+    atomic_store(&packing_begun, true);
+    nanosleep(&time, NULL);
+    pack_negated(packing, data, shape, packed);
+}
+
+static const cnv_packing slow = {.kind = 9, .nbytes = 4 * sizeof(float), .pack = pack_slowly};
+
+static void *pack_in_thread(void *constant)
+{
+    const void *packed;
+    CHECK(cnv_constant_pack(constant, &slow, &packed, NULL) == CNV_OK, "pack in a thread");
+    return NULL;
+}
+
+static void test_fork_while_another_thread_packs(void)
+{
+    const float data[4] = {1, 2, 3, 4};
+    const cnv_shape shape = {.ndim = 1, .dim = {4}};
+    cnv_constant *constant = NULL;
+    pthread_t thread;
+    int status = -1;
+    CHECK(cnv_constant_new(data, &shape, NULL, NULL, &constant, NULL) == CNV_OK, "new");
+    pthread_create(&thread, NULL, pack_in_thread, constant);
+    while (!atomic_load(&packing_begun)) sched_yield();
+    const pid_t child = fork();
+    if (child == 0) {
+        const void *packed = NULL;
+        alarm(10); /* ends a child that waits for ever */
+        _exit(cnv_constant_pack(constant, &slow, &packed, NULL) == CNV_OK && ((const float *)packed)[3] == -4
+                  ? 0
+                  : 1);
+    }
+    waitpid(child, &status, 0);
+    CHECK(status == 0, "the child ends with status %d", status);
+    pthread_join(thread, NULL);
+    cnv_constant_release(constant);
 }
 
 /* ---- shapes and the builder ---- */
@@ -342,6 +394,7 @@ int main(void)
     test_chain_reaches_the_bound();
     test_too_large_to_address();
     test_constant();
+    test_fork_while_another_thread_packs();
     test_shapes();
     test_builder_mistakes();
     test_failing_allocations();
