@@ -65,10 +65,10 @@ def replay(path: PathLike, model: Model, *, progress: Optional[bool] = None) -> 
         return _attribution(str(method), model, settings, sources)
     try:
         recipe = _recipe(model, settings, sources)
-        steps = settings["position"]
+        stage, done = settings["position"]
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"path {path!r} has settings that make no picture ({error!r})") from error
-    return recipes.synthesize(recipe, Watch(progress), steps)
+    return recipes.repeat(recipe, Watch(progress), stage, done)
 
 
 def take_up(result: Synthesis, model: Model, steps: int) -> Synthesis:

@@ -93,7 +93,10 @@ def begin(stages: Sequence[Stage], seed: int) -> Trace:
 
 
 def advance(stages: Sequence[Stage], trace: Trace, steps: int, watch: Watch) -> Trace:
-    """Go on for `steps` steps, through as many stages as they reach; the last stage has no end of its own."""
+    """Go on for `steps` steps, through as many stages as they reach; the last stage has no end of its own.
+
+    A stage that is through is left at once, so that a run ends with the picture of the last one it reached.
+    """
     trace = replace(trace, interrupted=False, converged=False)
     with _Bar(steps, watch.progress) as bar:
         left = steps
@@ -101,38 +104,35 @@ def advance(stages: Sequence[Stage], trace: Trace, steps: int, watch: Watch) -> 
             last = trace.stage == len(stages) - 1
             here = left if last else min(left, stages[trace.stage].steps - trace.done)
             before = trace.done
-            trace = _within(stages[trace.stage], trace, here, watch, bar)
+            trace, stopped = _within(stages[trace.stage], trace, here, watch, bar)
             left -= trace.done - before
-            if trace.interrupted or last or left <= 0:
+            missing = stages[trace.stage].steps - trace.done
+            if stopped or last or (missing > 0 and not trace.converged):
                 return trace
-            # `done` stays below the stage's steps only when it converged early: the rest of it is not made
-            # up.
-            left -= stages[trace.stage].steps - trace.done
+            left = max(left - missing, 0)  # what a stage that converged early left over is not made up
             try:
                 trace = _next_stage(stages, trace)
             except KeyboardInterrupt:  # its targets may take long
                 return replace(trace, interrupted=True)
-            if left <= 0:
-                return trace
 
 
-def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> Trace:
-    """Make up to `steps` steps of one stage."""
+def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> Tuple[Trace, bool]:
+    """Make up to `steps` steps of one stage, and say whether the whole run was asked to stop there."""
     problem = stage.problem
     recorder = _Recorder(trace, problem, watch)
     try:
         for made, step in enumerate(climb(problem, trace.state)):
             if step.stalled:
-                return recorder.trace(converged=True)
+                return recorder.trace(converged=True), False
             recorder.add(step)
             bar.show(made, step)
             asked = watch.callback is not None and bool(watch.callback(step))
             if step.done is not None and step.done.all():
-                return recorder.trace(converged=True)
+                return recorder.trace(converged=True), asked
             if asked or made == steps:
-                return recorder.trace()
+                return recorder.trace(), asked
     except KeyboardInterrupt:
-        return recorder.trace(interrupted=True)
+        return recorder.trace(interrupted=True), True
     except NonFiniteError as error:
         error.result = recorder.trace()
         raise

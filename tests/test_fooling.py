@@ -188,6 +188,12 @@ def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
     assert result.image.shape == result.best.shape == (32, 32, 3)
 
 
+def test_a_callback_ends_the_run_before_the_margin_is_climbed(model: cnnviz.Model) -> None:
+    result = fool(model, PICTURE, 3, confidence=0.99999, callback=lambda step: True)
+    assert len(result.history["value"]) == 1
+    assert result.settings["position"] == [0, 0]
+
+
 @pytest.mark.parametrize("image", [PICTURE, None], ids=["picture", "noise"])
 def test_a_png_is_replayed(model: cnnviz.Model, tmp_path: Path, image: Optional[Any]) -> None:
     result = fool(model, image, 3, steps=30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
-from typing import Any, List
+from typing import Any, Callable, List
 
 import numpy as np
 import pytest
@@ -349,23 +349,62 @@ def test_progress_bar_shows_rate_and_value(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("budget", [3, 4, 5, 9])
-def test_stages_follow_each_other_and_resume_anywhere(budget: int) -> None:
-    def plan():
-        small = Problem(MODEL, obj.Logit(3), Pixels(), steps.Adam(0.02))
-        large = Problem(MODEL, obj.Logit(3), Pixels(), steps.Gradient(0.02))
-        return [
-            Stage(4, lambda: small, lambda p, planes, rng: START),
-            Stage(
-                5,
-                lambda: large,
-                lambda p, planes, rng: planes[:, :, ::-1] + 0.01 * rng.normal(size=START.shape),
-            ),
-        ]
+def two_stages(**options: Any) -> List[Stage]:
+    """Four steps of Adam, then five along the gradient from that picture upside down."""
+    small = Problem(MODEL, obj.Logit(3), Pixels(), steps.Adam(0.02), **options)
+    large = Problem(MODEL, obj.Logit(3), Pixels(), steps.Gradient(0.02))
+    return [
+        Stage(4, lambda: small, lambda p, planes, rng: START),
+        Stage(
+            5,
+            lambda: large,
+            lambda p, planes, rng: planes[:, :, ::-1] + 0.01 * rng.normal(size=START.shape),
+        ),
+    ]
 
-    whole = advance(plan(), begin(plan(), 5), 9, QUIET)
+
+@pytest.mark.parametrize("budget", [0, 3, 4, 5, 9])
+def test_stages_follow_each_other_and_resume_anywhere(budget: int) -> None:
+    whole = advance(two_stages(), begin(two_stages(), 5), 9, QUIET)
     assert whole.stage == 1
     assert whole.done == 5
     assert len(whole.history["value"]) == 10
-    part = advance(plan(), begin(plan(), 5), budget, QUIET)
-    assert_same(advance(plan(), part, 9 - budget, QUIET), whole)
+    part = advance(two_stages(), begin(two_stages(), 5), budget, QUIET)
+    assert_same(advance(two_stages(), part, 9 - budget, QUIET), whole)
+
+
+def test_a_run_without_steps_reaches_its_last_stage() -> None:
+    stages = [replace(stage, steps=0) for stage in two_stages()]
+    trace = advance(stages, begin(stages, 5), 0, QUIET)
+    assert (trace.stage, trace.done, len(trace.history["value"])) == (1, 0, 1)
+
+
+def asking(n: int, how: str) -> Callable[[Any], bool]:
+    """A callback that ends the run at its n-th call."""
+    calls = []
+
+    def look(step: Any) -> bool:
+        calls.append(step.steps)
+        if len(calls) == n and how == "Ctrl-C":
+            raise KeyboardInterrupt
+        return len(calls) == n
+
+    return look
+
+
+@pytest.mark.parametrize("how", ["callback", "Ctrl-C"])
+@pytest.mark.parametrize(("n", "place"), [(1, (0, 0)), (3, (0, 2)), (5, (0, 4)), (6, (1, 0)), (8, (1, 2))])
+def test_a_callback_ends_the_whole_run_whatever_the_stage(how: str, n: int, place: Any) -> None:
+    whole = advance(two_stages(), begin(two_stages(), 5), 9, QUIET)
+    stopped = advance(two_stages(), begin(two_stages(), 5), 9, Watch(progress=False, callback=asking(n, how)))
+    assert (stopped.stage, stopped.done) == place
+    assert stopped.interrupted == (how == "Ctrl-C")
+    made = 4 * stopped.stage + stopped.done
+    assert len(stopped.history["value"]) == made + 1
+    assert_same(advance(two_stages(), stopped, 9 - made, QUIET), whole)
+
+
+def test_a_callback_ends_the_run_also_where_its_stage_has_converged() -> None:
+    stages = two_stages(done=lambda step: np.array([step.steps == 2]))
+    stopped = advance(stages, begin(stages, 5), 9, Watch(progress=False, callback=asking(3, "callback")))
+    assert (stopped.stage, stopped.done, stopped.converged) == (0, 2, True)

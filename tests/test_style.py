@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 import numpy as np
 import pytest
@@ -238,6 +238,27 @@ def test_scales_go_from_coarse_to_fine(run: Callable[..., Any]) -> None:
     result = run(size=64, scales=2, steps=2, callback=lambda step: shapes.append(step.image.shape[:2]))
     assert shapes[0] == (32, 42)
     assert shapes[-1] == (64, 85) == result.image.shape[:2]
+
+
+def test_without_steps_the_picture_has_its_size(run: Callable[..., Any]) -> None:
+    assert run(size=64, scales=2, steps=0).image.shape == (64, 85, 3)
+
+
+@pytest.mark.parametrize("n", [2, 4, 5, 6])
+def test_a_callback_ends_all_scales_and_the_picture_is_made_again(
+    run: Callable[..., Any], model: cnnviz.Model, tmp_path: Path, n: int
+) -> None:
+    """Of two scales of three steps each, in the middle, at the end of the first, and from there on."""
+    seen: List[Any] = []
+    stopped = run(size=64, scales=2, steps=3, callback=lambda step: seen.append(step) or len(seen) == n)
+    assert len(seen) == n
+    stopped.save(tmp_path / "x.png")
+    again = cnnviz.replay(tmp_path / "x.png", model, progress=False)
+    assert isinstance(again, cnnviz.Synthesis)
+    np.testing.assert_array_equal(again.image, stopped.image)
+    assert again.settings == stopped.settings
+    whole, made = run(size=64, scales=2, steps=3), len(stopped.history["value"]) - 1
+    np.testing.assert_array_equal(again.resume(6 - made).image, whole.image)
 
 
 BAD = [

@@ -64,20 +64,20 @@ class Recipe:
     sources: Mapping[str, Bytes] = field(default_factory=dict)
     finish: Optional[Callable[[Trace], Finished]] = None
 
-    @property
-    def steps(self) -> int:
-        """How many steps all stages have together."""
-        return sum(stage.steps for stage in self.stages)
-
-    def position(self, trace: Trace) -> int:
-        """How many of them are behind a trace, a stage that converged early counted as whole."""
-        return sum(stage.steps for stage in self.stages[: trace.stage]) + trace.done
+    def steps(self, stages: Optional[int] = None) -> int:
+        """How many steps the first so many stages have together; all of them when no number is given."""
+        return sum(stage.steps for stage in self.stages[:stages])
 
 
-def synthesize(recipe: Recipe, watch: Watch, steps: Optional[int] = None) -> Synthesis:
-    """Run a recipe from its seed, for its own number of steps unless another is given."""
+def synthesize(recipe: Recipe, watch: Watch) -> Synthesis:
+    """Run a recipe from its seed."""
+    return _go_on(recipe, watch, begin(recipe.stages, recipe.settings["seed"]), recipe.steps())
+
+
+def repeat(recipe: Recipe, watch: Watch, stage: int, done: int) -> Synthesis:
+    """Run a recipe from its seed to a place where it ended before: after so many steps of a stage."""
     start = begin(recipe.stages, recipe.settings["seed"])
-    return _go_on(recipe, watch, start, recipe.steps if steps is None else steps)
+    return _go_on(recipe, watch, start, recipe.steps(stage) + done, stages=stage + 1)
 
 
 def take_up(recipe: Recipe, watch: Watch, memory: Mapping[str, NDArray[Any]], steps: int) -> Synthesis:
@@ -85,11 +85,13 @@ def take_up(recipe: Recipe, watch: Watch, memory: Mapping[str, NDArray[Any]], st
     return _go_on(recipe, watch, unpack(memory), steps)
 
 
-def _go_on(recipe: Recipe, watch: Watch, trace: Trace, steps: int) -> Synthesis:
+def _go_on(
+    recipe: Recipe, watch: Watch, trace: Trace, steps: int, *, stages: Optional[int] = None
+) -> Synthesis:
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
         raise ValueError(f"the number of steps must be an integer of at least 0, not {steps!r}")
     try:
-        return _synthesis(recipe, watch, advance(recipe.stages, trace, int(steps), watch))
+        return _synthesis(recipe, watch, advance(recipe.stages[:stages], trace, int(steps), watch))
     except NonFiniteError as error:
         error.result = _synthesis(recipe, watch, error.result)
         raise
@@ -109,7 +111,7 @@ def _synthesis(recipe: Recipe, watch: Watch, trace: Trace) -> Synthesis:
             "method": recipe.method,
             "model": recipe.model.name,
             "version": cnnviz.__version__,
-            "position": recipe.position(trace),
+            "position": [trace.stage, trace.done],
             **recipe.settings,
         },
         report=finished.report,
