@@ -112,16 +112,15 @@ def advance(stages: Sequence[Stage], trace: Trace, steps: int, watch: Watch) -> 
             left = max(left - missing, 0)  # what a stage that converged early left over is not made up
             try:
                 trace = _next_stage(stages, trace)
-            except KeyboardInterrupt:  # its targets may take long
+            except KeyboardInterrupt:  # the targets of a finer scale take a while
                 return replace(trace, interrupted=True)
 
 
 def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> Tuple[Trace, bool]:
     """Make up to `steps` steps of one stage, and say whether the whole run was asked to stop there."""
-    problem = stage.problem
-    recorder = _Recorder(trace, problem, watch)
+    recorder = _Recorder(trace, stage, watch)
     try:
-        for made, step in enumerate(climb(problem, trace.state)):
+        for made, step in enumerate(climb(stage.problem, trace.state)):
             if step.stalled:
                 return recorder.trace(converged=True), False
             recorder.add(step)
@@ -154,9 +153,9 @@ def _next_stage(stages: Sequence[Stage], trace: Trace) -> Trace:
 class _Recorder:
     """Collects what a run makes, on top of what it had."""
 
-    def __init__(self, trace: Trace, problem: Problem, watch: Watch) -> None:
+    def __init__(self, trace: Trace, stage: Stage, watch: Watch) -> None:
         self._trace = trace
-        self._problem = problem
+        self._stage = stage
         self._every = watch.keep_every
         self._last: Optional[Step] = None
         self._best, self._rank = trace.best, trace.best_rank
@@ -172,8 +171,9 @@ class _Recorder:
         numbers.update(step.measures)
         for name, series in numbers.items():
             self._history.setdefault(name, []).append(series)
-        value = step.value if self._problem.maximize else -step.value
-        rank = step.measures[self._problem.rank_by] if self._problem.rank_by else value
+        problem = self._stage.problem
+        value = step.value if problem.maximize else -step.value
+        rank = step.measures[problem.rank_by] if problem.rank_by else value
         better = rank > self._rank
         if all(better.tolist()):
             self._rank, self._best = rank, step.planes

@@ -379,6 +379,10 @@ def test_a_run_without_steps_reaches_its_last_stage() -> None:
     assert (trace.stage, trace.done, len(trace.history["value"])) == (1, 0, 1)
 
 
+def interrupt(*arguments: Any) -> Any:
+    raise KeyboardInterrupt
+
+
 def asking(n: int, how: str) -> Callable[[Any], bool]:
     """A callback that ends the run at its n-th call."""
     calls = []
@@ -408,3 +412,23 @@ def test_a_callback_ends_the_run_also_where_its_stage_has_converged() -> None:
     stages = two_stages(done=lambda step: np.array([step.steps == 2]))
     stopped = advance(stages, begin(stages, 5), 9, Watch(progress=False, callback=asking(3, "callback")))
     assert (stopped.stage, stopped.done, stopped.converged) == (0, 2, True)
+
+
+@pytest.mark.parametrize("at", ["make", "start"])
+def test_ctrl_c_between_stages_keeps_the_finished_one(at: str) -> None:
+    whole = advance(two_stages(), begin(two_stages(), 5), 9, QUIET)
+    stages = two_stages()
+    stages[1] = replace(stages[1], **{at: interrupt})
+    stopped = advance(stages, begin(stages, 5), 9, QUIET)
+    assert (stopped.stage, stopped.done, stopped.interrupted) == (0, 4, True)
+    assert len(stopped.history["value"]) == 5
+    assert_same(advance(two_stages(), stopped, 5, QUIET), whole)
+
+
+def test_ctrl_c_before_a_loaded_run_goes_on_keeps_what_there_was() -> None:
+    loaded = unpack(pack(advance(two_stages(), begin(two_stages(), 5), 7, QUIET)))
+    stages = two_stages()
+    stages[1] = replace(stages[1], make=interrupt)
+    stopped = advance(stages, loaded, 2, QUIET)
+    assert stopped.interrupted
+    assert_same(stopped, loaded)
