@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,6 +150,15 @@ def _next_stage(stages: Sequence[Stage], trace: Trace) -> Trace:
     return replace(entered, history=trace.history, frames=trace.frames)
 
 
+class _Kept(NamedTuple):
+    """What a run has after its last evaluation; `made` of the records belong to it."""
+
+    step: Step
+    best: Array
+    rank: Numbers
+    made: int
+
+
 class _Recorder:
     """Collects what a run makes, on top of what it had."""
 
@@ -157,49 +166,61 @@ class _Recorder:
         self._trace = trace
         self._stage = stage
         self._every = watch.keep_every
-        self._last: Optional[Step] = None
-        self._best, self._rank = trace.best, trace.best_rank
-        # The evaluation that ended the part before is the one that this part begins with.
-        self._history = {name: list(series) for name, series in _without_last(trace.history).items()}
-        self._frames = dict(trace.frames)
-        self._keep(trace.state.steps, trace.planes)  # also where Ctrl-C comes before the first evaluation
+        self._records: List[Tuple[int, Dict[str, Numbers], Optional[NDArray[np.uint8]]]] = []
+        self._kept: Optional[_Kept] = None
 
     def add(self, step: Step) -> None:
-        numbers = {"value": step.value}
-        if len(step.terms) > 1:
-            numbers.update(step.terms)
-        numbers.update(step.measures)
-        for name, series in numbers.items():
-            self._history.setdefault(name, []).append(series)
+        best, rank = self._ranked(step)
+        terms = step.terms if len(step.terms) > 1 else {}
+        frame = self._frame(step.steps, step.planes)
+        self._records.append((step.steps, {"value": step.value, **terms, **step.measures}, frame))
+        # Ctrl-C may come between any two lines: with this one assignment all of the evaluation counts.
+        self._kept = _Kept(step, best, rank, len(self._records))
+
+    def _ranked(self, step: Step) -> Tuple[Array, Numbers]:
+        """The best pictures so far, and their ranks."""
+        so_far = self._kept
+        best, rank = (self._trace.best, self._trace.best_rank) if so_far is None else so_far[1:3]
         problem = self._stage.problem
         value = step.value if problem.maximize else -step.value
-        rank = step.measures[problem.rank_by] if problem.rank_by else value
-        better = rank > self._rank
+        now = step.measures[problem.rank_by] if problem.rank_by else value
+        better = now > rank
         if all(better.tolist()):
-            self._rank, self._best = rank, step.planes
-        elif better.any():
-            self._rank = np.where(better, rank, self._rank)
-            self._best = np.where(better[:, None, None, None], step.planes, self._best)
-        self._keep(step.steps, step.planes)
-        self._last = step
+            return step.planes, now
+        if better.any():
+            return np.where(better[:, None, None, None], step.planes, best), np.where(better, now, rank)
+        return best, rank
 
-    def _keep(self, steps: int, planes: Array) -> None:
-        if self._every and steps % self._every == 0:
-            self._frames[self._trace.stage, steps] = as_bytes(Feed.to_pictures(planes))
+    def _frame(self, steps: int, planes: Array) -> Optional[NDArray[np.uint8]]:
+        """The pictures for an animation, where these are wanted."""
+        wanted = self._every and steps % self._every == 0
+        return as_bytes(Feed.to_pictures(planes)) if wanted else None
 
     def trace(self, *, converged: bool = False, interrupted: bool = False) -> Trace:
-        last = self._last
-        if last is None:
-            return replace(self._trace, frames=self._frames, converged=converged, interrupted=interrupted)
+        kept = self._kept
+        if kept is None:  # Ctrl-C came before the first evaluation: where it began is all there is to see
+            frame = self._frame(self._trace.state.steps, self._trace.planes)
+            first = {} if frame is None else {(self._trace.stage, self._trace.state.steps): frame}
+            frames = {**self._trace.frames, **first}
+            return replace(self._trace, frames=frames, converged=converged, interrupted=interrupted)
+        # The evaluation that ended the part before is the one that this part began with.
+        history = {name: list(series) for name, series in _without_last(self._trace.history).items()}
+        frames = dict(self._trace.frames)
+        for steps, numbers, frame in self._records[: kept.made]:
+            for name, series in numbers.items():
+                history.setdefault(name, []).append(series)
+            if frame is not None:
+                frames[self._trace.stage, steps] = frame
+        state = kept.step.state
         return Trace(
             stage=self._trace.stage,
-            done=self._trace.done + last.state.steps - self._trace.state.steps,
-            state=last.state,
-            planes=last.planes,
-            best=self._best,
-            best_rank=self._rank,
-            history={name: tuple(series) for name, series in self._history.items()},
-            frames=self._frames,
+            done=self._trace.done + state.steps - self._trace.state.steps,
+            state=state,
+            planes=kept.step.planes,
+            best=kept.best,
+            best_rank=kept.rank,
+            history={name: tuple(series) for name, series in history.items()},
+            frames=frames,
             converged=converged,
             interrupted=interrupted,
         )

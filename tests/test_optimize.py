@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from dataclasses import replace
 from typing import Any, Callable, List
 
@@ -105,6 +106,43 @@ def test_ctrl_c_keeps_everything_and_can_be_resumed(name: str) -> None:
     assert stopped.interrupted
     assert len(stopped.history["value"]) == 5
     assert_same(advance(plan, stopped, 6, QUIET), run(PROBLEMS[name]))
+
+
+class AtLine:
+    """Raises KeyboardInterrupt before the n-th line that runs inside a function of the given name."""
+
+    def __init__(self, name: str, n: int) -> None:
+        self.name, self.left = name, n
+
+    def __call__(self, frame: Any, event: str, argument: Any) -> Any:
+        return self.line if frame.f_code.co_name == self.name else None
+
+    def line(self, frame: Any, event: str, argument: Any) -> Any:
+        self.left -= event == "line"
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.line
+
+    def __enter__(self) -> None:
+        self.before = sys.gettrace()
+        sys.settrace(self)
+
+    def __exit__(self, *exception: Any) -> None:
+        sys.settrace(self.before)
+
+
+@pytest.mark.parametrize("name", ["add", "_ranked"])
+def test_ctrl_c_while_a_step_is_written_down_keeps_whole_steps(name: str) -> None:
+    watch = Watch(progress=False, keep_every=1)
+    plan = stages(PROBLEMS["adam"])
+    whole = advance(plan, begin(plan, 5), 10, watch)
+    for n in range(12, 40):
+        with AtLine(name, n):
+            stopped = advance(plan, begin(plan, 5), 10, watch)
+        assert stopped.interrupted, n
+        assert len(stopped.history["value"]) == len(stopped.frames) == stopped.done + 1, n
+        assert stopped.best_rank == max(stopped.history["value"]), n
+        assert_same(advance(plan, stopped, 10 - stopped.done, watch), whole)
 
 
 def test_ctrl_c_inside_the_network_returns_the_start() -> None:
