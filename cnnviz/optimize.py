@@ -56,7 +56,7 @@ class Problem:
     transform : Transform, optional
         Drawn anew at every step; what comes out is what the network is fed.
     revive : bool
-        While the whole gradient of a picture is blocked, take the redirected one instead.
+        While the network sends nothing back for a picture, take the redirected gradient instead.
     after : callable (z, steps done, gradient) -> z, optional
         Projections and blurs between steps.
     measure : callable (activations) -> {name: (N,)}, optional
@@ -230,10 +230,11 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
     fed = single(z) if problem.direct else problem.feed.forward(drawn.forward(planes))
     bound, found = _differentiate(problem, fed, planes, problem.relu)
     dfed = found.gradients[INPUT]
-    if problem.revive and not all(map(_alive, dfed)):
-        dead = ~dfed.any(axis=(1, 2, 3), keepdims=True)
-        _, revived = _differentiate(problem, fed, planes, "redirected")
-        dfed = np.where(dead, revived.gradients[INPUT], dfed)
+    if problem.revive:
+        alive = list(map(_alive, dfed, bound.dinput(dfed.shape)))
+        if not all(alive):
+            _, revived = _differentiate(problem, fed, planes, "redirected")
+            dfed = np.where(np.reshape(alive, (-1, 1, 1, 1)), dfed, revived.gradients[INPUT])
     dimage = bound.dimage() if bound.reads_image else None
     return Evaluated(
         found.value,
@@ -246,9 +247,13 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
     )
 
 
-def _alive(image: Array) -> bool:
-    """Whether a gradient C,H,W has anything but zeros; its middle row nearly always answers for it."""
-    return bool(image[:, image.shape[1] // 2].any() or image.any())
+def _alive(gradient: Array, own: Array) -> bool:
+    """Whether the network has sent anything back: `own` is what the objective has for the input itself.
+
+    Both are C,H,W; their middle rows nearly always answer for them.
+    """
+    middle = gradient.shape[1] // 2
+    return bool((gradient[:, middle] != own[:, middle]).any() or (gradient != own).any())
 
 
 def _back(
@@ -281,6 +286,7 @@ class _Part(NamedTuple):
     values: List[Numbers]
     finite: List[bool]
     dimage: Optional[Array]  # of an objective that reads the picture
+    dinput: Optional[Array]  # of one that reads the network's input
 
 
 class _Bound(Objective):
@@ -312,7 +318,7 @@ class _Bound(Objective):
             total = {INPUT: np.zeros_like(activations[INPUT])}
         values = [scaled(weight, result[0]) for weight, result in evaluated]
         finite = [all(all_finite(d) for d in result[1].values()) for _, result in evaluated]
-        self.parts.append(_Part(values, finite, dimage))
+        self.parts.append(_Part(values, finite, dimage, total.get(INPUT)))
         return value, total
 
     def terms(self) -> Dict[str, Numbers]:
@@ -321,6 +327,11 @@ class _Bound(Objective):
 
     def dimage(self) -> Array:
         return _joined([part.dimage for part in self.parts if part.dimage is not None])
+
+    def dinput(self, shape: Tuple[int, ...]) -> Array:
+        """What the objective adds to the gradient of the network's input, past the network."""
+        parts = [part.dinput for part in self.parts if part.dinput is not None]
+        return _joined(parts) if parts else np.broadcast_to(np.float32(0), shape)
 
     def ill(self) -> List[str]:
         """The terms whose cotangents are not all finite."""

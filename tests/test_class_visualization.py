@@ -42,6 +42,13 @@ def test_the_score_rises(model: cnnviz.Model, preset: str) -> None:
     assert result.report["probability"] == pytest.approx(shares[3] / shares.sum(), rel=1e-2)
 
 
+def test_a_dead_score_wakes_under_a_penalty(network: Callable[[str], Any]) -> None:
+    """To this network nothing in the mean colour resembles a lorikeet: its score is 0."""
+    result = make(network("squeezenet-fp16"), 90, preset="simonyan", l2=1e-4, steps=24)
+    score = result.history["Logit([90])"]
+    assert (score[0], score[-1] > 0) == (0, True), score
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_resume_replay_and_repetition_are_bit_for_bit(
     model: cnnviz.Model, tmp_path: Path, preset: str

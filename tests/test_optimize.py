@@ -16,7 +16,7 @@ from cnnviz import steps
 from cnnviz import transforms as tf
 from cnnviz.objectives import IMAGE
 from cnnviz.optimize import NonFiniteError, Problem
-from cnnviz.parametrize import Fourier, NetworkInput, Pixels
+from cnnviz.parametrize import Feed, Fourier, NetworkInput, Pixels
 from cnnviz.run import Stage, Trace, Watch, advance, begin, pack, unpack
 
 MODEL = NumpyModel()
@@ -278,14 +278,48 @@ def test_after_runs_between_steps_with_their_number() -> None:
     assert not trace.planes.any()
 
 
-def test_a_dead_gradient_is_redirected_until_it_lives() -> None:
+AGROUND = {
+    "the score alone": obj.Logit(3),
+    "and the size of the input": obj.Logit(3) - 0.01 * obj.L2(),
+    "and that of the picture": obj.Logit(3) - 0.01 * obj.L2(IMAGE),
+}
+
+
+@pytest.mark.parametrize("name", AGROUND)
+def test_a_dead_gradient_is_redirected_until_it_lives(name: str) -> None:
     dead = NumpyModel(bias=-3.0)
-    still = run(Problem(dead, obj.Logit(3), Pixels(), steps.NormalizedGradient(0.5)))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(still.planes, START)
-    woken = run(
-        Problem(dead, obj.Logit(3), Pixels(), steps.NormalizedGradient(0.5), revive=True)  # type: ignore[arg-type]
+
+    def climb(revive: bool) -> float:
+        rule = {"parametrization": Pixels(), "rule": steps.NormalizedGradient(0.5)}
+        trace = run(Problem(dead, AGROUND[name], revive=revive, **rule), 30)  # type: ignore[arg-type]
+        score = dead.forward(Feed(dead.preprocessing).forward(trace.planes))[0, 3]
+        return float(score)
+
+    assert climb(revive=False) == 0
+    assert climb(revive=True) > 0
+
+
+def test_of_a_batch_only_the_dead_are_redirected() -> None:
+    """The one whose score is alive goes on as it would alone, whatever the other needs."""
+    model = NumpyModel(bias=-3.0)
+    objective = obj.Logit(3) - 0.001 * obj.L2()
+    start = np.random.default_rng(4).uniform(size=(2, 3, *SIZE)).astype(np.float32)
+    for _ in range(9):  # wake the second one
+        step = (
+            0.5
+            * model.gradient(
+                Feed(model.preprocessing).forward(start), obj.Logit(3), relu="redirected"
+            ).gradients["input"]
+        )
+        start[1] = (start[1] + step[1]).clip(0, 1)
+    alive = model.forward(Feed(model.preprocessing).forward(start)).any(axis=1)
+    assert alive.tolist() == [False, True]
+    plain, revived = (
+        run(Problem(model, objective, Pixels(), steps.Gradient(0.1), revive=revive), 1, start=start)  # type: ignore[arg-type]
+        for revive in (False, True)
     )
-    assert not np.array_equal(woken.planes, START)
+    same = [np.array_equal(*pair) for pair in zip(plain.planes, revived.planes)]
+    assert same == alive.tolist()
 
 
 def test_measures_enter_the_history_and_can_rank() -> None:
