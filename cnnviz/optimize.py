@@ -60,7 +60,8 @@ class Problem:
     after : callable (z, steps done, gradient) -> z, optional
         Projections and blurs between steps.
     measure : callable (activations) -> {name: (N,)}, optional
-        Facts for the history that are not climbed; it may read the layers that the objective reads.
+        Facts for the history that are not climbed; it may read the layers that the objective reads. One
+        called "value" stands there in place of the objective's.
     done : callable (Step) -> (N,) bool, optional
         Which pictures are finished: they stay as they are, and when all are, the run has converged.
     rank_by : str, optional

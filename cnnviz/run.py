@@ -147,7 +147,11 @@ def _enter(stage: Stage, index: int, planes: Optional[Array], rng: np.random.Gen
 
 def _next_stage(stages: Sequence[Stage], trace: Trace) -> Trace:
     entered = _enter(stages[trace.stage + 1], trace.stage + 1, trace.planes, generator(trace.state.rng))
-    return replace(entered, history=trace.history, frames=trace.frames)
+    # The next stage begins with the evaluation that this one ended with: its frame is the one to keep.
+    frames = {
+        place: kept for place, kept in trace.frames.items() if place != (trace.stage, trace.state.steps)
+    }
+    return replace(entered, history=trace.history, frames=frames)
 
 
 class _Kept(NamedTuple):

@@ -188,6 +188,20 @@ def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
     assert result.image.shape == result.best.shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize(("preset", "climbed"), [("margin", "margin"), ("nguyen", "probability")])
+def test_the_history_is_of_one_kind_from_the_waking_on(
+    network: Callable[[str], Any], preset: str, climbed: str
+) -> None:
+    """On grey the score of this class is 0: some steps go by before anything else can rise."""
+    grey = np.full((224, 224, 3), 128, np.uint8)
+    result = fool(network("squeezenet-fp16"), grey, 467, preset=preset, steps=2, keep_every=1)
+    assert result.settings["position"] == [1, 2]
+    assert len(result.history["value"]) > 3  # waking took a step of its own
+    np.testing.assert_array_equal(result.history["value"], result.history[climbed])
+    frames = [frame.tobytes() for frame in result.frames]
+    assert len(set(frames)) == len(frames) == len(result.history["value"])
+
+
 def test_a_callback_ends_the_run_before_the_margin_is_climbed(model: cnnviz.Model) -> None:
     result = fool(model, PICTURE, 3, confidence=0.99999, callback=lambda step: True)
     assert len(result.history["value"]) == 1

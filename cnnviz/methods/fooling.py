@@ -186,7 +186,7 @@ def _waking(model: Model, goal: _Goal) -> Problem:
         Pixels(),
         NormalizedGradient(RATE),
         revive=True,
-        measure=goal.measure,
+        measure=goal.measure_with_value,
         done=lambda step: step.value != 0,
         rank_by="probability",
     )
@@ -250,6 +250,11 @@ class _Goal:
             "probability": 1.0 - sure if self.leave else sure,
             "margin": -ahead if self.leave else ahead,
         }
+
+    def measure_with_value(self, activations: Activations) -> Mapping[str, Numbers]:
+        """The same, with the value of what the run climbs once the class is awake."""
+        value, _ = self.objective().evaluate(activations)
+        return {**self.measure(activations), "value": value}
 
     def reached(self, step: Step) -> NDArray[np.bool_]:
         """Whether each picture still fools once it is rounded; only asked where it does so before."""
