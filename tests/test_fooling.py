@@ -317,3 +317,15 @@ def test_targets_that_do_not_fit(model: cnnviz.Model) -> None:
     with pytest.raises(ValueError, match="target lists 3 classes for 2 images"):
         fool(model, [PICTURE, PICTURE], [1, 2, 3])
     assert set(fooling.PRESETS) == {"margin", "cs231n", "nguyen"}
+
+
+def test_the_class_of_the_picture_itself_is_no_target(model: cnnviz.Model) -> None:
+    own, other = (one.index for one in model.predict(PICTURE, top=2))
+    rows = (
+        (PICTURE, own, rf"target {own} \('class {own}'\) is what the network sees in the image already"),
+        (PICTURE, [other, own], f"target {own} .* in the image already"),
+        ([PICTURE, PICTURE], [other, own], rf"target {own} .* in image\[1\] already: name another class"),
+    )
+    for image, target, message in rows:
+        with pytest.raises(ValueError, match=message):
+            fool(model, image, target)

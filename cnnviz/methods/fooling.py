@@ -120,8 +120,8 @@ def fooling_image(
     Raises
     ------
     TypeError, ValueError, FileNotFoundError
-        For an image, a class or a number that does not exist or is out of range, and for a network that has
-        only one class.
+        For an image, a class or a number that does not exist or is out of range, for the class that the
+        network sees in the picture as it is, and for a network that has only one class.
 
     Warns
     -----
@@ -209,6 +209,18 @@ class _Goal:
         self.leave = not self.targets
         self.classes = np.array(self.targets if self.targets else self.original)
         self.classes = np.broadcast_to(self.classes, (self.count,))
+        if pictures is not None and self.targets:
+            self._check_they_differ(batched=len(pictures) > 1)
+
+    def _check_they_differ(self, *, batched: bool) -> None:
+        """Raise ValueError where there is nothing to fool."""
+        same = np.flatnonzero(self.classes == self.original).tolist()
+        if same:
+            index = int(self.classes[same[0]])
+            raise ValueError(
+                f"target {index} ({self.model.labels[index]!r}) is what the network sees in "
+                f"{f'image[{same[0]}]' if batched else 'the image'} already: name another class"
+            )
 
     def _one_each(self, pictures: Bytes) -> Bytes:
         if len(pictures) == 1 and len(self.targets) > 1:
