@@ -8,7 +8,6 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.objectives import ObjectiveLike
 from cnnviz.plan_pool import Request
 
 Array = NDArray[np.float32]
@@ -31,18 +30,6 @@ class Gradient:
     value: NDArray[np.float64]
     gradients: Dict[str, Array]
     activations: Dict[str, Array]
-
-
-def check_lengths(objective: ObjectiveLike, batch: int) -> None:
-    """Raise ValueError unless a list fits the batch image by image, also where that is run in pieces."""
-    if isinstance(objective, (list, tuple, np.ndarray)) and np.ndim(objective) and len(objective) != batch:
-        raise ValueError(f"target lists {len(objective)} classes for a batch of {batch} images")
-    if isinstance(objective, Mapping):
-        for layer, cotangent in objective.items():
-            if len(cotangent) not in (1, batch):
-                raise ValueError(
-                    f"objective[{layer!r}] has shape {np.shape(cotangent)} for a batch of {batch} images"
-                )
 
 
 def gradient_request(

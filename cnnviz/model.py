@@ -9,14 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.arithmetic import all_finite, single
-from cnnviz.gradients import (
-    Gradient,
-    check_lengths,
-    gradient_request,
-    joined,
-    joined_gradients,
-    seeds_by_value,
-)
+from cnnviz.gradients import Gradient, gradient_request, joined, joined_gradients, seeds_by_value
 from cnnviz.graph import Graph, Names, Node, Tensor, pre_softmax, probability_node
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.labels import LabelsLike, as_labels
@@ -260,8 +253,8 @@ class Model:
             raise ValueError(f"relu must be one of {', '.join(RELU_RULES)}, not {relu!r}")
         x = self._checked(x)
         goals = [self.objective(objective) for objective in objectives]
-        for objective in objectives:
-            check_lengths(objective, len(x))
+        for goal in goals:
+            goal.check_batch(len(x))
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")

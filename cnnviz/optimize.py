@@ -307,6 +307,9 @@ class _Bound(Objective):
         # too.
         self.layers = tuple(layer for layer in self.objective.layers if layer != IMAGE) or (INPUT,)
 
+    def check_batch(self, batch: int) -> None:
+        self.objective.check_batch(batch)
+
     def take(self, start: int, stop: int) -> _Bound:
         return _Bound(self.objective.take(start, stop), self.names, self.planes[start:stop], self.parts)
 

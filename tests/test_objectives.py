@@ -6,9 +6,12 @@ from typing import Dict, Tuple
 
 import numpy as np
 import pytest
+from toy_networks import small_classifier
 
+import cnnviz
 from cnnviz import objectives as obj
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Objective
+from cnnviz.objectives.copies import Copies
 
 Shapes = Dict[str, Tuple[int, ...]]
 MAPS: Shapes = {"conv": (2, 3, 4, 5)}
@@ -151,3 +154,34 @@ REFUSED = [
 def test_bad_arguments_are_named(call, error, match) -> None:
     with pytest.raises(error, match=match):
         call()
+
+
+FOR_TWENTY = [
+    (obj.Logit([0] * 20), "target lists 20 classes for a batch of {} images"),
+    (1.0 - obj.Probability([1] * 20), "target lists 20 classes for a batch of {} images"),
+    (obj.Layer("conv") * obj.Margin([1] * 20), "target lists 20 classes for a batch of {} images"),
+    (
+        obj.Content("conv", np.zeros((20, 3, 2, 2))),
+        r"target of layer 'conv' has shape \(20, 3, 2, 2\).* of {} i",
+    ),
+    (obj.Cotangents({"conv": np.zeros((20, 3))}), r"objective\['conv'\] has shape \(20, 3\).* of {} images"),
+]
+
+
+@pytest.mark.parametrize("batch", [8, 16])
+@pytest.mark.parametrize(("objective", "message"), FOR_TWENTY, ids=lambda x: repr(x)[:40])
+def test_a_batch_of_another_size_is_refused_before_it_is_cut(
+    objective: Objective, message: str, batch: int
+) -> None:
+    objective.check_batch(20)
+    with pytest.raises(ValueError, match=message.format(batch)):
+        objective.check_batch(batch)
+    model = cnnviz.load(small_classifier())
+    with pytest.raises(ValueError, match=message.format(batch)):
+        model.gradient(np.zeros((batch, 3, 8, 8), np.float32), objective)
+
+
+def test_copies_ask_for_one_copy() -> None:
+    Copies(obj.Logit([1, 2, 3]), 3, 7).check_batch(21)
+    with pytest.raises(ValueError, match="lists 3 classes for a batch of 4"):
+        Copies(obj.Logit([1, 2, 3]), 4, 7).check_batch(28)

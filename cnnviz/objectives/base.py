@@ -53,6 +53,12 @@ class Objective:
         """
         raise NotImplementedError
 
+    def check_batch(self, batch: int) -> None:
+        """Raise ValueError unless it fits a batch of so many images, before that is cut into pieces.
+
+        An objective that holds nothing image by image fits any.
+        """
+
     def take(self, start: int, stop: int) -> Objective:
         """Return the objective of the images `start` to `stop` of its batch, for work in chunks.
 
@@ -117,6 +123,10 @@ class Sum(Objective):
     def name(self) -> str:
         return " + ".join(term.name for _, term in self.terms)
 
+    def check_batch(self, batch: int) -> None:
+        for _, term in self.terms:
+            term.check_batch(batch)
+
     def take(self, start: int, stop: int) -> Sum:
         return Sum([(weight, term.take(start, stop)) for weight, term in self.terms], self.constant)
 
@@ -153,6 +163,10 @@ class Product(Objective):
     def name(self) -> str:
         return f"({self.left.name}) * ({self.right.name})"
 
+    def check_batch(self, batch: int) -> None:
+        self.left.check_batch(batch)
+        self.right.check_batch(batch)
+
     def take(self, start: int, stop: int) -> Product:
         return Product(self.left.take(start, stop), self.right.take(start, stop))
 
@@ -183,6 +197,13 @@ class Cotangents(Objective):
             raise ValueError("objective is an empty mapping: name at least one layer and its cotangent")
         self.layers = tuple(cotangents)
         self._cotangents = {layer: _as_cotangent(layer, array) for layer, array in cotangents.items()}
+
+    def check_batch(self, batch: int) -> None:
+        for layer, given in self._cotangents.items():
+            if len(given) not in (1, batch):
+                raise ValueError(
+                    f"objective[{layer!r}] has shape {given.shape} for a batch of {batch} images"
+                )
 
     def take(self, start: int, stop: int) -> Cotangents:
         return Cotangents(

@@ -30,6 +30,9 @@ class Copies(Objective):
     def name(self) -> str:
         return self.objective.name
 
+    def check_batch(self, batch: int) -> None:
+        self.objective.check_batch(self.batch)
+
     def take(self, start: int, stop: int) -> Copies:
         part = Copies(self.objective, self.batch, 0)
         part.rows = self.rows[start:stop]

@@ -165,6 +165,13 @@ class Content(_LayerObjective):
         self.target = np.ascontiguousarray(target, dtype=np.float32)
         self.reduction = check_reduction(reduction)
 
+    def check_batch(self, batch: int) -> None:
+        if len(self.target) not in (1, batch):
+            raise ValueError(
+                f"the content target of layer {self.layer!r} has shape {self.target.shape} "
+                f"for a batch of {batch} images"
+            )
+
     def take(self, start: int, stop: int) -> Content:
         if len(self.target) == 1:
             return self

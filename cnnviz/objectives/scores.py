@@ -38,6 +38,10 @@ class ClassScore(Objective):
     def name(self) -> str:
         return repr(self)
 
+    def check_batch(self, batch: int) -> None:
+        if self.target.ndim == 1 and len(self.target) != batch:
+            raise ValueError(f"target lists {len(self.target)} classes for a batch of {batch} images")
+
     def take(self: Self, start: int, stop: int) -> Self:
         return self if self.target.ndim == 0 else type(self)(self.target[start:stop].tolist())
 
@@ -53,8 +57,7 @@ class ClassScore(Objective):
         raise NotImplementedError
 
     def _columns(self, batch: int, classes: int) -> NDArray[np.int64]:
-        if self.target.ndim == 1 and len(self.target) != batch:
-            raise ValueError(f"target lists {len(self.target)} classes for a batch of {batch} images")
+        self.check_batch(batch)
         if self._least < 0 or self._most >= classes:
             wrong = self._least if self._least < 0 else self._most
             raise ValueError(f"target {wrong} is not a class index: the network has {classes} classes")
