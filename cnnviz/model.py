@@ -15,7 +15,7 @@ from cnnviz.image import ImagesLike, read_images
 from cnnviz.labels import LabelsLike, as_labels
 from cnnviz.layers import LayerList
 from cnnviz.metadata import labels_in, preprocessing_in
-from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
+from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.objectives.scores import sigmoid, softmax
 from cnnviz.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.preprocessing import PreprocessingLike, as_preprocessing
@@ -255,6 +255,11 @@ class Model:
         goals = [self.objective(objective) for objective in objectives]
         for goal in goals:
             goal.check_batch(len(x))
+            if IMAGE in goal.layers:
+                raise ValueError(
+                    f"objective {goal.name} reads {IMAGE!r}, the picture before preprocessing, which only "
+                    f"techniques that make pictures know: take layer={INPUT!r}, what the network is fed"
+                )
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")

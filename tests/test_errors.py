@@ -11,6 +11,7 @@ from onnx import helper
 from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
+from cnnviz.objectives import Logit, TotalVariation
 
 X = np.zeros((2, 3, 32, 32), np.float32)
 PICTURE = np.zeros((8, 8, 3), np.uint8)
@@ -94,6 +95,18 @@ ERRORS: Tuple[Tuple[str, Call, type, str], ...] = (
         lambda m: m.gradient(X, {"logits": np.ones((2, 10), np.int64)}),
         TypeError,
         r"objective\['logits'\] must be a float array",
+    ),
+    (
+        "picture's own units",
+        lambda m: m.gradient(X, Logit(1) - TotalVariation()),
+        ValueError,
+        r"TotalVariation\(image\) reads 'image', .* take layer='input'",
+    ),
+    (
+        "picture's own units where the input is called image",
+        lambda m: cnnviz.load().gradient(X, TotalVariation()),
+        ValueError,
+        "reads 'image'",
     ),
     ("top", lambda m: m.predict(PICTURE, top=0), ValueError, "top must be at least 1, not 0"),
     ("zero-sized picture", lambda m: m.predict(PICTURE[:0]), ValueError, r"image is empty.*\(0, 8, 3\)"),
