@@ -131,6 +131,9 @@ MISTAKES = (
     ({"steps": 1.5}, "steps must be an integer"),
     ({"l2": -1}, "l2 must be a number at least 0"),
     ({"learning_rate": "fast"}, "learning_rate must be a number"),
+    ({"learning_rate": float("inf")}, "learning_rate must be a number at least 0, not inf"),
+    ({"blur": np.float32("inf")}, "blur must be a number at least 0, not .*inf"),
+    ({"l2": 1j}, "l2 must be a number at least 0, not 1j"),
 )
 
 

@@ -300,6 +300,7 @@ MISTAKES = (
     ({"steps": True}, "steps must be an integer"),
     ({"confidence": 1.5}, "confidence must be a number between 0 and 1, not 1.5"),
     ({"learning_rate": float("nan")}, "learning_rate must be a number"),
+    ({"margin": float("inf")}, "margin must be a number at least 0, not inf"),
     ({"margin": -1}, "margin must be a number at least 0"),
     ({"seed": "x"}, "seed must be an integer"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -12,9 +14,10 @@ def checked_count(name: str, value: int, least: int = 0) -> int:
     return int(value)
 
 
-def checked_number(name: str, value: float, low: float, high: float = np.inf) -> float:
+def checked_number(name: str, value: float, low: float, high: float = math.inf) -> float:
     """Return a finite number within bounds, or say what is wrong with it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= high:
-        span = f"between {low:g} and {high:g}" if np.isfinite(high) else f"at least {low:g}"
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or not low <= value <= high:
+        span = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at least {low:g}"
         raise ValueError(f"{name} must be a number {span}, not {value!r}")
     return float(value)
