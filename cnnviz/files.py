@@ -124,7 +124,10 @@ def read_settings(path: PathLike) -> Tuple[Dict[str, Any], Arrays]:
     except Exception as error:
         raise ValueError(f"path {os.fspath(path)!r} cannot be read ({error})") from error
     if SETTINGS not in texts:
-        raise ValueError(f"path {os.fspath(path)!r} carries no settings: it is no PNG that cnnviz saved")
+        raise ValueError(
+            f"path {os.fspath(path)!r} carries no settings: it is no PNG that cnnviz saved, or its target "
+            "was an objective, which is code and is not stored"
+        )
     try:
         packed = base64.b64decode(texts.get(SOURCES, ""))
         sources: Arrays = {}

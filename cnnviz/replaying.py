@@ -75,6 +75,11 @@ def take_up(result: Synthesis, model: Model, steps: int) -> Synthesis:
     """Go on with a result that was loaded from a file."""
     if not result.memory:
         raise ValueError("this result cannot be resumed: it holds no state of a run")
+    if not result.settings:
+        raise ValueError(
+            "this result cannot be resumed from a file: its target was an objective, which is code and is "
+            "not stored; call resume(n) on the result itself"
+        )
     return recipes.take_up(_recipe(model, result.settings, result.sources), Watch(), result.memory, steps)
 
 

@@ -99,7 +99,7 @@ class Synthesis:
     interrupted : bool
         Whether Ctrl-C, or a notebook's Stop, ended it.
     settings : dict
-        Everything that makes it again, the seed included.
+        Everything that makes it again, the seed included; empty when that does not fit into a file.
     report : dict
         What the technique has to say of its result: classes, confidences, sizes.
     sources : dict of str to ndarray

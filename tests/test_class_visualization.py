@@ -11,6 +11,7 @@ from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz.methods.class_visualization import PRESETS
+from cnnviz.objectives import Channel, Layer, Logit, Neuron, TotalVariation
 from cnnviz.optimize import NonFiniteError
 from cnnviz.results import Synthesis
 
@@ -126,6 +127,48 @@ def test_history_has_every_term_and_the_probability(model: cnnviz.Model) -> None
     np.testing.assert_allclose(result.history["value"], total)
 
 
+OBJECTIVES = {
+    "channel": Channel("conv2", 5),
+    "neuron": Neuron("conv2", 5),
+    "layer": Layer("relu2"),
+    "sum": Channel("conv2", 5) + 2 * Channel("conv2", 7),
+    "smooth": Channel("conv2", 5) - 0.1 * TotalVariation(),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_an_objective_is_climbed_like_a_class(model: cnnviz.Model, preset: str, name: str) -> None:
+    objective = OBJECTIVES[name]
+    whole = make(model, objective, preset=preset, steps=20)
+    assert whole.image.shape == (32, 32, 3)
+    assert whole.report == {"label": repr(objective)}
+    assert "probability" not in whole.history
+    assert whole.history["value"][-5:].mean() > whole.history["value"][0]
+    part = make(model, objective, preset=preset, steps=12)
+    np.testing.assert_array_equal(part.resume(8).image, whole.image)
+
+
+def test_the_score_of_a_class_as_an_objective_is_that_class(model: cnnviz.Model) -> None:
+    one, other = make(model, Logit(3), steps=6), make(model, 3, steps=6)
+    np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_array_equal(one.history["value"], other.history["value"])
+
+
+def test_an_objective_is_not_stored_and_files_say_so(model: cnnviz.Model, tmp_path: Path) -> None:
+    result = make(model, Channel("conv2", 5), steps=2)
+    assert result.settings == {}
+    result.save(tmp_path / "x.png")
+    with pytest.raises(ValueError, match=r"carries no settings.* its target was an objective"):
+        cnnviz.replay(tmp_path / "x.png", model)
+    result.save(tmp_path / "x.npz")
+    loaded = cnnviz.load_result(tmp_path / "x.npz")
+    np.testing.assert_array_equal(loaded.image, result.image)
+    assert isinstance(loaded, Synthesis)
+    with pytest.raises(ValueError, match="cannot be resumed from a file: its target was an objective"):
+        loaded.resume(3, model)
+
+
 MISTAKES = (
     ({"preset": "olah"}, "preset must be one of default, cs231n"),
     ({"steps": 1.5}, "steps must be an integer"),
@@ -143,3 +186,7 @@ def test_mistakes_are_named(model: cnnviz.Model, options: Any, message: str) -> 
         make(model, 3, **options)
     with pytest.raises(ValueError, match="target is an empty list"):
         make(model, [])
+    with pytest.raises(ValueError, match="target lists 2 classes for a batch of 1"):
+        make(model, Logit([3, 5]))
+    with pytest.raises(TypeError, match=r"target must be a class index or a label, not Logit\(3\)"):
+        make(model, [Logit(3)])

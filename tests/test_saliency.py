@@ -68,6 +68,26 @@ def test_an_objective_has_no_class(model: cnnviz.Model) -> None:
     assert cnnviz.saliency(model, PICTURE, Logit(3)).target is None
 
 
+EXPLAIN = {
+    "saliency": cnnviz.saliency,
+    "smooth": lambda *question: cnnviz.saliency(*question, smooth=2),
+    "grad_cam": cnnviz.grad_cam,
+    "guided_backprop": cnnviz.guided_backprop,
+    "guided_grad_cam": cnnviz.guided_grad_cam,
+}
+
+
+@pytest.mark.parametrize("name", EXPLAIN)
+def test_cotangents_by_layer_are_a_target(model: cnnviz.Model, name: str) -> None:
+    """One for the score of a class is that class; a first axis of 1 serves every picture."""
+    found = EXPLAIN[name](model, [PICTURE, PICTURE[::-1]], {"logits": np.eye(10, dtype=np.float32)[3:4]})
+    expected = EXPLAIN[name](model, [PICTURE, PICTURE[::-1]], 3)
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one.map, other.map)
+        assert one.score == pytest.approx(other.score)
+        assert (one.target, one.label, one.settings) == (None, "Cotangents(logits)", {})
+
+
 def test_lists_of_pictures_and_of_targets(model: cnnviz.Model) -> None:
     other = RNG.integers(0, 256, (50, 40, 3), dtype=np.uint8)
     single = cnnviz.saliency(model, other, 5)

@@ -9,7 +9,7 @@ Schubert 2017).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ DEGREES = tuple(float(d) for d in range(-10, 11)) + 5 * (0.0,)
 
 def class_visualization(
     model: Model,
-    target: Classes,
+    target: Union[Classes, Objective],
     *,
     preset: str = "default",
     steps: Optional[int] = None,
@@ -70,7 +70,7 @@ def class_visualization(
     callback: Optional[Callback] = None,
     keep_every: int = 0,
 ) -> Synthesis:
-    """Make a picture of what the network takes for a class.
+    """Make a picture of what the network takes for a class, or of what any objective is after.
 
     The objective is S_c(I) - l2 ||I||^2 (Simonyan et al. 2013, eq. 1) with S_c the score before the softmax:
     the probability could also rise by lowering the other classes. While a dead ReLU blocks the whole
@@ -79,8 +79,11 @@ def class_visualization(
     Parameters
     ----------
     model : Model
-    target : int, str, or a list of them
-        A list makes one picture each, in one batch; each is what it would have been alone.
+    target : int, str, a list of them, or Objective
+        A list makes one picture each, in one batch; each is what it would have been alone. An objective of
+        `cnnviz.objectives` takes the place of S_c: what excites a channel, a neuron or a direction, or more
+        of what a layer sees. It is code, which no file holds: ``settings`` stay empty, and the picture can be
+        resumed, but neither from a file nor replayed.
     preset : {"default", "cs231n", "simonyan", "yosinski"}
         ``"default"``: Fourier basis, decorrelated colours, Adam, and a picture that must survive padding,
         jitter, scaling and rotation at every step (Olah et al. 2017).
@@ -108,6 +111,15 @@ def class_visualization(
     ------
     TypeError, ValueError
         For a class, a preset or a number that does not exist or is out of range.
+
+    Examples
+    --------
+    What a feature detector looks for, and two of them at once:
+
+    >>> from cnnviz.objectives import Channel
+    >>> cnnviz.class_visualization(model, Channel("fire5/concat", 12))  # doctest: +SKIP
+    >>> both = Channel("fire5/concat", 12) + Channel("fire5/concat", 40)
+    >>> cnnviz.class_visualization(model, both, steps=512)  # doctest: +SKIP
     """
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
@@ -120,14 +132,30 @@ def class_visualization(
         "blur": blur,
     }
     numbers = chosen(given, PRESETS[preset])
-    settings: Dict[str, Any] = {"preset": preset, "target": list(classes_of(model, target)[0])}
+    settings: Dict[str, Any] = {"preset": preset}
+    if not isinstance(target, Objective):
+        settings["target"] = list(classes_of(model, target)[0])
     settings.update({name: checked_count(name, numbers[name]) for name in ("steps", "jitter", "blur_every")})
     settings.update(
         {name: checked_number(name, numbers[name], 0) for name in ("learning_rate", "l2", "blur")}
     )
     settings["seed"] = checked_count("seed", seed)
     watch = Watch(progress, callback, checked_count("keep_every", keep_every))
+    if isinstance(target, Objective):
+        return synthesize(_recipe(model, settings, _of_objective(target)), watch)
     return synthesize(recipe(model, settings, {}), watch)
+
+
+class _Goal(NamedTuple):
+    """What is climbed for so many pictures, and what there is to say of finished ones, given as planes.
+
+    Where it is the score of `classes`, their probability is measured, and decides which picture is best.
+    """
+
+    score: Objective
+    pictures: int
+    report: Callable[[Array], Mapping[str, Any]]
+    classes: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -144,8 +172,26 @@ class _Climb:
 
 def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:
     """Build the run that settings describe."""
-    targets: List[int] = settings["target"]
-    climb = _CLIMBS[settings["preset"]](model, settings)
+    return _recipe(model, settings, _of_classes(model, settings["target"]))
+
+
+def _of_classes(model: Model, targets: List[int]) -> _Goal:
+    def report(planes: Array) -> Mapping[str, Any]:
+        logits = model.forward(Feed(model.preprocessing).forward(planes), [LOGITS])[LOGITS]
+        p = model.probabilities(logits)[np.arange(len(targets)), targets].tolist()
+        labels = [model.labels[i] for i in targets]
+        several = len(targets) > 1
+        return {"label": labels if several else labels[0], "probability": p if several else p[0]}
+
+    return _Goal(Logit(targets), len(targets), report, targets)
+
+
+def _of_objective(objective: Objective) -> _Goal:
+    return _Goal(objective, 1, lambda planes: {"label": repr(objective)})
+
+
+def _recipe(model: Model, settings: Mapping[str, Any], goal: _Goal) -> Recipe:
+    climb = _CLIMBS[settings["preset"]](model, settings, goal.score)
     problem = Problem(
         model,
         climb.objective,
@@ -154,37 +200,31 @@ def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Byte
         transform=climb.transform,
         revive=True,
         after=climb.after,
-        measure=measure_probability(model, targets),
-        rank_by="probability",
+        measure=measure_probability(model, goal.classes) if goal.classes else None,
+        rank_by="probability" if goal.classes else None,
     )
 
     def start(problem: Problem, planes: Optional[Array], rng: np.random.Generator) -> NDArray[Any]:
         # Every target starts from the same noise, as it would alone.
-        return np.repeat(climb.start(rng), len(targets), axis=0)
+        return np.repeat(climb.start(rng), goal.pictures, axis=0)
 
     def finish(trace: Trace) -> Finished:
         plain = as_they_are(trace)
-        logits = model.forward(Feed(model.preprocessing).forward(trace.planes), [LOGITS])[LOGITS]
-        p = model.probabilities(logits)[np.arange(len(targets)), targets].tolist()
-        labels = [model.labels[i] for i in targets]
-        several = len(targets) > 1
-        report = {"label": labels if several else labels[0], "probability": p if several else p[0]}
-        return Finished(plain.image, plain.best, plain.converged, report)
+        return Finished(plain.image, plain.best, plain.converged, goal.report(trace.planes))
 
     stages = [Stage(settings["steps"], lambda: problem, start)]
-    return Recipe("class_visualization", model, settings, stages, sources, finish)
+    return Recipe("class_visualization", model, settings, stages, finish=finish, storable=bool(goal.classes))
 
 
 def _size(model: Model) -> Any:
     return model.preprocessing.size or (REFERENCE_SIZE, REFERENCE_SIZE)
 
 
-def _objective(settings: Mapping[str, Any]) -> Objective:
-    score = Logit(settings["target"])
+def _penalised(score: Objective, settings: Mapping[str, Any]) -> Objective:
     return score - settings["l2"] * L2() if settings["l2"] else score
 
 
-def _default(model: Model, settings: Mapping[str, Any]) -> _Climb:
+def _default(model: Model, settings: Mapping[str, Any], score: Objective) -> _Climb:
     height, width = _size(model)
     unit = max(height, width) / REFERENCE_SIZE
     parametrization = Fourier((height, width), model.preprocessing.channels)
@@ -201,40 +241,40 @@ def _default(model: Model, settings: Mapping[str, Any]) -> _Climb:
     return _Climb(
         parametrization,
         Adam(settings["learning_rate"]),
-        _objective(settings),
+        _penalised(score, settings),
         lambda rng: SPECTRUM_NOISE * rng.normal(size=(1, *parametrization.shape)),
         transform,
         _blurring(parametrization, settings, model),
     )
 
 
-def _cs231n(model: Model, settings: Mapping[str, Any]) -> _Climb:
+def _cs231n(model: Model, settings: Mapping[str, Any], score: Objective) -> _Climb:
     parametrization = NetworkInput(model.preprocessing)
     shape = (1, model.preprocessing.channels, *_size(model))
     return _Climb(
         parametrization,
         NormalizedGradient(settings["learning_rate"]),
-        _objective(settings),
+        _penalised(score, settings),
         lambda rng: rng.normal(size=shape),
         Jitter(settings["jitter"], one_sided=True),
         _blurring(parametrization, settings, model),
     )
 
 
-def _simonyan(model: Model, settings: Mapping[str, Any]) -> _Climb:
+def _simonyan(model: Model, settings: Mapping[str, Any], score: Objective) -> _Climb:
     parametrization = NetworkInput(model.preprocessing)
     shape = (1, model.preprocessing.channels, *_size(model))
     return _Climb(
         parametrization,
         NormalizedGradient(settings["learning_rate"]),
-        _objective(settings),
+        _penalised(score, settings),
         lambda rng: np.zeros(shape),
         Jitter(settings["jitter"]) if settings["jitter"] else None,
         _blurring(parametrization, settings, model),
     )
 
 
-def _yosinski(model: Model, settings: Mapping[str, Any]) -> _Climb:
+def _yosinski(model: Model, settings: Mapping[str, Any], score: Objective) -> _Climb:
     """Steps of so many levels in root mean square, since the size of a gradient depends on the network."""
     parametrization = Pixels()
     mean = NetworkInput(model.preprocessing).decode(np.zeros((1, model.preprocessing.channels, 1, 1)))
@@ -249,14 +289,14 @@ def _yosinski(model: Model, settings: Mapping[str, Any]) -> _Climb:
     return _Climb(
         parametrization,
         NormalizedGradient(float(length)),
-        Logit(settings["target"]),
+        score,
         lambda rng: (mean + rng.normal(size=(1, mean.shape[1], *size)) * 10 / 255).clip(0, 1),
         Jitter(settings["jitter"]) if settings["jitter"] else None,
         after,
     )
 
 
-_CLIMBS: Mapping[str, Callable[[Model, Mapping[str, Any]], _Climb]] = {
+_CLIMBS: Mapping[str, Callable[[Model, Mapping[str, Any], Objective], _Climb]] = {
     "default": _default,
     "cs231n": _cs231n,
     "simonyan": _simonyan,

@@ -11,14 +11,14 @@ import cnnviz
 from cnnviz.gradients import Gradient, joined_gradients
 from cnnviz.image import ImagesLike, read_images
 from cnnviz.model import Model
-from cnnviz.objectives import INPUT, LOGITS, Logit, Objective
+from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
 from cnnviz.objectives.base import Activations, Evaluation
 from cnnviz.results import ALL_ZERO, Attribution
 
 Array = NDArray[np.float32]
 
-#: What a score is of: the predicted class, a class by index or label, or an objective.
-Target = Union[None, int, str, Objective]
+#: What a score is of: the predicted class, a class by index or label, an objective, or cotangents by layer.
+Target = Union[None, int, str, Objective, Mapping[str, Array]]
 #: One target for every image, or a list: one for each image, or several for one image.
 Targets = Union[Target, Sequence[Union[int, str]]]
 
@@ -101,7 +101,8 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
         x = model.preprocessing.normalise(fitted)
         return _about_classes(model, x, fitted, classes, True)._replace(one_image=not many)
     x = model.preprocessing.normalise(fitted)
-    if isinstance(target, Objective):
+    if isinstance(target, (Objective, Mapping)):
+        target = as_objective(target)
         return Question(model, x, fitted, target, (None,) * len(x), (repr(target),) * len(x), many)
     classes = model.predicted(x) if target is None else [model.class_index(target)] * len(x)
     return _about_classes(model, x, fitted, classes, many)

@@ -34,9 +34,9 @@ def grad_cam(
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them
-    target : None, int, str, list or Objective
+    target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image,
-        all after one forward pass.
+        all after one forward pass. A mapping has cotangents by layer, as for `saliency`.
     layer : str or sequence of str, optional
         A layer with maps, or several, all taken from one pass. The default is `last_spatial_layer`. Before
         or after its ReLU are different layers with different maps.

@@ -39,8 +39,9 @@ def guided_backprop(
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them
-    target : None, int, str, list or Objective
+    target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image.
+        A mapping has cotangents by layer, as for `saliency`.
     rule : {"guided", "deconv"}
     reduce : {"max_abs", "sum_abs", "mean_abs", "l2", "sum"}
         How channels are joined, as for `saliency`.
@@ -81,7 +82,8 @@ def guided_grad_cam(
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them
-    target : None, int, str, list or Objective
+    target : None, int, str, list, Objective, or mapping of str to array
+        As for `grad_cam`.
     layer : str, optional
         As for `grad_cam`.
     rule, reduce : str

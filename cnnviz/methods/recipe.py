@@ -55,6 +55,8 @@ class Recipe:
     stages : sequence of Stage
     finish : callable (Trace) -> Finished, optional
         By default the last planes and the best ones, as they are.
+    storable : bool
+        Whether settings and sources say all of it; an objective is code, which a file does not hold.
     """
 
     method: str
@@ -63,6 +65,7 @@ class Recipe:
     stages: Sequence[Stage]
     sources: Mapping[str, Bytes] = field(default_factory=dict)
     finish: Optional[Callable[[Trace], Finished]] = None
+    storable: bool = True
 
     def steps(self, stages: Optional[int] = None) -> int:
         """How many steps the first so many stages have together; all of them when no number is given."""
@@ -107,18 +110,20 @@ def _synthesis(recipe: Recipe, watch: Watch, trace: Trace) -> Synthesis:
         method=recipe.method,
         converged=finished.converged,
         interrupted=trace.interrupted,
-        settings={
-            "method": recipe.method,
-            "model": recipe.model.name,
-            "version": cnnviz.__version__,
-            "position": [trace.stage, trace.done],
-            **recipe.settings,
-        },
+        settings=_stored(recipe, trace),
         report=finished.report,
         sources=recipe.sources,
         memory=pack(trace),
         continuation=partial(_go_on, recipe, watch, trace),
     )
+
+
+def _stored(recipe: Recipe, trace: Trace) -> Dict[str, Any]:
+    """What a file says of a run; nothing where that could not make it again."""
+    if not recipe.storable:
+        return {}
+    made_by = {"method": recipe.method, "model": recipe.model.name, "version": cnnviz.__version__}
+    return {**made_by, "position": [trace.stage, trace.done], **recipe.settings}
 
 
 def as_they_are(trace: Trace) -> Finished:

@@ -58,9 +58,10 @@ def saliency(
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them
-    target : None, int, str, list or Objective
+    target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class, that of the picture without noise. A list gives one class per
-        image, or asks several of one image.
+        image, or asks several of one image. A mapping has cotangents by layer, for a loss of your own: the
+        sum of their products with the layers is explained.
     reduce : {"max_abs", "sum_abs", "mean_abs", "l2", "sum"}
         How channels are joined; ``"sum"`` keeps the sign.
     times_input : bool

@@ -33,6 +33,9 @@ class Objective:
 
     layers: Tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return self.name
+
     @property
     def name(self) -> str:
         return f"{type(self).__name__}({', '.join(self.layers)})"

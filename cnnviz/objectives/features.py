@@ -22,9 +22,6 @@ class _LayerObjective(Objective):
         self.layer = layer
         self.layers = (layer,)
 
-    def __repr__(self) -> str:
-        return self.name
-
 
 class Channel(_LayerObjective):
     """The mean of a channel over all positions: what a feature detector looks for, wherever it is.

@@ -18,9 +18,6 @@ class _Penalty(Objective):
         self.layers = (layer,)
         self.reduction = check_reduction(reduction)
 
-    def __repr__(self) -> str:
-        return self.name
-
     def _scale(self, size: int) -> float:
         return 1.0 / size if self.reduction == "mean" else 1.0
 
