@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import numpy as np
+import PIL.Image
 import pytest
 from onnx import helper
 from toy_networks import onnx_bytes, small_vgg
@@ -217,6 +218,19 @@ def test_only_the_ratio_of_style_weights_counts(run: Callable[..., Any]) -> None
     assert both.settings["style_weights"] == [1.0, 0.0]
     np.testing.assert_allclose(both.history["value"], run("stripes").history["value"], rtol=1e-6)
     assert run(["stripes", "dots"]).history["value"][0] != both.history["value"][0]
+
+
+def test_any_picture_may_be_the_start(run: Callable[..., Any], model: cnnviz.Model, tmp_path: Path) -> None:
+    start = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    path = tmp_path / "start.png"
+    PIL.Image.fromarray(start).save(path)
+    for init in (start, path, str(path)):
+        result = run(init=init, steps=0)
+        np.testing.assert_allclose(result.image, start / 255, atol=1e-6)
+        assert result.settings["init"] == "picture"
+        result.save(tmp_path / "x.png")
+        again = cnnviz.replay(tmp_path / "x.png", model, progress=False)
+        np.testing.assert_array_equal(again.image, result.image)
 
 
 def test_content_colours_are_kept(run: Callable[..., Any]) -> None:

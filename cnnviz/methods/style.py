@@ -6,6 +6,7 @@ until its activations resemble those of the content, and their Gram matrices tho
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -102,7 +103,8 @@ def style_transfer(
         Work from coarse to fine through so many sizes, each twice the one before; `steps` for each.
     colors : {"style", "content"}
         ``"content"`` keeps the colours of the content and takes the brightness (Rec. 601 luma) of the result.
-    init : {"content", "noise"} or picture
+    init : {"content", "noise"}, path, PIL image, or array H,W,3
+        Where the picture starts.
     optimizer : {"lbfgs", "adam"}, optional
     learning_rate : float, optional
         Adam's, in units of the picture (0 to 1) or, for the published recipes, of the network's input.
@@ -149,17 +151,20 @@ def style_transfer(
     sources = {"content": _fitted(model, picture, (height, width))[None]}
     for i, one in enumerate(styles):
         sources[f"style{i}"] = _fitted(model, one, _sized(one.shape, side, "style_size"))[None]
-    if not isinstance(init, str):
+    named = isinstance(init, str) and init in ("content", "noise")
+    if not named:
+        if isinstance(init, str) and not os.path.exists(init):
+            raise ValueError(
+                f"init must be 'content', 'noise' or a picture, not {init!r}: there is no such file"
+            )
         sources["init"] = _fitted(model, read_image(init, "init"), (height, width))[None]
-    elif init not in ("content", "noise"):
-        raise ValueError(f"init must be 'content', 'noise' or a picture, not {init!r}")
     settings = {
         **chosen,
         "preset": preset,
         "style_weights": _shares(style_weights, len(styles)),
         "scales": checked_count("scales", scales, 1),
         "colors": colors,
-        "init": init if isinstance(init, str) else "picture",
+        "init": init if named else "picture",
         "seed": checked_count("seed", seed),
     }
     watch = Watch(progress, callback, checked_count("keep_every", keep_every))
