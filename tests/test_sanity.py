@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from toy_networks import small_classifier
 
 import cnnviz
-from cnnviz.methods.sanity import SanityCheck
+from cnnviz.methods.sanity import TECHNIQUES, SanityCheck
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 
@@ -48,6 +48,14 @@ def test_the_same_seed_gives_the_same_curve(model: Any) -> None:
     curves = [cnnviz.sanity_check(model, PICTURE, cnnviz.grad_cam, seed=s).similarity for s in (1, 1, 2)]
     np.testing.assert_array_equal(curves[0], curves[1])
     assert not np.array_equal(curves[0], curves[2])
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_a_technique_may_be_named(model: Any, name: str) -> None:
+    check = cnnviz.sanity_check(model, PICTURE, name, target=3)
+    assert check.method == name
+    expected = cnnviz.sanity_check(model, PICTURE, TECHNIQUES[name], target=3)
+    np.testing.assert_array_equal(check.similarity, expected.similarity)
 
 
 def test_the_curve_is_drawn(model: Any) -> None:

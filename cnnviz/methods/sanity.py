@@ -8,19 +8,32 @@ what the network has learnt must change; one that stays is a picture of the imag
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.graph import Graph
 from cnnviz.image import ImageLike
+from cnnviz.methods.checks import checked_count
 from cnnviz.methods.common import ask
+from cnnviz.methods.grad_cam import grad_cam
+from cnnviz.methods.guided_backprop import guided_backprop, guided_grad_cam
+from cnnviz.methods.saliency import saliency
 from cnnviz.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: What may be checked by name.
+TECHNIQUES: Mapping[str, Callable[..., Any]] = {
+    "saliency": saliency,
+    "smooth_grad": partial(saliency, smooth=25),
+    "grad_cam": grad_cam,
+    "guided_backprop": guided_backprop,
+    "guided_grad_cam": guided_grad_cam,
+}
 #: Operators with weights of their own.
 WEIGHTED = ("Conv", "Gemm", "MatMul", "ConvTranspose", "BatchNormalization")
 
@@ -73,7 +86,7 @@ class SanityCheck:
 def sanity_check(
     model: Model,
     image: ImageLike,
-    method: Callable[..., Any],
+    method: Union[str, Callable[..., Any]],
     *,
     target: Any = None,
     seed: int = 0,
@@ -90,9 +103,9 @@ def sanity_check(
     model : Model
         It is not changed.
     image : path, PIL image, or array H,W,3
-    method : callable
-        ``cnnviz.saliency``, ``cnnviz.grad_cam``, ``cnnviz.guided_backprop`` or any function that takes a
-        model, an image and a target and returns an `Attribution`.
+    method : str or callable
+        ``"saliency"``, ``"smooth_grad"``, ``"grad_cam"``, ``"guided_backprop"``, ``"guided_grad_cam"``, or
+        any function that takes a model, an image and a target and returns an `Attribution`.
     target : int, str, or None
         None explains the class predicted by the trained network.
     seed : int
@@ -110,6 +123,8 @@ def sanity_check(
     TypeError, ValueError, FileNotFoundError
         As `method` does; ValueError for a network without weights.
     """
+    name, explain = _method(method)
+    checked_count("seed", seed)
     question = ask(model, image, target)
     if question.many:
         raise ValueError("sanity_check takes one image and one target")
@@ -119,17 +134,25 @@ def sanity_check(
     if not nodes:
         raise ValueError(f"{model.name} has no weights to replace")
     rng = np.random.default_rng(seed)
-    maps = [method(model, picture, chosen, **options).map]
+    maps = [explain(model, picture, chosen, **options).map]
     constants = dict(model.graph.constants)
     for _, names in nodes:
         constants.update({name: _noise(constants[name], rng) for name in names})
-        maps.append(method(_with(model, constants), picture, chosen, **options).map)
+        maps.append(explain(_with(model, constants), picture, chosen, **options).map)
     return SanityCheck(
         tuple(layer for layer, _ in nodes),
         np.array([_similarity(maps[0], other) for other in maps]),
         tuple(maps),
-        getattr(method, "__name__", repr(method)),
+        name,
     )
+
+
+def _method(method: Union[str, Callable[..., Any]]) -> Tuple[str, Callable[..., Any]]:
+    if callable(method):
+        return getattr(method, "__name__", repr(method)), method
+    if method not in TECHNIQUES:
+        raise ValueError(f"method must be one of {', '.join(TECHNIQUES)}, or a callable, not {method!r}")
+    return method, TECHNIQUES[method]
 
 
 def _weighted(graph: Graph) -> List[Tuple[str, List[str]]]:
