@@ -289,6 +289,10 @@ BAD = [
     ({"optimizer": "sgd"}, "optimizer must be 'lbfgs' or 'adam', not 'sgd'"),
     ({"style_layers": ["relu9"], "content_layers": ["r1_1"]}, "layer 'relu9' is not in"),
     ({"content_layers": []}, "content_layers is empty"),
+    ({"style_layers": {}, "content_layers": {}, "tv_weight": 0}, "content_layers is empty"),
+    ({"style_scale": 0.3}, "a shorter side of 14 pixels"),
+    ({"style_size": 20}, "a shorter side of 20 pixels"),
+    ({"style_size": "64"}, "style_size must be an integer of at least 1, not '64'"),
     ({"preset": "cs231n-the-scream"}, "is not a SqueezeNet 1.1"),
     ({"steps": -1}, "steps must be an integer of at least 0, not -1"),
 ]
@@ -298,3 +302,10 @@ BAD = [
 def test_mistakes_are_named(run: Callable[..., Any], options: Dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(".", r"\.")):
         run(**options)
+
+
+def test_a_small_content_is_named(model: cnnviz.Model) -> None:
+    dot = np.zeros((1, 1, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"content is 1 x 1 pixels.* shorter than 32: pass size="):
+        style_transfer(model, dot, dot)
+    assert style_transfer(model, dot, dot, size=32, steps=0, progress=False).image.shape == (32, 32, 3)

@@ -142,15 +142,14 @@ def style_transfer(
     )
     picture = read_image(content, "content")
     if size is None:
+        _check_large_enough(picture.shape)
         size = min(PRESETS[preset].size, min(picture.shape[:2]))
-    height, width = _sized(picture.shape, size, "size")
+    height, width = _sized(picture.shape, size)
     styles, _ = read_images(style, "style")
-    if style_size is None:
-        style_size = PRESETS[preset].style_size or min(height, width)
-    side = round(style_size * checked_number("style_scale", style_scale, 0.01, 100))
+    side = _style_side(style_size, PRESETS[preset].style_size or min(height, width), style_scale)
     sources = {"content": _fitted(model, picture, (height, width))[None]}
     for i, one in enumerate(styles):
-        sources[f"style{i}"] = _fitted(model, one, _sized(one.shape, side, "style_size"))[None]
+        sources[f"style{i}"] = _fitted(model, one, _sized(one.shape, side))[None]
     named = isinstance(init, str) and init in ("content", "noise")
     if not named:
         if isinstance(init, str) and not os.path.exists(init):
@@ -289,9 +288,29 @@ def _rule(preset: Preset, settings: Mapping[str, Any]) -> StepRule:
     return Adam(settings["learning_rate"], restarts=preset.restarts)
 
 
-def _sized(shape: Sequence[int], side: int, name: str) -> Tuple[int, int]:
+def _check_large_enough(shape: Sequence[int]) -> None:
+    if min(shape[:2]) < SHORTEST:
+        raise ValueError(
+            f"content is {shape[0]} x {shape[1]} pixels, and no side of a result is shorter than {SHORTEST}: "
+            "pass size= to enlarge it"
+        )
+
+
+def _style_side(given: Optional[int], usual: int, scale: float) -> int:
+    """Pixels of the shorter side at which styles are looked at."""
+    size = usual if given is None else checked_count("style_size", given, 1)
+    side = round(size * checked_number("style_scale", scale, 0.01, 100))
+    if side < SHORTEST:
+        raise ValueError(
+            f"styles would be looked at with a shorter side of {side} pixels (style_size times "
+            f"style_scale={scale:g}): it must be at least {SHORTEST}"
+        )
+    return side
+
+
+def _sized(shape: Sequence[int], side: int) -> Tuple[int, int]:
     """Height and width with a shorter side of `side` pixels, in proportion."""
-    side = checked_count(name, side, SHORTEST)
+    side = checked_count("size", side, SHORTEST)
     height, width = shape[:2]
     shorter = min(height, width)
     return max(round(height * side / shorter), side), max(round(width * side / shorter), side)

@@ -177,10 +177,10 @@ def _named(
     """Layers with weights, by the names that the model has for them."""
     if isinstance(layers, str):
         raise TypeError(f"{argument} must be a list of layers: pass [{layers!r}]")
+    if not len(layers):
+        raise ValueError(f"{argument} is empty")
     if isinstance(layers, Mapping):
         return {
             model.layers.resolve(name): checked_number(argument, weight, 0) for name, weight in layers.items()
         }
-    if not len(layers):
-        raise ValueError(f"{argument} is empty")
     return {model.layers.resolve(name): 1.0 / len(layers) for name in layers}
