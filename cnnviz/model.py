@@ -138,9 +138,11 @@ class Model:
 
         Raises
         ------
-        ValueError
-            When the network does not classify, or `top` is not positive.
+        TypeError, ValueError
+            When the network does not classify, or `top` is not a positive integer.
         """
+        if isinstance(top, bool) or not isinstance(top, (int, np.integer)):
+            raise TypeError(f"top must be an integer, not {top!r}")
         if top < 1:
             raise ValueError(f"top must be at least 1, not {top}")
         self._need_classes()

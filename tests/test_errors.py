@@ -108,6 +108,43 @@ ERRORS: Tuple[Tuple[str, Call, type, str], ...] = (
         ValueError,
         "reads 'image'",
     ),
+    ("top's kind", lambda m: m.predict(PICTURE, top=2.5), TypeError, r"top must be an integer, not 2\.5"),
+    (
+        "target of no axes",
+        lambda m: cnnviz.saliency(m, PICTURE, np.array(3)),
+        TypeError,
+        r"target must be a class index or a label, not array\(3\)",
+    ),
+    (
+        "class picture's target of no axes",
+        lambda m: cnnviz.class_visualization(m, np.array(3)),
+        TypeError,
+        r"target must be a class index or a label, not array\(3\)",
+    ),
+    (
+        "no seed",
+        lambda m: cnnviz.saliency(m, PICTURE, smooth=2, seed=None),
+        ValueError,
+        "seed must be an integer of at least 0, not None",
+    ),
+    (
+        "negative seed",
+        lambda m: cnnviz.saliency(m, PICTURE, smooth=2, seed=-1),
+        ValueError,
+        "seed must be an integer of at least 0, not -1",
+    ),
+    (
+        "check's seed",
+        lambda m: cnnviz.sanity_check(m, PICTURE, "saliency", seed=-1),
+        ValueError,
+        "seed must be an integer of at least 0, not -1",
+    ),
+    (
+        "check's method",
+        lambda m: cnnviz.sanity_check(m, PICTURE, "lime"),
+        ValueError,
+        "method must be one of saliency, smooth_grad, .* not 'lime'",
+    ),
     ("top", lambda m: m.predict(PICTURE, top=0), ValueError, "top must be at least 1, not 0"),
     ("zero-sized picture", lambda m: m.predict(PICTURE[:0]), ValueError, r"image is empty.*\(0, 8, 3\)"),
     (

@@ -95,7 +95,7 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     """
     pictures, many = read_images(image)
     fitted = np.stack([model.preprocessing.fit(picture) for picture in pictures])
-    if isinstance(target, (list, tuple, np.ndarray)):
+    if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
         classes = [model.class_index(one) for one in target]
         fitted = _matched(fitted, len(classes), many)
         x = model.preprocessing.normalise(fitted)

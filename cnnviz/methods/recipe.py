@@ -133,7 +133,7 @@ def as_they_are(trace: Trace) -> Finished:
 
 def classes_of(model: Model, target: Classes) -> Tuple[Tuple[int, ...], bool]:
     """Return class indices, and whether a list of them was given."""
-    if isinstance(target, (list, tuple, np.ndarray)):
+    if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
         if len(target) == 0:
             raise ValueError("target is an empty list")
         return tuple(model.class_index(one) for one in target), True

@@ -87,6 +87,7 @@ def saliency(
     check_reduction(reduce)
     checked_count("smooth", smooth)
     checked_number("noise", noise, 0)
+    checked_count("seed", seed)
     if smooth:
         question = ask(model, image, target)
         dx, scores = _smoothed(question, smooth, noise, seed)

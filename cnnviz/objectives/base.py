@@ -107,6 +107,8 @@ class Sum(Objective):
     """
 
     def __init__(self, terms: Sequence[Tuple[float, Objective]], constant: float = 0.0) -> None:
+        if not terms:
+            raise ValueError("a sum of objectives has at least one term")
         flat: List[Tuple[float, Objective]] = []
         self.constant = constant
         for weight, term in terms:
