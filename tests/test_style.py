@@ -109,6 +109,17 @@ def test_johnson_is_the_loss_of_neural_style(run: Callable[..., Any], model: cnn
     assert result.history["TotalVariation(input)"][0] == pytest.approx(1e-3 * rough / 2, rel=1e-3)
 
 
+@pytest.mark.parametrize(("preset", "weight"), [("default", 1 / 3), ("gatys", 1 / 3), ("johnson", 1.0)])
+def test_listed_layers_weigh_what_the_recipe_gives_them(
+    run: Callable[..., Any], preset: str, weight: float
+) -> None:
+    """Gatys et al. 2016 take w_l = 1/5 of five layers; neural-style adds up its layers as they are."""
+    settings = run(steps=0, preset=preset, style_layers=["r1_1", "r2_1", "r3_1"]).settings
+    assert settings["style_layers"] == {"r1_1": weight, "r2_1": weight, "r3_1": weight}
+    usual = run(steps=0, preset=preset).settings["style_layers"]
+    assert run(steps=0, preset=preset, style_layers=list(usual)).settings["style_layers"] == usual
+
+
 def gram(features: Any) -> Any:
     """C,C: the products of the maps, divided by C H W."""
     return np.einsum("chw,dhw->cd", features, features, dtype=np.float64) / features.size

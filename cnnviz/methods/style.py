@@ -88,7 +88,8 @@ def style_transfer(
         ``"johnson"``: neural-style (Gram matrices over C*M, mean squared distances, weights 5, 100, 1e-3).
         ``"cs231n-..."``: the three sets of the course, on SqueezeNet 1.1 (sums, Adam 3.0 then 0.1).
     content_layers, style_layers : sequence of str or mapping of str to float, optional
-        Layers, or layers with weights; chosen by resolution when not given.
+        Layers, or layers with weights; chosen by resolution when not given. Listed ones share a weight of 1;
+        under "johnson" each has 1, as in neural-style.
     content_weight, style_weight, tv_weight : float, optional
         In place of the preset's.
     style_weights : sequence of float, optional

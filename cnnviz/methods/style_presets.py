@@ -45,6 +45,8 @@ class Preset:
         Constants of the published formulas, 1/2 in places.
     relative : bool
         Whether each layer's loss is taken relative to the mean square of its target.
+    listed_weight : float
+        Of each layer that a caller lists without weights; 0: they share a weight of 1.
     size, style_size : int
         Of the shorter side; 0: that of the result.
     """
@@ -67,6 +69,7 @@ class Preset:
     content_factor: float = 1.0
     tv_factor: float = 1.0
     relative: bool = False
+    listed_weight: float = 0.0
 
 
 def _automatic(model: Model) -> Chosen:
@@ -139,6 +142,7 @@ PRESETS: Mapping[str, Preset] = {
         size=512,
         learning_rate=10.0,
         tv_factor=0.5,
+        listed_weight=1.0,
     ),
     "cs231n-composition-vii": _cs231n(5e-2, (20000, 500, 12, 1), 5e-2, 512),
     "cs231n-the-scream": _cs231n(3e-2, (200000, 800, 12, 1), 2e-2, 224),
@@ -160,8 +164,10 @@ def settled(
     return {
         "content_layers": content
         if content_layers is None
-        else _named(model, "content_layers", content_layers),
-        "style_layers": style if style_layers is None else _named(model, "style_layers", style_layers),
+        else _named(model, "content_layers", content_layers, preset.listed_weight),
+        "style_layers": style
+        if style_layers is None
+        else _named(model, "style_layers", style_layers, preset.listed_weight),
         "content_weight": checked_number("content_weight", numbers["content_weight"], 0),
         "style_weight": checked_number("style_weight", numbers["style_weight"], 0),
         "tv_weight": checked_number("tv_weight", numbers["tv_weight"], 0),
@@ -172,15 +178,15 @@ def settled(
 
 
 def _named(
-    model: Model, argument: str, layers: Union[Sequence[str], Mapping[str, float]]
+    model: Model, argument: str, layers: Union[Sequence[str], Mapping[str, float]], weight: float
 ) -> Dict[str, float]:
-    """Layers with weights, by the names that the model has for them."""
+    """Layers with weights, by the names that the model has for them; `weight` is that of listed ones."""
     if isinstance(layers, str):
         raise TypeError(f"{argument} must be a list of layers: pass [{layers!r}]")
     if not len(layers):
         raise ValueError(f"{argument} is empty")
     if isinstance(layers, Mapping):
         return {
-            model.layers.resolve(name): checked_number(argument, weight, 0) for name, weight in layers.items()
+            model.layers.resolve(name): checked_number(argument, given, 0) for name, given in layers.items()
         }
-    return {model.layers.resolve(name): 1.0 / len(layers) for name in layers}
+    return {model.layers.resolve(name): weight or 1.0 / len(layers) for name in layers}
