@@ -80,7 +80,7 @@ def take_up(result: Synthesis, model: Model, steps: int) -> Synthesis:
             "this result cannot be resumed from a file: its target was an objective, which is code and is "
             "not stored; call resume(n) on the result itself"
         )
-    return recipes.take_up(_recipe(model, result.settings, result.sources), Watch(), result.memory, steps)
+    return recipes.take_up(_recipe(model, result.settings, result.sources), result.memory, steps)
 
 
 def _recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> recipes.Recipe:

@@ -83,8 +83,9 @@ def repeat(recipe: Recipe, watch: Watch, stage: int, done: int) -> Synthesis:
     return _go_on(recipe, watch, start, recipe.steps(stage) + done, stages=stage + 1)
 
 
-def take_up(recipe: Recipe, watch: Watch, memory: Mapping[str, NDArray[Any]], steps: int) -> Synthesis:
+def take_up(recipe: Recipe, memory: Mapping[str, NDArray[Any]], steps: int) -> Synthesis:
     """Continue a run whose `Synthesis.memory` was saved."""
+    watch = Watch(keep_every=int(memory["keep_every"]))
     return _go_on(recipe, watch, unpack(memory), steps)
 
 
@@ -113,7 +114,7 @@ def _synthesis(recipe: Recipe, watch: Watch, trace: Trace) -> Synthesis:
         settings=_stored(recipe, trace),
         report=finished.report,
         sources=recipe.sources,
-        memory=pack(trace),
+        memory={**pack(trace), "keep_every": np.array(watch.keep_every)},
         continuation=partial(_go_on, recipe, watch, trace),
     )
 
