@@ -75,6 +75,13 @@ def test_a_list_is_each_class_alone(model: cnnviz.Model) -> None:
         np.testing.assert_allclose(both.image[i], make(model, target, steps=4).image, atol=1e-4)
 
 
+def test_a_list_of_one_class_is_that_class(model: cnnviz.Model) -> None:
+    one, listed = make(model, 3, steps=2), make(model, [3], steps=2)
+    np.testing.assert_array_equal(one.image, listed.image)
+    assert one.report == listed.report
+    assert one.settings == listed.settings
+
+
 def test_cs231n_s_first_step(model: cnnviz.Model) -> None:
     """Noise, rolled, climbed by 25 g / ||g||, rolled back, clipped, blurred: written out by hand."""
     from scipy.ndimage import gaussian_filter

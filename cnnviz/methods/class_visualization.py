@@ -104,8 +104,10 @@ def class_visualization(
     Returns
     -------
     Synthesis
-        ``report`` has the label and the ``probability`` that the network gives to the finished picture, each
-        a list for a list of targets; ``history["probability"]`` is that of what it was shown at each step.
+        ``image`` is H,W,3, for several targets N,H,W,3; a list of one target is that target. ``report`` has
+        the label and the ``probability`` that the network gives to the finished picture, each a list for
+        several targets (of an objective the label alone); ``history["probability"]`` is that of what it was
+        shown at each step.
 
     Raises
     ------

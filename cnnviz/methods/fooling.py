@@ -115,7 +115,8 @@ def fooling_image(
     -------
     Synthesis
         ``report`` has the target, probabilities before and after, whether it ``fools``, and the size of the
-        change, ``l2`` and ``linf``, each a list for a batch. ``converged`` is true when every picture fools.
+        change, ``l2`` and ``linf``, each a list for several pictures. ``converged`` is true when every
+        picture fools.
 
     Raises
     ------
