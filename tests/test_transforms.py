@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnnviz import transforms as tf
+from cnnviz.methods.class_visualization import DEGREES
 from cnnviz.parametrize import COLOUR_BASIS, Feed, Fourier, NetworkInput, Pixels
 from cnnviz.preprocessing import PRESETS, Preprocessing
 
@@ -49,6 +50,19 @@ def test_same_generator_same_draw(transform: tf.Transform) -> None:
     first, again = (transform.draw(np.random.default_rng(9), SIZE).forward(x) for _ in range(2))
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, again)
+
+
+def test_the_turns_of_a_run_are_made_once_and_in_its_precision() -> None:
+    """What is kept is what the default class picture needs, and no second copy of it in float64."""
+    tf.rotation.cache_clear()
+    rotate, rng = tf.Rotate(DEGREES), np.random.default_rng(0)
+    x = images((1, 3, *SIZE)).astype(np.float32)
+    for _ in range(300):
+        one = rotate.draw(rng, SIZE)
+        one.adjoint(one.forward(x))
+    kept = tf.rotation.cache_info()
+    assert kept.misses == kept.currsize == kept.maxsize == len(set(DEGREES) - {0.0})
+    assert tf.rotation(SIZE, 10.0, x.dtype).dtype == np.float32
 
 
 def test_blur_is_scipys() -> None:
