@@ -96,7 +96,8 @@ def class_visualization(
         third of the paper's four sets of numbers. The paper's rate belongs to gradients of its own network;
         here a step moves pixels by `learning_rate` levels of 255 in root mean square.
     steps, learning_rate, l2, jitter, blur_every, blur : optional
-        In place of the preset's. `blur` is a standard deviation in pixels, `jitter` is in pixels.
+        In place of the preset's. `blur` is a standard deviation in pixels, `jitter` is in pixels. `l2` is of
+        the network's own units: where it is fed 0 to 255, 1e-3 can hold a faint score at zero.
     seed : int
     progress, callback, keep_every
         As in `fooling_image`.
