@@ -214,9 +214,9 @@ class _Goal:
             self._check_they_differ(batched=len(pictures) > 1)
 
     def _check_they_differ(self, *, batched: bool) -> None:
-        """Raise ValueError where there is nothing to fool."""
+        """Raise ValueError where there is nothing to fool; of one class only, whoever wants a margin does."""
         same = np.flatnonzero(self.classes == self.original).tolist()
-        if same:
+        if same and self.model.classes > 1:
             index = int(self.classes[same[0]])
             raise ValueError(
                 f"target {index} ({self.model.labels[index]!r}) is what the network sees in "
