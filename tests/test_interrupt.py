@@ -17,6 +17,7 @@ from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz import plot
+from cnnviz.methods import fooling
 
 LIMIT_S = 0.2
 
@@ -62,6 +63,8 @@ RUNS = {
     "style": lambda model, **options: cnnviz.style_transfer(model, PICTURE, PICTURE, scales=2, **options),
     "class": lambda model, **options: cnnviz.class_visualization(model, [3, 5], **options),
 }
+# How many steps the stage before the last one may take.
+FIRST_STAGE = {"fooling_image": fooling.WAKE, "style_transfer": 3}
 
 
 @pytest.mark.filterwarnings("ignore:after .* not fool:UserWarning")
@@ -94,7 +97,8 @@ def test_a_run_that_is_stopped_before_its_first_evaluation_is_whole(
     stopped.save(tmp_path / "x.npz")
     loaded = cnnviz.load_result(tmp_path / "x.npz")
     assert isinstance(loaded, cnnviz.Synthesis)
-    steps = whole.settings["position"]
+    stage, done = whole.settings["position"]
+    steps = stage * FIRST_STAGE.get(whole.method, 0) + done
     for resumed in (stopped.resume(steps), loaded.resume(steps, model)):
         np.testing.assert_array_equal(resumed.image, whole.image)
         np.testing.assert_array_equal(resumed.history["value"], whole.history["value"])
