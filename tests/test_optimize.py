@@ -1,14 +1,12 @@
-"""The loop and its step rules: they climb, repeat, resume, stop, survive Ctrl-C, and say what went wrong."""
+"""The loop and its step rules: they climb, stay within bounds, and say what went wrong."""
 
 from __future__ import annotations
 
-import pickle
-import sys
-from dataclasses import replace
-from typing import Any, Callable, List
+from typing import Any, List
 
 import numpy as np
 import pytest
+from climbs import AIM, DISTANCE, MODEL, PROBLEMS, SIZE, START, run
 from numpy_model import NumpyModel
 
 from cnnviz import objectives as obj
@@ -16,54 +14,7 @@ from cnnviz import steps
 from cnnviz import transforms as tf
 from cnnviz.objectives import IMAGE
 from cnnviz.optimize import NonFiniteError, Problem
-from cnnviz.parametrize import Feed, Fourier, NetworkInput, Pixels
-from cnnviz.run import Stage, Trace, Watch, advance, begin, pack, unpack
-
-MODEL = NumpyModel()
-SIZE = (6, 8)
-QUIET = Watch(progress=False)
-START = np.random.default_rng(1).uniform(0.2, 0.8, size=(1, 3, *SIZE)).astype(np.float32)
-AIM = np.random.default_rng(2).uniform(-0.4, 1.4, size=(1, 3, *SIZE)).astype(np.float32)
-ROBUST = tf.Compose((tf.Pad(2), tf.Jitter(2), tf.Scale((0.9, 1.1)), tf.Crop(*SIZE)))
-
-#: Descends to a picture a third of which is pressed against the box, through the network as well; roughness
-#: couples pixels, so that L-BFGS is not there to the last digit of float32 before the tests have ended.
-DISTANCE = (
-    obj.Content(IMAGE, AIM, reduction="sum")
-    + 0.1 * obj.CrossEntropy(2)
-    + 0.1 * obj.TotalVariation(reduction="sum")
-)
-
-PROBLEMS = {
-    "gradient": Problem(MODEL, obj.Logit(3), NetworkInput(MODEL.preprocessing), steps.Gradient(0.5)),
-    "normalized": Problem(MODEL, obj.Logit(3), Pixels(), steps.NormalizedGradient(0.2)),
-    "mean": Problem(MODEL, obj.Layer("hidden"), Pixels(), steps.NormalizedGradient(0.01, "mean")),
-    "progress": Problem(MODEL, obj.Probability(3), Pixels(), steps.Progress()),
-    "adam": Problem(
-        MODEL, obj.Logit(3), Fourier(SIZE), steps.Adam(0.05, restarts=((6, 0.01),)), transform=ROBUST
-    ),
-    "lbfgs": Problem(MODEL, DISTANCE, Pixels(), steps.LBFGS(), maximize=False),
-}
-
-
-def stages(problem: Problem, start: np.ndarray = START):
-    return [Stage(10, lambda: problem, lambda p, planes, rng: p.parametrization.encode(start))]
-
-
-def run(problem: Problem, n: int = 10, watch: Watch = QUIET, start: np.ndarray = START) -> Trace:
-    plan = stages(problem, start)
-    return advance(plan, begin(plan, seed=5), n, watch)
-
-
-def assert_same(a: Trace, b: Trace) -> None:
-    for name in ("planes", "best", "best_rank"):
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
-    assert a.history.keys() == b.history.keys()
-    for name in a.history:
-        np.testing.assert_array_equal(a.history[name], b.history[name], err_msg=name)
-    assert a.frames.keys() == b.frames.keys()
-    assert all(np.array_equal(a.frames[key], b.frames[key]) for key in a.frames)
-    assert pickle.dumps(a.state.rng) == pickle.dumps(b.state.rng)
+from cnnviz.parametrize import Feed, Pixels
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -72,110 +23,6 @@ def test_every_rule_improves_the_objective(name: str) -> None:
     assert len(values) == 11
     gain = values[-1] - values[0] if PROBLEMS[name].maximize else values[0] - values[-1]
     assert gain > 0
-
-
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_resume_equals_an_uninterrupted_run_bit_for_bit(name: str) -> None:
-    plan = stages(PROBLEMS[name])
-    watch = Watch(progress=False, keep_every=3)
-    whole = advance(plan, begin(plan, 5), 10, watch)
-    for cut in (0, 1, 6, 9):
-        first = advance(plan, begin(plan, 5), cut, watch)
-        assert_same(advance(plan, first, 10 - cut, watch), whole)
-
-
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_a_run_goes_on_from_arrays_as_from_itself(name: str) -> None:
-    plan = stages(PROBLEMS[name])
-    watch = Watch(progress=False, keep_every=3)
-    first = unpack(pack(advance(plan, begin(plan, 5), 6, watch)))
-    assert_same(advance(plan, first, 4, watch), advance(plan, begin(plan, 5), 10, watch))
-
-
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_ctrl_c_keeps_everything_and_can_be_resumed(name: str) -> None:
-    calls = []
-
-    def interrupt(step: Any) -> None:
-        calls.append(step.steps)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-
-    plan = stages(PROBLEMS[name])
-    stopped = advance(plan, begin(plan, 5), 10, Watch(progress=False, callback=interrupt))
-    assert stopped.interrupted
-    assert len(stopped.history["value"]) == 5
-    assert_same(advance(plan, stopped, 6, QUIET), run(PROBLEMS[name]))
-
-
-class AtLine:
-    """Raises KeyboardInterrupt before the n-th line that runs inside a function of the given name."""
-
-    def __init__(self, name: str, n: int) -> None:
-        self.name, self.left = name, n
-
-    def __call__(self, frame: Any, event: str, argument: Any) -> Any:
-        return self.line if frame.f_code.co_name == self.name else None
-
-    def line(self, frame: Any, event: str, argument: Any) -> Any:
-        self.left -= event == "line"
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return self.line
-
-    def __enter__(self) -> None:
-        self.before = sys.gettrace()
-        sys.settrace(self)
-
-    def __exit__(self, *exception: Any) -> None:
-        sys.settrace(self.before)
-
-
-@pytest.mark.parametrize("name", ["add", "_ranked"])
-def test_ctrl_c_while_a_step_is_written_down_keeps_whole_steps(name: str) -> None:
-    watch = Watch(progress=False, keep_every=1)
-    plan = stages(PROBLEMS["adam"])
-    whole = advance(plan, begin(plan, 5), 10, watch)
-    for n in range(12, 40):
-        with AtLine(name, n):
-            stopped = advance(plan, begin(plan, 5), 10, watch)
-        assert stopped.interrupted, n
-        assert len(stopped.history["value"]) == len(stopped.frames) == stopped.done + 1, n
-        assert stopped.best_rank == max(stopped.history["value"]), n
-        assert_same(advance(plan, stopped, 10 - stopped.done, watch), whole)
-
-
-def test_ctrl_c_inside_the_network_returns_the_start() -> None:
-    class Stopping(NumpyModel):
-        def gradient(self, *args: Any, **options: Any) -> Any:
-            raise KeyboardInterrupt
-
-    watch = Watch(progress=False, keep_every=3)
-    problem = PROBLEMS["normalized"]
-    trace = run(replace(problem, model=Stopping()), watch=watch)  # type: ignore[arg-type]
-    assert trace.interrupted
-    np.testing.assert_array_equal(trace.planes, START)
-    np.testing.assert_array_equal(trace.best, START)
-    assert trace.history == {"value": ()}
-    assert list(trace.frames) == [(0, 0)]
-    trace = unpack(pack(trace))
-    assert_same(advance(stages(problem), trace, 10, watch), run(problem, watch=watch))
-
-
-def test_ctrl_c_between_two_stages_keeps_the_first() -> None:
-    problem, pressed = PROBLEMS["adam"], [False, True]
-
-    def make() -> Problem:
-        if pressed.pop():
-            raise KeyboardInterrupt
-        return problem
-
-    plan = [*stages(problem), *stages(problem)]
-    slow = [plan[0], replace(plan[1], make=make)]
-    stopped = advance(slow, begin(slow, 5), 20, QUIET)
-    assert stopped.interrupted
-    assert (stopped.stage, stopped.done) == (0, 10)
-    assert_same(advance(slow, stopped, 10, QUIET), advance(plan, begin(plan, 5), 20, QUIET))
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -396,111 +243,3 @@ def test_an_overflow_names_the_first_layer_that_has_it() -> None:
 def test_a_step_that_leaves_the_numbers_is_blamed_on_the_rule() -> None:
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="try a smaller step"):
         run(Problem(MODEL, obj.Logit(3), Pixels(), steps.Gradient(0.1), after=lambda z, n, g: z / 0))
-
-
-def test_callback_ends_the_run_and_sees_pictures() -> None:
-    shapes = []
-
-    def look(step: Any) -> bool:
-        shapes.append(step.image.shape)
-        return step.steps == 3
-
-    trace = run(PROBLEMS["adam"], watch=Watch(progress=False, callback=look))
-    assert shapes == [(*SIZE, 3)] * 4
-    assert not trace.interrupted
-    assert not trace.converged
-
-
-def test_progress_bar_shows_rate_and_value(capsys: pytest.CaptureFixture[str]) -> None:
-    run(PROBLEMS["gradient"], watch=Watch(progress=True))
-    shown = capsys.readouterr().err
-    assert "10/10" in shown
-    assert "it/s" in shown
-    assert "value=" in shown
-    run(PROBLEMS["gradient"], watch=Watch())
-    assert capsys.readouterr().err == ""
-
-
-def two_stages(**options: Any) -> List[Stage]:
-    """Four steps of Adam, then five along the gradient from that picture upside down."""
-    small = Problem(MODEL, obj.Logit(3), Pixels(), steps.Adam(0.02), **options)
-    large = Problem(MODEL, obj.Logit(3), Pixels(), steps.Gradient(0.02))
-    return [
-        Stage(4, lambda: small, lambda p, planes, rng: START),
-        Stage(
-            5,
-            lambda: large,
-            lambda p, planes, rng: planes[:, :, ::-1] + 0.01 * rng.normal(size=START.shape),
-        ),
-    ]
-
-
-@pytest.mark.parametrize("budget", [0, 3, 4, 5, 9])
-def test_stages_follow_each_other_and_resume_anywhere(budget: int) -> None:
-    whole = advance(two_stages(), begin(two_stages(), 5), 9, QUIET)
-    assert whole.stage == 1
-    assert whole.done == 5
-    assert len(whole.history["value"]) == 10
-    part = advance(two_stages(), begin(two_stages(), 5), budget, QUIET)
-    assert_same(advance(two_stages(), part, 9 - budget, QUIET), whole)
-
-
-def test_a_run_without_steps_reaches_its_last_stage() -> None:
-    stages = [replace(stage, steps=0) for stage in two_stages()]
-    trace = advance(stages, begin(stages, 5), 0, QUIET)
-    assert (trace.stage, trace.done, len(trace.history["value"])) == (1, 0, 1)
-
-
-def interrupt(*arguments: Any) -> Any:
-    raise KeyboardInterrupt
-
-
-def asking(n: int, how: str) -> Callable[[Any], bool]:
-    """A callback that ends the run at its n-th call."""
-    calls = []
-
-    def look(step: Any) -> bool:
-        calls.append(step.steps)
-        if len(calls) == n and how == "Ctrl-C":
-            raise KeyboardInterrupt
-        return len(calls) == n
-
-    return look
-
-
-@pytest.mark.parametrize("how", ["callback", "Ctrl-C"])
-@pytest.mark.parametrize(("n", "place"), [(1, (0, 0)), (3, (0, 2)), (5, (0, 4)), (6, (1, 0)), (8, (1, 2))])
-def test_a_callback_ends_the_whole_run_whatever_the_stage(how: str, n: int, place: Any) -> None:
-    whole = advance(two_stages(), begin(two_stages(), 5), 9, QUIET)
-    stopped = advance(two_stages(), begin(two_stages(), 5), 9, Watch(progress=False, callback=asking(n, how)))
-    assert (stopped.stage, stopped.done) == place
-    assert stopped.interrupted == (how == "Ctrl-C")
-    made = 4 * stopped.stage + stopped.done
-    assert len(stopped.history["value"]) == made + 1
-    assert_same(advance(two_stages(), stopped, 9 - made, QUIET), whole)
-
-
-def test_a_callback_ends_the_run_also_where_its_stage_has_converged() -> None:
-    stages = two_stages(done=lambda step: np.array([step.steps == 2]))
-    stopped = advance(stages, begin(stages, 5), 9, Watch(progress=False, callback=asking(3, "callback")))
-    assert (stopped.stage, stopped.done, stopped.converged) == (0, 2, True)
-
-
-@pytest.mark.parametrize("at", ["make", "start"])
-def test_ctrl_c_between_stages_keeps_the_finished_one(at: str) -> None:
-    whole = advance(two_stages(), begin(two_stages(), 5), 9, QUIET)
-    stages = two_stages()
-    stages[1] = replace(stages[1], **{at: interrupt})
-    stopped = advance(stages, begin(stages, 5), 9, QUIET)
-    assert (stopped.stage, stopped.done, stopped.interrupted) == (0, 4, True)
-    assert len(stopped.history["value"]) == 5
-    assert_same(advance(two_stages(), stopped, 5, QUIET), whole)
-
-
-def test_ctrl_c_before_a_loaded_run_goes_on_keeps_what_there_was() -> None:
-    loaded = unpack(pack(advance(two_stages(), begin(two_stages(), 5), 7, QUIET)))
-    stages = two_stages()
-    stages[1] = replace(stages[1], make=interrupt)
-    stopped = advance(stages, loaded, 2, QUIET)
-    assert stopped.interrupted
-    assert_same(stopped, loaded)
