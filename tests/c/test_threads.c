@@ -176,6 +176,13 @@ static void test_a_caller_that_ends_in_the_middle(void)
     CHECK(atomic_load(&s.others) > 0, "nobody helps the next caller");
 }
 
+/* Leaves the caller time to ask, also where it shares a CPU with the others. */
+static void note_item_slowly(void *context, int64_t item, int worker)
+{
+    if (worker != 0) nap(50000);
+    note_item(context, item, worker);
+}
+
 static void test_cancel(void)
 {
     for (int threads = 1; threads <= 4; threads++) {
@@ -183,7 +190,7 @@ static void test_cancel(void)
             int left = polls;
             ledger *book = new_ledger(threads, 2000);
             cnv_run run = {.threads = threads, .interrupted = countdown, .owner = &left};
-            cnv_parallel(&run, MOST_ITEMS, note_item, book);
+            cnv_parallel(&run, MOST_ITEMS, note_item_slowly, book);
             int done = 0;
             for (int i = 0; i < MOST_ITEMS; i++) done += book->done[i];
             CHECK(atomic_load(&run.cancelled), "threads %d, polls %d: not cancelled", threads, polls);
