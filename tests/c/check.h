@@ -27,4 +27,13 @@ void check_fill(float *block, int64_t n, uint64_t seed);
 /* The largest |a[i] - b[i]| / (1 + |b[i]|); NaN anywhere gives infinity. */
 double check_distance(const float *a, const float *b, int64_t n);
 
+/* The sanitizer does not follow a process with threads through a fork. */
+#if defined(__SANITIZE_THREAD__)
+#define CHECK_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CHECK_UNDER_TSAN 1
+#endif
+#endif
+
 #endif

@@ -133,6 +133,7 @@ static void test_constant(void)
     CHECK(cnv_constant_new(data, &shape, count_release, &released, &constant, NULL) == CNV_INVALID, "empty");
 }
 
+#ifndef CHECK_UNDER_TSAN
 static atomic_bool packing_begun;
 
 static void pack_slowly(const cnv_packing *packing, const float *data, const cnv_shape *shape, void *packed)
@@ -175,6 +176,7 @@ static void test_fork_while_another_thread_packs(void)
     pthread_join(thread, NULL);
     cnv_constant_release(constant);
 }
+#endif
 
 /* ---- shapes and the builder ---- */
 
@@ -394,7 +396,9 @@ int main(void)
     test_chain_reaches_the_bound();
     test_too_large_to_address();
     test_constant();
+#ifndef CHECK_UNDER_TSAN
     test_fork_while_another_thread_packs();
+#endif
     test_shapes();
     test_builder_mistakes();
     test_failing_allocations();

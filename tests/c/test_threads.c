@@ -14,14 +14,6 @@
 
 #define MOST_ITEMS 5000
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
-
 typedef struct {
     int done[MOST_ITEMS]; /* not atomic: the sanitizer must see that the pool orders everything */
     atomic_int inside[CNV_MAX_THREADS];
@@ -256,7 +248,7 @@ static void test_a_late_worker_is_left_out_for_a_while(void)
     CHECK(attends_again(false), "the worker never comes back");
 }
 
-#ifndef UNDER_TSAN /* which does not follow a process with threads through a fork */
+#ifndef CHECK_UNDER_TSAN
 static void fork_and_check(const char *when)
 {
     ledger *book =
@@ -314,7 +306,7 @@ int main(void)
     test_a_caller_that_ends_in_the_middle();
     test_cancel();
     test_a_late_worker_is_left_out_for_a_while();
-#ifndef UNDER_TSAN
+#ifndef CHECK_UNDER_TSAN
     test_fork();
 #endif
     test_number_of_threads();
