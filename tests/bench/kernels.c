@@ -155,16 +155,17 @@ static prepared prepare(const bench *b)
     p.passes = b->backward ? g->stride[0] * g->stride[1] : 1;
     p.d = calloc((size_t)p.passes, sizeof *p.d);
     p.packed = calloc((size_t)p.passes, sizeof *p.packed);
-    float *w = block((size_t)(g->oc * g->ic * g->kernel[0] * g->kernel[1]) * sizeof(float));
+    const size_t w_nbytes = (size_t)(g->oc * g->ic * g->kernel[0] * g->kernel[1]) * sizeof(float);
+    float *w = block(w_nbytes);
     size_t scratch = 0;
     for (int64_t i = 0; i < p.passes; i++) {
         if (b->backward)
             cnv_direct_backward(&p.d[i], g, i, false);
         else
             cnv_direct_forward(&p.d[i], g, g->ic <= 4);
-        p.packed[i] = block(cnv_direct_weights(&p.d[i]));
-        cnv_direct_pack(p.packed[i], w, &p.d[i]);
         p.d[i].packed = !b->plain;
+        p.packed[i] = block(b->plain ? w_nbytes : cnv_direct_weights(&p.d[i]));
+        if (!b->plain) cnv_direct_pack(p.packed[i], w, &p.d[i]);
         if (cnv_direct_scratch(&p.d[i]) > scratch) scratch = cnv_direct_scratch(&p.d[i]);
     }
     free(w);

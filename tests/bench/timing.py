@@ -21,8 +21,9 @@ ROOT = HERE.parents[1]
 # A visit warms caches and pools up before it is measured, unless one run is so long that neither matters.
 LONG_RUN = 0.3
 VISIT = 0.06
-# Long enough for the workers of the contender before to fall asleep.
-PAUSE = 0.01
+# Long enough for the workers of the contender before to fall asleep: ONNX Runtime's still spins after 10 ms,
+# and no longer after 50.
+PAUSE = 0.06
 
 Times = Dict[str, List[float]]
 
