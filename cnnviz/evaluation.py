@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.bundled import CLASSES, Drawn, draw
+from cnnviz.methods.techniques import TECHNIQUES as NAMED
 from cnnviz.model import Model
 
 Map = NDArray[np.float32]
@@ -196,20 +197,7 @@ def random(model: Model, images: List[Any], targets: List[int], *, seed: int = 0
     return list(rng.random((len(images), *images[0].shape[:2]), dtype=np.float32))
 
 
-def _technique(name: str, **usual: Any) -> Callable[..., Sequence[Any]]:
-    def maps_of(model: Model, images: List[Any], targets: List[int], **options: Any) -> Sequence[Any]:
-        import cnnviz
-
-        found: Sequence[Any] = getattr(cnnviz, name)(model, images, targets, **{**usual, **options})
-        return found
-
-    return maps_of
-
-
 TECHNIQUES: Dict[str, Callable[..., Sequence[Any]]] = {
-    "saliency": _technique("saliency"),
-    "smooth_grad": _technique("saliency", smooth=25),
-    "grad_cam": _technique("grad_cam"),
-    "guided_backprop": _technique("guided_backprop"),
+    name: NAMED[name] for name in ("saliency", "smooth_grad", "grad_cam", "guided_backprop")
 }
 CONTROLS: Dict[str, Callable[..., Sequence[Any]]] = {"centre": centre, "edges": edges, "random": random}

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from toy_networks import small_classifier
 
 import cnnviz
-from cnnviz.methods.sanity import TECHNIQUES, SanityCheck
+from cnnviz.methods.sanity import SanityCheck
+from cnnviz.methods.techniques import TECHNIQUES
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 

@@ -8,8 +8,7 @@ what the network has learnt must change; one that stays is a picture of the imag
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,22 +17,12 @@ from cnnviz.graph import Graph
 from cnnviz.image import ImageLike
 from cnnviz.methods.checks import checked_count
 from cnnviz.methods.common import ask
-from cnnviz.methods.grad_cam import grad_cam
-from cnnviz.methods.guided_backprop import guided_backprop, guided_grad_cam
-from cnnviz.methods.saliency import saliency
+from cnnviz.methods.techniques import TECHNIQUES
 from cnnviz.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: What may be checked by name.
-TECHNIQUES: Mapping[str, Callable[..., Any]] = {
-    "saliency": saliency,
-    "smooth_grad": partial(saliency, smooth=25),
-    "grad_cam": grad_cam,
-    "guided_backprop": guided_backprop,
-    "guided_grad_cam": guided_grad_cam,
-}
 #: Operators with weights of their own.
 WEIGHTED = ("Conv", "Gemm", "MatMul", "ConvTranspose", "BatchNormalization")
 
