@@ -15,9 +15,11 @@
  * before it looks for sleepers, both in sequentially consistent order: one of the two always sees the other.
  *
  * Where another program takes a worker's CPU in the middle of an item, the caller has to wait until the
- * worker gets it back, which is some milliseconds: a small network does dozens of jobs in that time. So a
- * worker that has kept the caller waiting for much longer than items take is left out of the jobs of the next
- * milliseconds, and for twice as long when it is late again soon after.
+ * worker gets it back, which is some milliseconds: a small network does dozens of jobs in that time. So each
+ * worker has an account. Waiting for it much longer than items take is what it costs, the items that it saves
+ * the caller are what it brings. One that owes too much is left out of the jobs of the next milliseconds, and
+ * for twice as long when it is late again soon after. A program that keeps a CPU busy takes every other turn
+ * and is found out within a few; a hypervisor that takes one per cent now and then is worth putting up with.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity */
@@ -33,9 +35,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Waking a sleeper costs 10 to 20 us; spinning about twice as long loses at most a small factor to having
- * known the future. */
-#define SPIN_NS 50000
+/* Waking a sleeper costs 10 to 20 us, and on a virtual machine, whose CPU may be given to somebody else as
+ * soon as it is idle, several times that; the sleeper may also wake on another CPU, and leave its caches
+ * behind. So threads spin for about as long as large items take, and as a program does something between two
+ * passes through a small network. */
+#define SPIN_NS 1000000
 #define SPIN_ROUND 64 /* looks between two readings of the clock */
 
 /* Waiting for a worker is normal for as long as it may be at an item: so many times the average of the
@@ -44,8 +48,13 @@
 #define PATIENCE_ITEMS 4
 #define PATIENCE_NS 300000
 
-/* How long a late worker is left out. The first time a turn or two of the other program; at most so long that
- * trying again, and waiting for another turn, is a matter of per cents. */
+/* A worker has to bring so many times what it costs: beside a busy program it gets every other turn and
+ * brings as much as it costs, and that is not worth having. It may owe a few turns. */
+#define KEEP 2
+#define LIMIT_NS 8000000
+
+/* How long one that owes more is left out. The first time a turn or two of the other program; at most so long
+ * that trying again, and waiting for another turn, is a matter of per cents. */
 #define SHORT_LEAVE_NS 8000000
 #define LONG_LEAVE_NS 128000000
 
@@ -54,12 +63,14 @@
 #define FIELD_MASK 0xffffu
 
 typedef struct {
+    pthread_t thread; /* of a worker */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     atomic_bool asleep;
 
     atomic_bool left_out; /* enters no job until the caller says so */
-    int64_t back_ns;      /* when that is, or was; 0: never was left out */
+    int64_t owes_ns;      /* what it has cost, KEEP times, and has not brought since; not below 0 */
+    int64_t back_ns;      /* when the caller says so, or said; 0: never was left out */
     int64_t leave_ns;     /* how long it was last left out */
 } sleeper;
 
@@ -70,6 +81,7 @@ static struct {
     int cpus;     /* that the process could run on when it started its first job */
     bool crowded; /* this job has more threads than CPUs: waiting must not burn what others could use */
     int left_out; /* how many workers are */
+    int shunned;  /* the CPU that workers are kept off, -1: none yet */
     atomic_int last_out;               /* the worker that has left a job last */
     sleeper sleepers[CNV_MAX_THREADS]; /* [0] is the caller, [i] is worker i */
 
@@ -241,9 +253,11 @@ static void reset_pool(void)
         pthread_cond_init(&pool.sleepers[i].wake, NULL);
         atomic_store(&pool.sleepers[i].asleep, false);
         atomic_store(&pool.sleepers[i].left_out, false);
+        pool.sleepers[i].owes_ns = 0;
         pool.sleepers[i].back_ns = 0;
     }
     pool.left_out = 0;
+    pool.shunned = -1;
 }
 
 static void init_pool(void)
@@ -258,19 +272,39 @@ static void init_pool(void)
 static bool start_worker(int index)
 {
     sigset_t all, before;
-    pthread_t thread;
+    pthread_t *thread = &pool.sleepers[index].thread;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&thread, NULL, work, (void *)(intptr_t)index) == 0;
+    bool started = pthread_create(thread, NULL, work, (void *)(intptr_t)index) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (started) pthread_detach(thread);
+    if (started) pthread_detach(*thread);
     return started;
 }
 
 /* Where the system refuses a thread, fewer serve. */
 static void start_workers(int threads)
 {
-    while (pool.workers < threads - 1 && start_worker(pool.workers + 1)) pool.workers++;
+    while (pool.workers < threads - 1 && start_worker(pool.workers + 1)) {
+        pool.workers++;
+        pool.shunned = -1;
+    }
+}
+
+/* Keeps the workers off the CPU that the caller is on, and otherwise where the caller may be. A system may
+ * wake a worker on its caller's CPU although others are idle; virtual machines do so in order to need fewer.
+ * One of the two then waits for the other until the system thinks again, which is some milliseconds. */
+static void keep_apart(void)
+{
+#ifdef __linux__
+    const int cpu = sched_getcpu();
+    cpu_set_t set;
+    if (cpu == pool.shunned) return;
+    pool.shunned = cpu;
+    if (cpu < 0 || sched_getaffinity(0, sizeof set, &set) != 0) return;
+    CPU_CLR(cpu, &set);
+    if (CPU_COUNT(&set) == 0) return;
+    for (int i = 1; i <= pool.workers; i++) pthread_setaffinity_np(pool.sleepers[i].thread, sizeof set, &set);
+#endif
 }
 
 /* Lets workers back in whose time is over. */
@@ -284,16 +318,32 @@ static void readmit(int64_t now)
     }
 }
 
-/* Leaves a worker out that has been late: for twice as long as before when it was back only shortly. */
-static void leave_out(int index, int64_t now)
+/* Leaves a worker out: for twice as long as before when it was back only shortly. */
+static void leave_out(sleeper *worker, int64_t now)
 {
-    sleeper *worker = &pool.sleepers[index];
     bool again = worker->back_ns > 0 && now - worker->back_ns < worker->leave_ns;
     worker->leave_ns = again ? 2 * worker->leave_ns : SHORT_LEAVE_NS;
     if (worker->leave_ns > LONG_LEAVE_NS) worker->leave_ns = LONG_LEAVE_NS;
     worker->back_ns = now + worker->leave_ns;
+    worker->owes_ns = LIMIT_NS;
     atomic_store(&worker->left_out, true);
     pool.left_out++;
+}
+
+/* Credits every worker with its part of what they have saved the caller. */
+static void credit(int workers, int64_t saved_ns)
+{
+    for (int i = 1; i <= workers; i++) {
+        int64_t owes = pool.sleepers[i].owes_ns - saved_ns / workers;
+        pool.sleepers[i].owes_ns = owes > 0 ? owes : 0;
+    }
+}
+
+static void charge(int index, int64_t late_ns, int64_t now)
+{
+    sleeper *worker = &pool.sleepers[index];
+    worker->owes_ns += KEEP * late_ns;
+    if (worker->owes_ns > LIMIT_NS) leave_out(worker, now);
 }
 
 static void open_gate(int threads)
@@ -304,17 +354,27 @@ static void open_gate(int threads)
         if (!atomic_load(&pool.sleepers[i].left_out)) wake(i);
 }
 
-/* The caller has computed so many items since `start`. */
-static void close_gate(int64_t computed, int64_t start)
+/* Returns whether workers were still inside. */
+static bool close_gate(void)
 {
     const waiter caller = {.index = 0, .been = 0};
     uint64_t gate = atomic_fetch_and(&pool.gate, ~((uint64_t)FIELD_MASK << THREADS_SHIFT));
-    if (gate_inside(gate) == 0) return;
-    int64_t closed = now_ns();
+    if (gate_inside(gate) == 0) return false;
     wait_until(nobody_inside, &caller, !pool.crowded);
+    return true;
+}
+
+/* Closes the gate and settles with the workers. The caller has computed so many items since `start`. */
+static void end_job(int workers, int64_t computed, int64_t start)
+{
+    const int64_t closed = now_ns();
+    const bool waited = close_gate();
     if (computed == 0) return; /* nothing to compare with */
-    int64_t now = now_ns(), patience = PATIENCE_NS + PATIENCE_ITEMS * (closed - start) / computed;
-    if (now - closed > patience) leave_out(atomic_load(&pool.last_out), now);
+    const int64_t item_ns = (closed - start) / computed;
+    credit(workers, (pool.n_items - computed) * item_ns);
+    if (!waited) return;
+    const int64_t now = now_ns(), late = now - closed - PATIENCE_NS - PATIENCE_ITEMS * item_ns;
+    if (late > 0) charge(atomic_load(&pool.last_out), late, now);
 }
 
 static void compute_alone(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
@@ -327,7 +387,7 @@ static void compute_alone(cnv_run *run, int64_t n_items, cnv_task *task, void *c
 static void abandon_job(void *run)
 {
     atomic_store(&((cnv_run *)run)->cancelled, true);
-    close_gate(0, 0);
+    close_gate();
     atomic_flag_clear(&pool.taken);
 }
 
@@ -352,6 +412,7 @@ void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
     }
     start_workers(threads);
     pool.crowded = threads > pool.cpus;
+    if (!pool.crowded) keep_apart();
     pool.task = task;
     pool.context = context;
     pool.n_items = n_items;
@@ -360,7 +421,7 @@ void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
     const int64_t start = now_ns();
     readmit(start);
     const int64_t computed = run_job(run, threads);
-    close_gate(computed, start);
+    end_job(threads - 1, computed, start);
     atomic_flag_clear(&pool.taken);
 }
 

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* setenv, nanosleep, fork */
 #endif
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -198,7 +199,7 @@ static void test_cancel(void)
 
 typedef struct {
     atomic_int by_worker; /* items that the worker has computed */
-    bool late;            /* it takes a nap in each */
+    int nap_us;           /* it takes one in each */
 } attendance;
 
 static void attend(void *context, int64_t item, int worker)
@@ -209,23 +210,23 @@ static void attend(void *context, int64_t item, int worker)
     }
     if (worker == 0) return;
     atomic_fetch_add(&list->by_worker, 1);
-    if (list->late) nap(30000000);
+    if (list->nap_us > 0) nap(1000L * list->nap_us);
 }
 
 /* One job of two threads: how many items the worker has computed. */
-static int attended(bool late, int64_t n_items)
+static int attended(int nap_us, int64_t n_items)
 {
-    attendance list = {.late = late};
+    attendance list = {.nap_us = nap_us};
     cnv_run run = {.threads = 2};
     cnv_parallel(&run, n_items, attend, &list);
     return atomic_load(&list.by_worker);
 }
 
 /* Whether the worker takes part in one of many jobs; on a busy machine it takes a while to show up. */
-static bool attends_again(bool late)
+static bool attends_again(int nap_us, int64_t n_items)
 {
     for (int job = 0; job < 2000; job++)
-        if (attended(late, 100) > 0) return true;
+        if (attended(nap_us, n_items) > 0) return true;
     return false;
 }
 
@@ -238,15 +239,71 @@ static double seconds(void)
 
 static void test_a_late_worker_is_left_out_for_a_while(void)
 {
-    CHECK(attends_again(false), "the worker never takes part");
-    CHECK(attends_again(true), "the worker is never late");
+    CHECK(attends_again(0, 100), "the worker never takes part");
+    CHECK(attends_again(30000, 100), "the worker is never late");
     double start = seconds();
     int items = 0;
-    for (int job = 0; job < 20; job++) items += attended(false, 3);
+    for (int job = 0; job < 20; job++) items += attended(0, 3);
     if (seconds() - start < 0.007) CHECK(items == 0, "a late worker took part in %d items", items);
     nap(20000000);
-    CHECK(attends_again(false), "the worker never comes back");
+    CHECK(attends_again(0, 100), "the worker never comes back");
 }
+
+/* Whether the worker is back within 4 ms, half of the shortest time that it could be left out for. */
+static bool is_back_at_once(void)
+{
+    double start = seconds();
+    while (seconds() - start < 0.004)
+        if (attended(0, 100) > 0) return true;
+    return false;
+}
+
+static void test_a_worker_that_is_rarely_late_stays(void)
+{
+    int back = 0;
+    for (int i = 0; i < 20; i++) {
+        for (int job = 0; job < 300; job++) attended(0, 100);
+        if (attends_again(1500, 3) && is_back_at_once()) back++;
+    }
+    CHECK(back > 0, "left out for each of 20 times that it was 1.5 ms late");
+}
+
+#ifdef __linux__
+typedef struct {
+    int caller;          /* the CPU that the caller began on */
+    atomic_int visitors; /* items of a worker that might have run on it */
+    atomic_int others;   /* items of workers */
+} seating;
+
+static void take_seat(void *context, int64_t item, int worker)
+{
+    seating *plan = context;
+    cpu_set_t set;
+    (void)item;
+    for (volatile int i = 0; i < 20000; i++) {
+    }
+    if (worker == 0 || sched_getaffinity(0, sizeof set, &set) != 0) return;
+    atomic_fetch_add(&plan->others, 1);
+    if (CPU_ISSET(plan->caller, &set)) atomic_fetch_add(&plan->visitors, 1);
+}
+
+static void test_workers_keep_off_the_callers_cpu(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) < 2) return;
+    int others = 0;
+    for (int job = 0; job < 2000 && others < 50; job++) {
+        seating plan = {.caller = sched_getcpu()};
+        cnv_run run = {.threads = 2};
+        cnv_parallel(&run, 100, take_seat, &plan);
+        if (plan.caller != sched_getcpu()) continue; /* it has moved, perhaps before the job began */
+        others += atomic_load(&plan.others);
+        CHECK(atomic_load(&plan.visitors) == 0, "job %d: a worker may run on CPU %d, which is its caller's",
+              job, plan.caller);
+    }
+    CHECK(others > 0, "the worker never takes part");
+}
+#endif
 
 #ifndef CHECK_UNDER_TSAN
 static void fork_and_check(const char *when)
@@ -306,6 +363,10 @@ int main(void)
     test_a_caller_that_ends_in_the_middle();
     test_cancel();
     test_a_late_worker_is_left_out_for_a_while();
+    test_a_worker_that_is_rarely_late_stays();
+#ifdef __linux__
+    test_workers_keep_off_the_callers_cpu();
+#endif
 #ifndef CHECK_UNDER_TSAN
     test_fork();
 #endif
