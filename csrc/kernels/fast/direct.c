@@ -13,11 +13,11 @@
 #define COPY_NBYTES (4 * STRIP_NBYTES)
 #define COPY_PICTURES 4
 
-/* Items that a layer is cut into, if it has as much to cut: enough to balance a few threads. */
+/* Items that a layer is cut into, if it has as much to cut: enough to balance a few threads. Strips are cut
+ * only as short as the weights, which each reads anew, and the rows that it copies beyond its own, allow: to
+ * two of the wider tiles, or to twice the rows beyond. */
 #define ITEMS 8
-
-/* In place, pixels per item come in multiples of both tile widths, 14 and 6. */
-#define PIXELS 42
+#define PIXELS 14
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -91,21 +91,23 @@ static int64_t phase_of(cnv_direct *d, int64_t row, int64_t col)
     return d->phases++;
 }
 
-/* How many grid rows fit into the scratch, and how many output blocks one item takes. */
+/* How many grid rows (in place: pixels) of x fit into a strip. */
+static int64_t strip_that_fits(const cnv_direct *d, int64_t reach)
+{
+    const int64_t pixel = planes(d) * d->phases * lanes(d) * (int64_t)sizeof(float);
+    if (d->in_place) return max64(STRIP_NBYTES / pixel, PIXELS);
+    return max64(STRIP_NBYTES / max64(pixel * d->pitch, 1) - reach, 2);
+}
+
+/* How many grid rows (in place: pixels) and how many output blocks one item takes. */
 static void choose_items(cnv_direct *d, int64_t reach)
 {
-    const int64_t row = planes(d) * d->phases * d->pitch * lanes(d) * (int64_t)sizeof(float);
-    const int64_t blocks = cnv_blocks(d->oc);
-    if (d->in_place) {
-        int64_t fit = STRIP_NBYTES / (planes(d) * CNV_LANES * (int64_t)sizeof(float));
-        d->strip = min64(d->cols, max64(fit / PIXELS, 1) * PIXELS);
-    } else {
-        int64_t fit = max64(STRIP_NBYTES / max64(row, 1) - reach, 2);
-        int64_t strips = cnv_ceil_div(d->rows, min64(fit, d->rows));
-        d->strip = cnv_ceil_div(d->rows, strips);
-    }
-    int64_t strips = cnv_ceil_div(d->in_place ? d->cols : d->rows, d->strip);
-    int64_t groups = min64(cnv_ceil_div(ITEMS, strips), cnv_ceil_div(blocks, 2));
+    const int64_t extent = d->in_place ? d->cols : d->rows, unit = d->in_place ? PIXELS : 1;
+    const int64_t least = d->in_place ? 2 * PIXELS : max64(2 * reach, 2), blocks = cnv_blocks(d->oc);
+    int64_t strips = cnv_ceil_div(extent, strip_that_fits(d, reach));
+    const int64_t groups = min64(cnv_ceil_div(ITEMS, strips), cnv_ceil_div(blocks, 2));
+    while (strips * groups < ITEMS && extent > strips * least) strips *= 2;
+    d->strip = cnv_ceil_div(cnv_ceil_div(extent, strips), unit) * unit;
     d->group = cnv_ceil_div(cnv_ceil_div(blocks, groups), 2) * 2;
 }
 
@@ -120,6 +122,7 @@ static void settle(cnv_direct *d, const taps *t)
         for (int a = 0; a < 2; a++) reach[a] = max64(reach[a], t->at[i][a] / d->stride[a]);
     }
     d->pitch = d->cols + reach[1];
+    d->seamless = reach[1] == 0 && d->cols == d->yw && d->step[0] == 1 && d->step[1] == 1;
     choose_items(d, reach[0]);
     d->phase_rows = d->strip + reach[0];
     for (int64_t i = 0; i < t->count; i++) {

@@ -52,6 +52,7 @@ typedef struct cnv_direct {
 
     bool planar;   /* x is N,C,H,W with few channels; its weights come packed */
     bool in_place; /* no copy: tiles read x */
+    bool seamless; /* a strip's rows follow on each other in its copy and in y, as if they were one */
     int64_t strip; /* grid rows per item; in_place: grid pixels */
     int64_t group; /* output blocks per item */
     int64_t phases;

@@ -153,7 +153,7 @@ static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const f
     const cnv_direct *d = c->d;
     const int64_t gap = d->planar ? 1 : 16;
     const bool rectified = c->kind == FINISH_RELU || c->kind == FINISH_CLIP;
-    const bool straight = (c->kind == FINISH_PLAIN || rectified) && d->step[1] == 1;
+    const bool straight = c->kind == FINISH_PLAIN || rectified;
     float sums[TILE_PIXELS * TILE_BLOCKS * 16];
     const int64_t tiles = cnv_ceil_div(cols, TILE_PIXELS);
     for (int64_t t = 0, p = 0; t < tiles; t++) {
@@ -162,8 +162,8 @@ static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const f
         walk->ahead = out->ahead < out->ahead_end ? out->ahead : NULL;
         out->ahead += walk->w_block * (int64_t)sizeof(float);
         if (straight) {
-            const int64_t plane = d->yh * d->yw, q = out->block * plane + at + p;
-            walk->out_pixel = 16;
+            const int64_t plane = d->yh * d->yw, q = out->block * plane + at + p * d->step[1];
+            walk->out_pixel = d->step[1] * 16;
             walk->out_block = plane * 16;
             walk->rectifier = rectified ? c->finish : NULL;
             walk->bits = out->bits != NULL ? out->bits + q : NULL;
@@ -200,8 +200,9 @@ static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, cons
                           int64_t end, const direct_call *c)
 {
     const cnv_direct *d = c->d;
-    if (d->in_place) {
-        direct_row(out, walk, blocks, x, row, end - row, c);
+    if (d->in_place || d->seamless) {
+        const int64_t width = d->in_place ? 1 : d->cols;
+        direct_row(out, walk, blocks, x, row * width, (end - row) * width, c);
         return;
     }
     const int64_t row_size = d->pitch * (d->planar ? 1 : 16);

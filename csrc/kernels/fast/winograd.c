@@ -14,8 +14,16 @@
 /* Output blocks of an item: 64 channels, so that V is read again for every 64 and not for every 32. */
 #define GROUP 4
 
-/* Fewer items than this per image, and the workers share V. */
+/* U that each item may read for itself: it stays in L2, or close to it. */
+#define SMALL_U_NBYTES (512 << 10)
+
+/* Fewer items than this per image, and the workers share V. Then cutting tiles apart makes each item read U
+ * anew, so that is done for an even share between a few threads only. */
 #define ITEMS 8
+#define SHARED_ITEMS 4
+
+/* A multiple of the tile widths of tile.h, or nearly so. */
+#define QUANTUM 14
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -27,17 +35,29 @@ static int64_t max64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* How many tiles of `nbytes` each fit into `budget`, in multiples of both tile widths of tile.h. */
+static int64_t whole_quanta(int64_t tiles)
+{
+    return max64(tiles / QUANTUM, 1) * QUANTUM;
+}
+
+/* How many tiles of `nbytes` each fit into `budget`. */
 static int64_t tiles_within(int64_t budget, int64_t nbytes, int64_t tiles)
 {
-    const int64_t quantum = 14;
-    return min64(max64(budget / nbytes / quantum, 1) * quantum, tiles);
+    return min64(whole_quanta(budget / nbytes), tiles);
 }
 
 /* `parts` equal parts of n, rounded up. */
 static int64_t even(int64_t n, int64_t largest)
 {
     return cnv_ceil_div(n, cnv_ceil_div(n, largest));
+}
+
+/* How many tiles an item takes when each goes with `others` of something else. */
+static int64_t tiles_of_item(int64_t tiles, int64_t largest, int64_t others)
+{
+    int64_t items = cnv_ceil_div(tiles, largest);
+    while (items * others < SHARED_ITEMS && tiles > items * QUANTUM) items *= 2;
+    return cnv_ceil_div(tiles, items);
 }
 
 bool cnv_winograd_fits(const cnv_geometry *g)
@@ -86,13 +106,18 @@ static void choose_blocks(cnv_winograd *d)
     const int64_t v = points * cnv_blocks(d->ic) * lane;
     d->group = min64(GROUP, blocks);
     const int64_t m = points * d->group * lane;
-    d->block = d->chunk = tiles_within(LOCAL_NBYTES, v + m, tiles);
+    d->block = tiles_within(LOCAL_NBYTES, v + m, tiles);
+    if (cnv_winograd_weights(d) <= SMALL_U_NBYTES)
+        d->block = min64(d->block, whole_quanta(cnv_ceil_div(per_image, ITEMS)));
+    d->chunk = d->block;
     d->shared = cnv_ceil_div(per_image, d->block) < ITEMS ||
                 (!d->packed && cnv_winograd_weights(d) > MADE_AT_ONCE_NBYTES);
     if (!d->shared) return;
     d->block = even(tiles, tiles_within(SHARED_NBYTES, v, tiles));
     if (cnv_ceil_div(blocks, d->group) < ITEMS || !d->packed) d->group = min64(2, blocks);
-    d->chunk = even(d->block, tiles_within(M_NBYTES, points * d->group * lane, d->block));
+    d->chunk = tiles_of_item(d->block, tiles_within(M_NBYTES, points * d->group * lane, d->block),
+                             cnv_ceil_div(blocks, d->group));
+    d->part = tiles_of_item(d->block, d->block, cnv_blocks(d->ic));
 }
 
 void cnv_winograd_describe(cnv_winograd *d, const cnv_geometry *g, int64_t m, bool backward, bool packed)

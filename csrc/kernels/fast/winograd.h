@@ -39,6 +39,7 @@ typedef struct cnv_winograd {
     int64_t tiles[2]; /* per image, rows and columns */
     bool shared;      /* V is made by all workers together */
     int64_t block;    /* tiles, over all images, that V holds */
+    int64_t part;     /* shared: tiles of V that a worker makes at a time */
     int64_t chunk;    /* tiles that M holds */
     int64_t group;    /* output blocks that M holds */
 } cnv_winograd;

@@ -286,12 +286,16 @@ static void winograd_weights_item(void *context, int64_t item, int worker)
                      c->weights, d, item, item + 1);
 }
 
-/* One channel block of the shared V. */
+/* Some tiles of one channel block of the shared V. */
 static void winograd_in_item(void *context, int64_t item, int worker)
 {
     const winograd_call *c = context;
+    const cnv_winograd *d = c->d;
+    const int64_t parts = cnv_ceil_div(c->count, d->part), block = item / parts;
+    const int64_t from = item % parts * d->part,
+                  count = c->count - from < d->part ? c->count - from : d->part;
     (void)worker;
-    winograd_in(c->shared, c->d->block, c->first, c->count, item, item + 1, c);
+    winograd_in(c->shared + from * 16, d->block, c->first + from, count, block, block + 1, c);
 }
 
 /* U of a group: packed, or made in the worker's scratch unless it is there already. */
@@ -345,7 +349,7 @@ static void winograd_run(float *y, const float *x, const float *weights, const f
     }
     for (c.first = 0; c.first < all; c.first += d->block) {
         c.count = all - c.first < d->block ? all - c.first : d->block;
-        cnv_parallel(run, cnv_blocks(d->ic), winograd_in_item, &c);
+        cnv_parallel(run, cnv_ceil_div(c.count, d->part) * cnv_blocks(d->ic), winograd_in_item, &c);
         cnv_parallel(run, cnv_ceil_div(c.count, d->chunk) * groups, winograd_group_item, &c);
     }
 }
