@@ -130,18 +130,12 @@ static void direct_finish(const direct_out *out, const float *sums, int64_t bloc
 CNV_INLINE void direct_tile(bool planar, int64_t blocks, int64_t pixels, const tile_walk *walk,
                             const float *x0, const float *x1, float *out)
 {
-#if TILE_BLOCKS > 1
-    if (blocks == 2) {
-        if (planar)
-            tile_planar_2((int)pixels, walk, x0, x1, out);
-        else
-            tile_blocked_2((int)pixels, walk, x0, x1, out);
-        return;
-    }
-#endif
-    (void)blocks;
-    if (planar)
+    if (planar && blocks > 1)
+        tile_planar_2((int)pixels, walk, x0, x1, out);
+    else if (planar)
         tile_planar_1((int)pixels, walk, x0, x1, out);
+    else if (blocks > 1)
+        tile_blocked_2((int)pixels, walk, x0, x1, out);
     else
         tile_blocked_1((int)pixels, walk, x0, x1, out);
 }
@@ -155,7 +149,7 @@ static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const f
     const bool rectified = c->kind == FINISH_RELU || c->kind == FINISH_CLIP;
     const bool straight = c->kind == FINISH_PLAIN || rectified;
     float sums[TILE_PIXELS * TILE_BLOCKS * 16];
-    const int64_t tiles = cnv_ceil_div(cols, TILE_PIXELS);
+    const int64_t tiles = cnv_ceil_div(cols, tile_pixels(blocks));
     for (int64_t t = 0, p = 0; t < tiles; t++) {
         const int64_t end = (t + 1) * cols / tiles, count = end - p;
         const float *x0 = x + p * gap;
@@ -207,7 +201,7 @@ static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, cons
     }
     const int64_t row_size = d->pitch * (d->planar ? 1 : 16);
     for (int64_t r = row; r < end; r++, x += row_size) {
-        if (d->cols <= TILE_HALF && r + 1 < end) {
+        if (r + 1 < end && d->cols <= TILE_HALF && TILE_HALF + d->cols <= tile_pixels(blocks)) {
             direct_row_pair(out, walk, blocks, x, r, c);
             r++;
             x += row_size;

@@ -21,16 +21,29 @@
 #include "kernels/fast/lanes.h"
 #include "kernels/vec.h"
 
-/* The largest tile that leaves registers for the weights and one broadcast: 14 pixels x 2 blocks of sixteen
- * in 32 zmm, 6 x 1 in 16 ymm. */
-#if defined(__AVX512F__)
-#define TILE_PIXELS 14
+/* The largest tiles that leave registers for weights and broadcasts: 14 pixels x 2 blocks of sixteen in 32
+ * zmm; 3 x 2 or 6 x 1 in 16 ymm. The wide one of ymm takes seven loads for its twelve products where the tall
+ * one takes eight, which shows where two programs share a core.
+ *
+ * A small tile has too few products in a step to hide the counting: it walks four steps at a time. */
 #define TILE_BLOCKS 2
+#if defined(__AVX512F__)
+#define TILE_PIXELS_1 14
+#define TILE_PIXELS_2 14
+#define TILE_UNROLL 1
 #else
-#define TILE_PIXELS 6
-#define TILE_BLOCKS 1
+#define TILE_PIXELS_1 6
+#define TILE_PIXELS_2 3
+#define TILE_UNROLL 4
 #endif
+#define TILE_PIXELS TILE_PIXELS_1
 #define TILE_HALF (TILE_PIXELS / 2)
+
+/* How many pixels a tile of so many blocks has. */
+CNV_INLINE int64_t tile_pixels(int64_t blocks)
+{
+    return blocks > 1 ? TILE_PIXELS_2 : TILE_PIXELS_1;
+}
 
 /* What all tiles of one call have in common. */
 typedef struct tile_walk {
@@ -56,6 +69,31 @@ typedef struct tile_walk {
 
 typedef void tile_kernel(const tile_walk *walk, const float *x0, const float *x1, float *out);
 
+#if !defined(__AVX512F__)
+/* Eight lanes of weights for up to three pixels, whose sums lie two blocks apart. */
+CNV_INLINE void tile_eight(int pixels, const float *w, __m256 x0, __m256 x1, __m256 x2, __m256 *s0,
+                           __m256 *s1, __m256 *s2)
+{
+    __m256 eight = _mm256_loadu_ps(w);
+    __asm__("" : "+x"(eight)); /* gcc 12 would load it again for every use */
+    *s0 = _mm256_fmadd_ps(x0, eight, *s0);
+    if (pixels > 1) *s1 = _mm256_fmadd_ps(x1, eight, *s1);
+    if (pixels > 2) *s2 = _mm256_fmadd_ps(x2, eight, *s2);
+}
+
+/* One step for two blocks: the pixels stay in registers, weights are used up as they come. */
+CNV_INLINE void tile_step_wide(int pixels, int gap, v16 *acc, const float *x, const float *w, int64_t w_block)
+{
+    const __m256 x0 = _mm256_broadcast_ss(x);
+    const __m256 x1 = pixels > 1 ? _mm256_broadcast_ss(x + gap) : x0;
+    const __m256 x2 = pixels > 2 ? _mm256_broadcast_ss(x + 2 * gap) : x0;
+    tile_eight(pixels, w, x0, x1, x2, &acc[0].low, &acc[2].low, &acc[4].low);
+    tile_eight(pixels, w + 8, x0, x1, x2, &acc[0].high, &acc[2].high, &acc[4].high);
+    tile_eight(pixels, w + w_block, x0, x1, x2, &acc[1].low, &acc[3].low, &acc[5].low);
+    tile_eight(pixels, w + w_block + 8, x0, x1, x2, &acc[1].high, &acc[3].high, &acc[5].high);
+}
+#endif
+
 CNV_INLINE void tile_pixel(int blocks, v16 *acc, const float *x, v16 w0, v16 w1)
 {
     v16 value = v16_all(*x);
@@ -63,10 +101,22 @@ CNV_INLINE void tile_pixel(int blocks, v16 *acc, const float *x, v16 w0, v16 w1)
     if (blocks > 1) acc[1] = v16_fma(value, w1, acc[1]);
 }
 
+/* Keeps steps apart: gcc 12 would load ahead for the next one, and spill. */
+CNV_INLINE void tile_fence(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
 /* One step for `pixels` pixels that lie `gap` floats apart, the second half of them from xb on. */
 CNV_INLINE void tile_step(int pixels, int blocks, int gap, v16 *acc, const float *xa, const float *xb,
                           const float *w, int64_t w_block)
 {
+#if !defined(__AVX512F__)
+    if (blocks > 1) {
+        tile_step_wide(pixels, gap, acc, xa, w, w_block);
+        return;
+    }
+#endif
     v16 w0 = v16_load(w);
     v16 w1 = blocks > 1 ? v16_load(w + w_block) : w0;
     const int b = blocks;
@@ -195,7 +245,7 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, cons
     v16 acc[TILE_PIXELS * TILE_BLOCKS];
     tile_begin(pixels, blocks, acc, walk->start);
     const char *ahead = walk->ahead != NULL ? walk->ahead : (const char *)walk->w;
-    const int64_t ahead_step = walk->ahead != NULL ? 64 : 0;
+    const int64_t ahead_step = walk->ahead != NULL ? TILE_UNROLL * 64 : 0;
     const int64_t w_block = walk->w_block, taps = walk->taps;
     const int64_t count = walk->live != NULL ? walk->n_live : (walk->channels + 15) / 16;
     for (int64_t i = 0; i < count; i++) {
@@ -205,13 +255,27 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, cons
         for (int64_t t = 0; t < taps; t++) {
             const float *xa = x0 + at + walk->offset[t], *xb = x1 + at + walk->offset[t];
             const char *next = (const char *)(x0 + at + walk->x_block);
-            for (const float *end = xa + steps; xa < end; xa++, xb++, w += 16) {
+            int64_t left = steps;
+            for (; left >= TILE_UNROLL; left -= TILE_UNROLL, w += TILE_UNROLL * 16) {
                 _mm_prefetch(next, _MM_HINT_T0);
                 next += 64;
                 _mm_prefetch(ahead, _MM_HINT_T1); /* a branch here makes clang 14 spill */
+                if (TILE_UNROLL > 1) _mm_prefetch(ahead + 64, _MM_HINT_T1);
+                if (TILE_UNROLL > 2) _mm_prefetch(ahead + 128, _MM_HINT_T1);
+                if (TILE_UNROLL > 3) _mm_prefetch(ahead + 192, _MM_HINT_T1);
                 ahead += ahead_step;
                 tile_step(pixels, blocks, 16, acc, xa, xb, w, w_block);
+                tile_fence();
+                if (TILE_UNROLL > 1) tile_step(pixels, blocks, 16, acc, xa + 1, xb + 1, w + 16, w_block);
+                tile_fence();
+                if (TILE_UNROLL > 2) tile_step(pixels, blocks, 16, acc, xa + 2, xb + 2, w + 32, w_block);
+                tile_fence();
+                if (TILE_UNROLL > 3) tile_step(pixels, blocks, 16, acc, xa + 3, xb + 3, w + 48, w_block);
+                tile_fence();
+                xa += TILE_UNROLL;
+                xb += TILE_UNROLL;
             }
+            for (; left > 0; left--, w += 16) tile_step(pixels, blocks, 16, acc, xa++, xb++, w, w_block);
         }
     }
     tile_end(pixels, blocks, acc, out, walk);

@@ -7,7 +7,7 @@
 
 #include "kernels/fast/tile.h"
 
-/* pixels is 1..TILE_PIXELS, the last digit of the name is the number of blocks. */
+/* pixels is 1..tile_pixels(blocks), the last digit of the name is the number of blocks. */
 static __attribute__((noinline)) void tile_blocked_1(int pixels, const tile_walk *walk, const float *x0,
                                                      const float *x1, float *out)
 {
@@ -30,7 +30,7 @@ static __attribute__((noinline)) void tile_blocked_1(int pixels, const tile_walk
     case 6:
         tile_blocked(6, 1, walk, x0, x1, out);
         return;
-#if TILE_PIXELS > 6
+#if TILE_PIXELS_1 > 6
     case 7:
         tile_blocked(7, 1, walk, x0, x1, out);
         return;
@@ -61,7 +61,6 @@ static __attribute__((noinline)) void tile_blocked_1(int pixels, const tile_walk
     }
 }
 
-#if TILE_BLOCKS > 1
 static __attribute__((noinline)) void tile_blocked_2(int pixels, const tile_walk *walk, const float *x0,
                                                      const float *x1, float *out)
 {
@@ -75,6 +74,7 @@ static __attribute__((noinline)) void tile_blocked_2(int pixels, const tile_walk
     case 3:
         tile_blocked(3, 2, walk, x0, x1, out);
         return;
+#if TILE_PIXELS_2 > 3
     case 4:
         tile_blocked(4, 2, walk, x0, x1, out);
         return;
@@ -84,7 +84,6 @@ static __attribute__((noinline)) void tile_blocked_2(int pixels, const tile_walk
     case 6:
         tile_blocked(6, 2, walk, x0, x1, out);
         return;
-#if TILE_PIXELS > 6
     case 7:
         tile_blocked(7, 2, walk, x0, x1, out);
         return;
@@ -114,7 +113,6 @@ static __attribute__((noinline)) void tile_blocked_2(int pixels, const tile_walk
         return;
     }
 }
-#endif
 
 static __attribute__((noinline)) void tile_planar_1(int pixels, const tile_walk *walk, const float *x0,
                                                     const float *x1, float *out)
@@ -138,7 +136,7 @@ static __attribute__((noinline)) void tile_planar_1(int pixels, const tile_walk 
     case 6:
         tile_planar(6, 1, walk, x0, x1, out);
         return;
-#if TILE_PIXELS > 6
+#if TILE_PIXELS_1 > 6
     case 7:
         tile_planar(7, 1, walk, x0, x1, out);
         return;
@@ -169,7 +167,6 @@ static __attribute__((noinline)) void tile_planar_1(int pixels, const tile_walk 
     }
 }
 
-#if TILE_BLOCKS > 1
 static __attribute__((noinline)) void tile_planar_2(int pixels, const tile_walk *walk, const float *x0,
                                                     const float *x1, float *out)
 {
@@ -183,6 +180,7 @@ static __attribute__((noinline)) void tile_planar_2(int pixels, const tile_walk 
     case 3:
         tile_planar(3, 2, walk, x0, x1, out);
         return;
+#if TILE_PIXELS_2 > 3
     case 4:
         tile_planar(4, 2, walk, x0, x1, out);
         return;
@@ -192,7 +190,6 @@ static __attribute__((noinline)) void tile_planar_2(int pixels, const tile_walk 
     case 6:
         tile_planar(6, 2, walk, x0, x1, out);
         return;
-#if TILE_PIXELS > 6
     case 7:
         tile_planar(7, 2, walk, x0, x1, out);
         return;
@@ -222,6 +219,5 @@ static __attribute__((noinline)) void tile_planar_2(int pixels, const tile_walk 
         return;
     }
 }
-#endif
 
 #endif

@@ -170,14 +170,10 @@ static void winograd_in(float *v, int64_t tiles, int64_t first, int64_t count, i
 CNV_INLINE void winograd_tile(int64_t blocks, int64_t pixels, const tile_walk *walk, const float *x,
                               float *out)
 {
-#if TILE_BLOCKS > 1
-    if (blocks == 2) {
+    if (blocks > 1)
         tile_blocked_2((int)pixels, walk, x, x + TILE_HALF * 16, out);
-        return;
-    }
-#endif
-    (void)blocks;
-    tile_blocked_1((int)pixels, walk, x, x + TILE_HALF * 16, out);
+    else
+        tile_blocked_1((int)pixels, walk, x, x + TILE_HALF * 16, out);
 }
 
 /* M of `count` tiles of V, `tiles` wide, for the `outs` output blocks of U. While a product runs, the weights
@@ -190,7 +186,6 @@ static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t c
     const int64_t points = (d->m + 2) * (d->m + 2), slab = d->ic * 16;
     const int64_t v_position = cnv_winograd_position(cnv_blocks(d->ic), tiles);
     const int64_t m_position = cnv_winograd_position(d->group, d->chunk);
-    const int64_t runs = cnv_ceil_div(count, TILE_PIXELS);
     tile_walk walk = {.w_block = slab,
                       .channels = d->ic,
                       .x_block = tiles * 16,
@@ -201,6 +196,7 @@ static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t c
     for (int64_t p = 0; p < points; p++) {
         for (int64_t b = 0; b < outs; b += TILE_BLOCKS) {
             const int64_t blocks = outs - b < TILE_BLOCKS ? outs - b : TILE_BLOCKS;
+            const int64_t runs = cnv_ceil_div(count, tile_pixels(blocks));
             const bool more = b + TILE_BLOCKS < outs;
             const float *next =
                 u.first + (more ? p : p + 1) * u.position + (more ? b + TILE_BLOCKS : 0) * slab;
