@@ -171,6 +171,7 @@ class Plan:
         what it took in the last pass, "forward_seconds" and "backward_seconds", 0 before the first.
         """
 
+_Place = Tuple[float, float, float]  # of pixel (i, j): offset + by_row * i + by_column * j
 _Bounds = Optional[Tuple[_Array, _Array]]  # each one number, or one for each channel
 
 def all_finite(x: _Array, /) -> bool:
@@ -220,6 +221,12 @@ def lbfgs_product(g: _Array, free: _Array, s: Sequence[_Array], y: Sequence[_Arr
 
 def total_variation(x: _Array, power: int, scale: float, /) -> Tuple[NDArray[np.float64], _Array]:
     """x: N,C,H,W; power 1 or 2 -> N, the sums of |differences|^power, and scale times their gradient."""
+
+def roll(x: _Array, down: int, right: int, /) -> _Array:
+    """x: N,C,H,W, moved down and to the right; what leaves on one side comes back on the other."""
+
+def resample(x: _Array, row: _Place, column: _Place, adjoint: bool, /) -> _Array:
+    """x: N,C,H,W, read bilinearly at (row, column) of each pixel, held inside; or the adjoint of that."""
 
 def init_blas(choice: Optional[str], bundled_dir: Optional[str], /) -> None: ...
 def set_num_threads(n: int, /) -> None: ...

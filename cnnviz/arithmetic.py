@@ -15,6 +15,7 @@ from cnnviz._config import _core
 
 Array = NDArray[np.float32]
 LARGEST = float(np.finfo(np.float32).max)
+Place = Tuple[float, float, float]  # of pixel (i, j): offset + by_row * i + by_column * j
 Bounds = Optional[Tuple[Array, Array]]  # each one number, or one for each channel
 
 
@@ -114,3 +115,17 @@ def total_variation(x: NDArray[Any], power: int, scale: float) -> Tuple[NDArray[
     """
     sums, dx = _core.total_variation(single(x), power, scale)
     return scale * sums, dx
+
+
+def roll(x: NDArray[Any], down: int, right: int) -> Array:
+    """Return N,C,H,W moved down and to the right; what leaves on one side comes back on the other."""
+    return _core.roll(single(x), down, right)
+
+
+def resample(x: NDArray[Any], row: Place, column: Place, *, adjoint: bool = False) -> Array:
+    """Return N,C,H,W seen through an affine map: each pixel is read at its `row` and `column`, bilinearly.
+
+    Outside the picture its edge goes on. With `adjoint`, x is the gradient of that, and what comes out is
+    the gradient with respect to the picture.
+    """
+    return _core.resample(single(x), row, column, adjoint)

@@ -3,10 +3,12 @@
 A transform is drawn anew for every step from the run's own generator; what is drawn is a linear map A (plus a
 constant, for padding with a colour), and the gradient goes back through its adjoint, <A x, y> = <x, A' y>.
 The same map serves every picture of a batch, so that a batch repeats what each picture would have done alone.
+Maps of the core (rolls, zooms and turns) give float32, the others the type of the picture.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Sequence, Tuple
@@ -14,11 +16,10 @@ from typing import Any, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arithmetic import Place, resample, roll
+
 Images = NDArray[Any]  # N,C,H,W of any float type
 Size = Tuple[int, int]
-
-#: Rotations that are kept: the default class picture draws from twenty, each of 2.2 MB and 12 ms to make.
-KEPT_TURNS = 20
 
 
 class LinearMap:
@@ -155,7 +156,7 @@ class Scale(Transform):
 
     def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
         factor = float(self.factors[int(rng.integers(len(self.factors)))])
-        return _Separable(_zoom(size[0], factor), _zoom(size[1], factor))
+        return _about_centre(size, (1 / factor, 0.0), (0.0, 1 / factor)) if factor != 1 else LinearMap()
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ class Rotate(Transform):
 
     def draw(self, rng: np.random.Generator, size: Size) -> LinearMap:
         angle = float(self.degrees[int(rng.integers(len(self.degrees)))])
-        return _Turn(size, angle) if angle else LinearMap()
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        return _about_centre(size, (cos, sin), (-sin, cos)) if angle else LinearMap()
 
 
 def gaussian(size: Size, sigma: float) -> LinearMap:
@@ -174,6 +176,13 @@ def gaussian(size: Size, sigma: float) -> LinearMap:
     if sigma <= 0:
         return LinearMap()
     return _Separable(_gaussian_matrix(size[0], sigma), _gaussian_matrix(size[1], sigma))
+
+
+def _about_centre(size: Size, row: Tuple[float, float], column: Tuple[float, float]) -> LinearMap:
+    """Read at `row` and `column`, each a combination of rows and columns counted from the centre."""
+    i, j = (size[0] - 1) / 2, (size[1] - 1) / 2
+    offsets = i - row[0] * i - row[1] * j, j - column[0] * i - column[1] * j
+    return _Affine((offsets[0], *row), (offsets[1], *column))
 
 
 @dataclass(frozen=True)
@@ -197,10 +206,10 @@ class _Roll(LinearMap):
     columns: int
 
     def forward(self, x: Images) -> Images:
-        return np.roll(x, (self.rows, self.columns), axis=(2, 3))
+        return roll(x, self.rows, self.columns)
 
     def adjoint(self, dy: Images) -> Images:
-        return np.roll(dy, (-self.rows, -self.columns), axis=(2, 3))
+        return roll(dy, -self.rows, -self.columns)
 
 
 class _Mirror(LinearMap):
@@ -217,8 +226,10 @@ class _Frame(LinearMap):
     value: float
 
     def forward(self, x: Images) -> Images:
-        frame = (self.pixels, self.pixels)
-        return np.pad(x, ((0, 0), (0, 0), frame, frame), constant_values=self.value)
+        p, (height, width) = self.pixels, x.shape[2:]
+        framed = np.full((*x.shape[:2], height + 2 * p, width + 2 * p), self.value, x.dtype)
+        framed[:, :, p : p + height, p : p + width] = x
+        return framed
 
     def adjoint(self, dy: Images) -> Images:
         p = self.pixels
@@ -239,6 +250,18 @@ class _Window(LinearMap):
         dx = np.zeros(dy.shape[:2] + self.size, dy.dtype)
         dx[:, :, self.top : self.top + self.window[0], self.left : self.left + self.window[1]] = dy
         return dx
+
+
+@dataclass(frozen=True)
+class _Affine(LinearMap):
+    row: Place
+    column: Place
+
+    def forward(self, x: Images) -> Images:
+        return resample(x, self.row, self.column)
+
+    def adjoint(self, dy: Images) -> Images:
+        return resample(dy, self.row, self.column, adjoint=True)
 
 
 @dataclass(frozen=True)
@@ -277,61 +300,6 @@ def _along(matrix: Any, x: Images, axis: int) -> Images:
     product = matrix @ moved.reshape(len(moved), -1)
     mapped = np.moveaxis(product.reshape(-1, *moved.shape[1:]), 0, axis)
     return np.ascontiguousarray(mapped, dtype=x.dtype)
-
-
-@dataclass(frozen=True)
-class _Turn(LinearMap):
-    """A matrix over flattened pixels (H*W square)."""
-
-    size: Size
-    degrees: float
-
-    def forward(self, x: Images) -> Images:
-        return self._apply(rotation(self.size, self.degrees, x.dtype), x)
-
-    def adjoint(self, dy: Images) -> Images:
-        return self._apply(rotation(self.size, self.degrees, dy.dtype).T, dy)
-
-    def _apply(self, matrix: Any, x: Images) -> Images:
-        planes = x.reshape(-1, self.size[0] * self.size[1])
-        return np.ascontiguousarray((matrix @ planes.T).T, dtype=x.dtype).reshape(x.shape)
-
-
-@lru_cache(maxsize=KEPT_TURNS)
-def rotation(size: Size, degrees: float, dtype: np.dtype[Any]) -> Any:
-    """The sparse matrix that turns a flattened picture counter-clockwise about its centre."""
-    from scipy import sparse
-
-    height, width = size
-    turn = np.deg2rad(degrees)
-    y, x = np.mgrid[:height, :width] - np.array([height - 1, width - 1]).reshape(2, 1, 1) / 2
-    row = np.clip(np.cos(turn) * y + np.sin(turn) * x + (height - 1) / 2, 0, height - 1).ravel()
-    column = np.clip(np.cos(turn) * x - np.sin(turn) * y + (width - 1) / 2, 0, width - 1).ravel()
-    top, left = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
-    down, right = row - top, column - left
-    matrix = sparse.csr_matrix((height * width, height * width))
-    for dr, dc in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        weight = (down if dr else 1 - down) * (right if dc else 1 - right)
-        source = np.minimum(top + dr, height - 1) * width + np.minimum(left + dc, width - 1)
-        matrix = matrix + sparse.csr_matrix((weight, (np.arange(height * width), source)), shape=matrix.shape)
-    return matrix.astype(dtype)
-
-
-@lru_cache(maxsize=64)
-def _zoom(n: int, factor: float) -> _Matrix:
-    """Rows of bilinear weights that read n samples at positions `factor` times closer together."""
-    centre = (n - 1) / 2
-    position = np.clip((np.arange(n) - centre) / factor + centre, 0, n - 1)
-    return _interpolation(position, n)
-
-
-def _interpolation(position: NDArray[np.float64], n: int) -> _Matrix:
-    matrix = np.zeros((len(position), n))
-    low = np.minimum(np.floor(position).astype(np.int64), n - 1)
-    rows = np.arange(len(position))
-    np.add.at(matrix, (rows, low), 1 - (position - low))
-    np.add.at(matrix, (rows, np.minimum(low + 1, n - 1)), position - low)
-    return _sparse(matrix)
 
 
 def _sparse(matrix: NDArray[np.float64]) -> _Matrix:

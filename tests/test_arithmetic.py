@@ -17,6 +17,8 @@ from cnnviz.arithmetic import (
     dots,
     free_to_move,
     lbfgs_product,
+    resample,
+    roll,
     single,
     total_variation,
 )
@@ -175,6 +177,50 @@ def test_total_variation(shape: Tuple[int, ...], power: int) -> None:
     np.testing.assert_allclose(dx, 0.5 * gradient, atol=1e-5)
 
 
+PLANES = [(1, 3, 17, 19), (2, 1, 5, 130), (3, 2, 1, 9), (1, 1, 70, 1), (1, 2, 1, 1)]
+
+
+@pytest.mark.parametrize("shape", PLANES, ids=str)
+@pytest.mark.parametrize(("down", "right"), [(0, 0), (2, 5), (-3, 1), (40, -200)])
+def test_roll(shape: Tuple[int, ...], down: int, right: int) -> None:
+    x = draw(shape)
+    np.testing.assert_array_equal(roll(x, down, right), np.roll(x, (down, right), axis=(2, 3)))
+
+
+MAPS = {
+    "identity": ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "turned": ((-2.5, 0.94, 0.34), (3.25, -0.34, 0.94)),
+    "closer": ((2.0, 0.8, 0.0), (1.5, 0.0, 0.8)),
+    "further": ((-3.0, 1.4, 0.0), (-4.0, 0.0, 1.4)),
+    "mirrored": ((4.0, 0.0, -1.0), (4.0, -1.0, 0.0)),
+    "all outside": ((-9.0, 0.0, 0.0), (999.0, 0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("shape", PLANES, ids=str)
+@pytest.mark.parametrize("name", MAPS)
+def test_resample_is_scipys(shape: Tuple[int, ...], name: str) -> None:
+    """And its adjoint spreads the same weights: <A x, d> = <x, A' d>."""
+    from scipy import ndimage
+
+    x, d, (row, column) = draw(shape), draw(shape, 1), MAPS[name]
+    i, j = np.mgrid[: shape[2], : shape[3]]
+    places = [offset + by_row * i + by_column * j for offset, by_row, by_column in (row, column)]
+    planes = x.reshape(-1, *shape[2:]).astype(np.float64)
+    expected = [ndimage.map_coordinates(plane, places, order=1, mode="nearest") for plane in planes]
+    found = resample(x, row, column)
+    np.testing.assert_allclose(found.reshape(planes.shape), expected, atol=2e-6)
+    back = resample(d, row, column, adjoint=True)
+    rounding = 1e-6 * np.linalg.norm(x) * np.linalg.norm(back)
+    np.testing.assert_allclose(dots(found, d).sum(), dots(x, back).sum(), atol=rounding)
+
+
+def test_a_place_that_is_no_number_is_inside() -> None:
+    x, nan = draw((1, 1, 4, 5)), float("nan")
+    found = resample(x, (nan, 0.0, 0.0), (float("inf"), -1.0, 0.0))
+    np.testing.assert_array_equal(found, np.full_like(x, x[0, 0, 0, 4]))
+
+
 @pytest.mark.parametrize("place", [0, 4095, 4096, 9999])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_all_finite(place: int, bad: float) -> None:
@@ -235,6 +281,8 @@ WRONG = {
     "no channels": (lambda z: _core.affine(z[0, 0, 0], np.ones(3, "f4")), ValueError, "at least 2 axes"),
     "empty": (lambda z: _core.affine(z[:0], np.ones(3, "f4")), ValueError, "one number"),
     "power": (lambda z: _core.total_variation(z, 7, 1.0), ValueError, "power is 7, not 1 or 2"),
+    "no plane": (lambda z: _core.roll(z[0], 1, 1), ValueError, "4 axes"),
+    "places": (lambda z: _core.resample(z, (0.0, 1.0), (0.0, 0.0, 1.0), False), TypeError, "length 3"),
     "axes": (lambda z: _core.total_variation(z[0], 2, 1.0), ValueError, "4 axes"),
     "pairs": (lambda z: _core.lbfgs_product(z, z, [z], []), ValueError, "as many"),
     "many pairs": (lambda z: _core.lbfgs_product(z, z, [z] * 65, [z] * 65), ValueError, "not up to 64"),

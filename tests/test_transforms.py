@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cnnviz import transforms as tf
-from cnnviz.methods.class_visualization import DEGREES
 from cnnviz.parametrize import COLOUR_BASIS, Feed, Fourier, NetworkInput, Pixels
 from cnnviz.preprocessing import PRESETS, Preprocessing
 
@@ -35,13 +34,14 @@ def images(shape, seed=0):
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
 def test_adjoint(transform: tf.Transform) -> None:
     one = transform.draw(np.random.default_rng(5), SIZE)
-    x = images((2, 3, *SIZE))
+    x = images((2, 3, *SIZE)).astype(np.float32)
     y = one.forward(x)
     assert y.shape[2:] == transform.size_after(SIZE)
-    dy = images(y.shape, seed=1)
+    dy = images(y.shape, seed=1).astype(np.float32)
     dx = one.adjoint(dy)
-    assert dx.shape == x.shape
-    np.testing.assert_allclose((y * dy).sum(), (x * dx).sum(), rtol=1e-12)
+    assert (dx.shape, dx.dtype, y.dtype) == (x.shape, np.float32, np.float32)
+    rounding = 1e-6 * np.linalg.norm(y) * np.linalg.norm(dy)
+    assert abs((y.astype(np.float64) * dy).sum() - (x.astype(np.float64) * dx).sum()) < rounding
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=repr)
@@ -50,19 +50,6 @@ def test_same_generator_same_draw(transform: tf.Transform) -> None:
     first, again = (transform.draw(np.random.default_rng(9), SIZE).forward(x) for _ in range(2))
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, again)
-
-
-def test_the_turns_of_a_run_are_made_once_and_in_its_precision() -> None:
-    """What is kept is what the default class picture needs, and no second copy of it in float64."""
-    tf.rotation.cache_clear()
-    rotate, rng = tf.Rotate(DEGREES), np.random.default_rng(0)
-    x = images((1, 3, *SIZE)).astype(np.float32)
-    for _ in range(300):
-        one = rotate.draw(rng, SIZE)
-        one.adjoint(one.forward(x))
-    kept = tf.rotation.cache_info()
-    assert kept.misses == kept.currsize == kept.maxsize == len(set(DEGREES) - {0.0})
-    assert tf.rotation(SIZE, 10.0, x.dtype).dtype == np.float32
 
 
 def test_blur_is_scipys() -> None:
@@ -77,9 +64,9 @@ def test_blur_is_scipys() -> None:
 def test_quarter_turn_and_zoom_about_the_centre() -> None:
     x = images((1, 1, 5, 5))
     turned = tf.Rotate((90.0,)).draw(np.random.default_rng(0), (5, 5)).forward(x)
-    np.testing.assert_allclose(turned[0, 0], np.rot90(x[0, 0]), atol=1e-12)
+    np.testing.assert_allclose(turned[0, 0], np.rot90(x[0, 0]), atol=1e-6)
     zoomed = tf.Scale((2.0,)).draw(np.random.default_rng(0), (5, 5)).forward(x)
-    np.testing.assert_allclose(zoomed[0, 0, 2, [0, 2, 4]], x[0, 0, 2, [1, 2, 3]], atol=1e-12)
+    np.testing.assert_allclose(zoomed[0, 0, 2, [0, 2, 4]], x[0, 0, 2, [1, 2, 3]], atol=1e-6)
 
 
 def test_pad_frames_with_its_value_or_a_reflection() -> None:

@@ -3,6 +3,7 @@
 #include "kernels/lbfgs.h"
 #include "kernels/picture.h"
 #include "kernels/variation.h"
+#include "kernels/warp.h"
 #include "python/array.h"
 #include "python/convert.h"
 
@@ -294,6 +295,58 @@ done:
     return result;
 }
 
+static int read_planes(PyObject *x, cnv_planes *p)
+{
+    if (cnv_check_array(x, "x", NULL) < 0) return -1;
+    PyArrayObject *array = (PyArrayObject *)x;
+    if (PyArray_NDIM(array) != 4 || PyArray_SIZE(array) == 0 ||
+        PyArray_DIM(array, 2) > INT32_MAX / PyArray_DIM(array, 3)) {
+        PyErr_SetString(PyExc_ValueError, "x must have 4 axes, one number, and below 2^31 in a plane");
+        return -1;
+    }
+    *p = (cnv_planes){PyArray_DIM(array, 0) * PyArray_DIM(array, 1), PyArray_DIM(array, 2),
+                      PyArray_DIM(array, 3)};
+    return 0;
+}
+
+static PyObject *roll(PyObject *module, PyObject *args)
+{
+    PyObject *x;
+    Py_ssize_t down, right;
+    cnv_planes p;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Onn:roll", &x, &down, &right) || read_planes(x, &p) < 0) return NULL;
+    PyObject *y = new_like(x);
+    if (!y) return NULL;
+    float *data = PyArray_DATA((PyArrayObject *)y);
+    down = (down % p.rows + p.rows) % p.rows;
+    right = (right % p.columns + p.columns) % p.columns;
+    Py_BEGIN_ALLOW_THREADS;
+    cnv_roll(data, numbers(x), &p, down, right);
+    Py_END_ALLOW_THREADS;
+    return y;
+}
+
+static PyObject *resample(PyObject *module, PyObject *args)
+{
+    PyObject *x;
+    cnv_planes p;
+    cnv_place row, column;
+    int adjoint;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O(ddd)(ddd)p:resample", &x, &row.offset, &row.by_row, &row.by_column,
+                          &column.offset, &column.by_row, &column.by_column, &adjoint))
+        return NULL;
+    if (read_planes(x, &p) < 0) return NULL;
+    PyObject *y = new_like(x);
+    if (!y) return NULL;
+    float *data = PyArray_DATA((PyArrayObject *)y);
+    Py_BEGIN_ALLOW_THREADS;
+    (adjoint ? cnv_resample_adjoint : cnv_resample)(data, numbers(x), &p, &row, &column);
+    Py_END_ALLOW_THREADS;
+    return y;
+}
+
 PyMethodDef cnv_picture_functions[] = {
     {"all_finite", all_finite, METH_O, "all_finite(x, /)\n--\n\nWhether no number is NaN or infinite."},
     {"dots", dots, METH_VARARGS, "dots(x, y, /)\n--\n\nThe inner product of each image, in float64."},
@@ -311,5 +364,9 @@ PyMethodDef cnv_picture_functions[] = {
      "lbfgs_product(g, free, s, y, /)\n--\n\nThe inverse Hessian of pairs (s, y), times g."},
     {"total_variation", total_variation, METH_VARARGS,
      "total_variation(x, power, scale, /)\n--\n\nThe sum for each image, and scale times its gradient."},
+    {"roll", roll, METH_VARARGS,
+     "roll(x, down, right, /)\n--\n\nPlanes moved; what leaves on one side comes back on the other."},
+    {"resample", resample, METH_VARARGS,
+     "resample(x, row, column, adjoint, /)\n--\n\nPlanes seen through an affine map, or its adjoint."},
     {NULL, NULL, 0, NULL},
 };
