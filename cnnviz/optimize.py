@@ -175,7 +175,7 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
         # A line search ends at a point that it has evaluated.
         known = [found for z, found in tried if z is state.variable]
         here = known[0] if known else evaluate(problem, state.variable, rng)
-        here.check(problem.model, state.steps)
+        here.check(problem, state.steps)
         step = Step(state.steps, here.value, here.terms, here.measures, here.planes, state)
         if problem.done is not None:
             step = replace(step, done=problem.done(step))
@@ -194,10 +194,7 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
 
 
 class Evaluated(NamedTuple):
-    """The objective at one point, before anybody asked whether it is finite.
-
-    `ill` names the terms whose cotangents are not.
-    """
+    """The objective at one point, before anybody asked whether it is finite."""
 
     value: Numbers
     gradient: Array
@@ -205,22 +202,30 @@ class Evaluated(NamedTuple):
     measures: Mapping[str, Numbers]
     planes: Array
     fed: Array
-    ill: List[str]
 
-    def check(self, model: Model, steps: int) -> None:
+    def check(self, problem: Problem, steps: int) -> None:
         """Raise `NonFiniteError` naming the term and the layer that is to blame."""
         if all(map(math.isfinite, self.value.tolist())) and all_finite(self.gradient):
             return
+        layers = list(problem.model.layers)
+        read = [name for name in problem.total.layers if name not in (INPUT, IMAGE)]
+        outputs = problem.model.forward(self.fed, list(dict.fromkeys([*layers, *read])))
         bad = [name for name, value in self.terms.items() if not np.isfinite(value).all()]
-        bad = bad or self.ill
+        bad = bad or self._ill({**outputs, INPUT: self.fed, IMAGE: self.planes}, problem)
         culprit = f"the term {bad[0]}" if bad else "the gradient through the network"
-        layers = list(model.layers)
-        outputs = model.forward(self.fed, layers)
         first = next((name for name in layers if not np.isfinite(outputs[name]).all()), None)
         where = (
             f"; layer {first!r} is the first to hold NaN or infinity" if first else "; every layer is finite"
         )
         raise NonFiniteError(f"after {steps} steps {culprit} is not finite{where}")
+
+    @staticmethod
+    def _ill(activations: Activations, problem: Problem) -> List[str]:
+        """The terms whose cotangents are not all finite: asked again, so that no good step looks at them."""
+        evaluated = (
+            (name, term.evaluate(activations)) for name, (_, term) in zip(problem.terms, problem.total.terms)
+        )
+        return [name for name, (_, cotangents) in evaluated if not all(map(all_finite, cotangents.values()))]
 
 
 def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
@@ -232,7 +237,8 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
     bound, found = _differentiate(problem, fed, planes, problem.relu)
     dfed = found.gradients[INPUT]
     if problem.revive:
-        alive = list(map(_alive, dfed, bound.dinput(dfed.shape)))
+        own = bound.dinput()
+        alive = list(map(_alive, dfed, [None] * len(dfed) if own is None else own))
         if not all(alive):
             _, revived = _differentiate(problem, fed, planes, "redirected")
             dfed = np.where(np.reshape(alive, (-1, 1, 1, 1)), dfed, revived.gradients[INPUT])
@@ -244,16 +250,17 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
         {} if problem.measure is None else dict(problem.measure(found.activations)),
         planes,
         fed,
-        bound.ill(),
     )
 
 
-def _alive(gradient: Array, own: Array) -> bool:
+def _alive(gradient: Array, own: Optional[Array]) -> bool:
     """Whether the network has sent anything back: `own` is what the objective has for the input itself.
 
     Both are C,H,W; their middle rows nearly always answer for them.
     """
     middle = gradient.shape[1] // 2
+    if own is None:
+        return bool(np.count_nonzero(gradient[:, middle]) or gradient.any())
     return bool((gradient[:, middle] != own[:, middle]).any() or (gradient != own).any())
 
 
@@ -285,7 +292,6 @@ class _Part(NamedTuple):
     """What one evaluation of an objective, perhaps of a part of a batch, left behind, term by term."""
 
     values: List[Numbers]
-    finite: List[bool]
     dimage: Optional[Array]  # of an objective that reads the picture
     dinput: Optional[Array]  # of one that reads the network's input
 
@@ -321,8 +327,7 @@ class _Bound(Objective):
         if not total:
             total = {INPUT: np.zeros_like(activations[INPUT])}
         values = [scaled(weight, result[0]) for weight, result in evaluated]
-        finite = [all(all_finite(d) for d in result[1].values()) for _, result in evaluated]
-        self.parts.append(_Part(values, finite, dimage, total.get(INPUT)))
+        self.parts.append(_Part(values, dimage, total.get(INPUT)))
         return value, total
 
     def terms(self) -> Dict[str, Numbers]:
@@ -332,15 +337,10 @@ class _Bound(Objective):
     def dimage(self) -> Array:
         return _joined([part.dimage for part in self.parts if part.dimage is not None])
 
-    def dinput(self, shape: Tuple[int, ...]) -> Array:
+    def dinput(self) -> Optional[Array]:
         """What the objective adds to the gradient of the network's input, past the network."""
         parts = [part.dinput for part in self.parts if part.dinput is not None]
-        return _joined(parts) if parts else np.broadcast_to(np.float32(0), shape)
-
-    def ill(self) -> List[str]:
-        """The terms whose cotangents are not all finite."""
-        series = zip(*(part.finite for part in self.parts))
-        return [name for name, finite in zip(self.names, series) if not all(finite)]
+        return _joined(parts) if parts else None
 
 
 def generator(state: Mapping[str, Any]) -> np.random.Generator:

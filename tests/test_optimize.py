@@ -206,22 +206,26 @@ def test_a_large_batch_in_pieces_is_the_same() -> None:
 
 
 class _Poison(obj.Objective):
-    """Turns to NaN after a few evaluations."""
+    """Turns to NaN after a few evaluations: the value, or only its gradient."""
 
     layers = ("hidden",)
 
-    def __init__(self, good: int) -> None:
+    def __init__(self, good: int, *, value: float = np.nan) -> None:
         self.left = good
+        self.last = value
 
     def evaluate(self, activations: Any) -> Any:
         self.left -= 1
         hidden = activations["hidden"]
-        value = np.full(len(hidden), np.nan if self.left < 0 else 1.0)
-        return value, {"hidden": np.ones_like(hidden)}
+        if self.left >= 0:
+            return np.ones(len(hidden)), {"hidden": np.ones_like(hidden)}
+        return np.full(len(hidden), self.last), {"hidden": np.full_like(hidden, np.nan)}
 
 
-def test_a_nan_names_its_term_and_keeps_the_last_finite_picture() -> None:
-    problem = Problem(MODEL, obj.Logit(1) + _Poison(4), Pixels(), steps.Gradient(0.1))
+@pytest.mark.parametrize("value", [np.nan, 1.0])
+def test_a_nan_names_its_term_and_keeps_the_last_finite_picture(value: float) -> None:
+    poisoned = obj.Logit(1) + _Poison(4, value=value)
+    problem = Problem(MODEL, poisoned, Pixels(), steps.Gradient(0.1))
     with pytest.raises(
         NonFiniteError, match=r"after 4 steps the term _Poison\(hidden\).*every layer is finite"
     ) as e:
