@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import Array
+from cnnviz.arithmetic import Array, affine
 from cnnviz.methods.recipe import (
     Bytes,
     Callback,
@@ -284,9 +284,10 @@ def _yosinski(model: Model, settings: Mapping[str, Any], score: Objective) -> _C
     blurred = _blurring(parametrization, settings, model)
     size = _size(model)
     length = settings["learning_rate"] / 255 * np.sqrt(mean.shape[1] * size[0] * size[1])
+    kept = np.full(mean.shape[1], 1 - settings["l2"], np.float32)
 
     def after(z: Array, steps: int, gradient: Array) -> Array:
-        z = mean + (1 - settings["l2"]) * (z - mean)
+        z = affine(z, kept, (1 - kept) * mean.ravel())
         return z if blurred is None else blurred(z, steps, gradient)
 
     return _Climb(

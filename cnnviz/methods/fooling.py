@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arithmetic import affine
 from cnnviz.image import ImagesLike, as_float
 from cnnviz.methods.recipe import (
     Bytes,
@@ -251,7 +252,8 @@ class _Goal:
         return Logit(classes) if self.settings["preset"] == "cs231n" else Margin(classes)
 
     def decay(self, z: Array, steps: int, gradient: Array) -> Array:
-        return np.asarray(0.5 + (1.0 - self.settings["decay"]) * (z - 0.5))
+        kept = np.full(z.shape[1], 1.0 - self.settings["decay"], np.float32)
+        return affine(z, kept, 0.5 * (1.0 - kept))
 
     def measure(self, activations: Activations) -> Mapping[str, Numbers]:
         """How sure the network is of what it should be sure of, and by how much that leads."""
@@ -283,8 +285,9 @@ class _Goal:
 
     def _fools(self, measures: Mapping[str, Numbers]) -> NDArray[np.bool_]:
         sure, ahead = measures["probability"], measures["margin"]
-        enough = (sure >= self.settings["confidence"]) & (ahead >= self.settings["margin"])
-        return np.asarray(enough & (ahead > 0))
+        margin = self.settings["margin"]
+        leads = ahead >= margin if margin > 0 else ahead > 0
+        return np.asarray((sure >= self.settings["confidence"]) & leads)
 
     def _look(self, planes: Array) -> Mapping[str, Numbers]:
         return self.measure({LOGITS: self._logits(_rounded(planes))})
