@@ -20,6 +20,7 @@ from cnnviz.methods.checks import checked_number as checked_number
 from cnnviz.model import Model
 from cnnviz.objectives import LOGITS
 from cnnviz.objectives.base import Activations, Array
+from cnnviz.objectives.scores import at_columns
 from cnnviz.optimize import NonFiniteError, Step, squeezed
 from cnnviz.parametrize import Feed
 from cnnviz.results import Synthesis
@@ -163,8 +164,7 @@ def measure_probability(
     columns = np.asarray(classes)
 
     def measure(activations: Activations) -> Dict[str, Numbers]:
-        p = model.probabilities(activations[LOGITS])
-        return {"probability": p[np.arange(len(p)), np.broadcast_to(columns, len(p))]}
+        return {"probability": at_columns(model.probabilities(activations[LOGITS]), columns)}
 
     return measure
 

@@ -99,9 +99,11 @@ class Margin(ClassScore):
     """How far a class is ahead of the best other one, in units of the score; negative when behind."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
-        rivals = best_others(rows, columns)
-        drows = _one_hot(rows, columns).astype(np.float64) - _one_hot(rows, rivals)
-        return at_columns(rows, columns) - at_columns(rows, rivals), drows
+        rivals, index = best_others(rows, columns), np.arange(len(rows))
+        drows = np.zeros(rows.shape)
+        drows[index, columns] = 1.0
+        drows[index, rivals] -= 1.0
+        return rows[index, columns] - rows[index, rivals], drows
 
 
 def as_objective(target: Union[int, Sequence[int], Mapping[str, Array], Objective]) -> Objective:
@@ -133,6 +135,9 @@ def best_others(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.int64]:
     """The column of the largest number of each row, that in `columns` left aside."""
     if rows.shape[1] < 2:
         raise ValueError("a margin needs a network with at least two classes")
+    best = rows.argmax(axis=1)
+    if not (best == columns).any():
+        return best  # nothing to leave aside, as for most of a run that climbs to the lead
     others = rows.copy()
     others[np.arange(len(rows)), columns] = -np.inf
     return others.argmax(axis=1)
