@@ -208,9 +208,9 @@ def _mixed(colours: Array, planes: Array) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    """The logistic function, in place."""
-    x *= np.float32(0.5)
-    np.tanh(x, out=x)
+    """The logistic function, in place; NumPy's exp has vectors where its tanh has none."""
+    np.negative(x, out=x)
+    with np.errstate(over="ignore"):  # of an infinity the reciprocal is the 0 that is meant
+        np.exp(x, out=x)
     x += np.float32(1)
-    x *= np.float32(0.5)
-    return x
+    return np.divide(np.float32(1), x, out=x)
