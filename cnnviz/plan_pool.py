@@ -78,16 +78,11 @@ class PlanPool:
         key = (request, _core.get_num_threads())
         workspace = self._take(key)
         try:
-            if key not in workspace.plans:
-                workspace.plans[key] = self._prepared(request, workspace)
-            try:
-                yield workspace.plans[key]
-            except BaseException:
-                del workspace.plans[key]
-                raise
-            workspace.plans.move_to_end(key)
+            lowered = workspace.plans.pop(key, None) or self._prepared(request, workspace)
+            yield lowered
+            workspace.plans[key] = lowered  # now the last one used
         finally:
-            self._give_back(workspace, self._nbytes.get(request, 0))
+            self._give_back(workspace, request)
 
     def packed_nbytes(self) -> Dict[str, int]:
         """Return the bytes of the packed weights that there are by now, by constant."""
@@ -128,10 +123,12 @@ class PlanPool:
             self._nbytes[request] = nbytes
         return lowered
 
-    def _give_back(self, workspace: _Workspace, used: int) -> None:
+    def _give_back(self, workspace: _Workspace, request: Request) -> None:
         while len(workspace.plans) > _MOST_PLANS:
             workspace.plans.popitem(last=False)
-        if not workspace.plans or used < workspace.nbytes > self._idle_limit:
+        if not workspace.plans:
+            return
+        if workspace.nbytes > self._idle_limit and self._nbytes.get(request, 0) < workspace.nbytes:
             return  # a workspace that is too large is kept only as long as it is needed
         with self._lock:
             self._idle.append(workspace)
