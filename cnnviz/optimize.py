@@ -187,7 +187,7 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
             yield replace(step, stalled=True)
         if problem.after is not None:
             z = problem.after(z, state.steps, point.gradient)
-        if step.done is not None and step.done.any():
+        if step.done is not None and any(step.done.tolist()):
             z = np.where(step.done.reshape((-1,) + (1,) * (z.ndim - 1)), state.variable, z)
         drawn = state.rng if problem.transform is None else rng.bit_generator.state
         state = State(single(z), drawn, memory, state.steps + 1)

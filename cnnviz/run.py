@@ -126,7 +126,7 @@ def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> 
             recorder.add(step)
             bar.show(made, step)
             asked = watch.callback is not None and bool(watch.callback(step))
-            if step.done is not None and step.done.all():
+            if step.done is not None and all(step.done.tolist()):
                 return recorder.trace(converged=True), asked
             if asked or made == steps:
                 return recorder.trace(), asked
@@ -191,7 +191,7 @@ class _Recorder:
         better = now > rank
         if all(better.tolist()):
             return step.planes, now
-        if better.any():
+        if any(better.tolist()):
             return np.where(better[:, None, None, None], step.planes, best), np.where(better, now, rank)
         return best, rank
 

@@ -32,7 +32,7 @@ from cnnviz.methods.recipe import (
 from cnnviz.model import Model
 from cnnviz.objectives import LOGITS, Logit, Margin, Objective, Probability
 from cnnviz.objectives.base import Activations, Array
-from cnnviz.objectives.scores import at_columns, best_others
+from cnnviz.objectives.scores import at_columns, lead
 from cnnviz.optimize import Problem, Step
 from cnnviz.parametrize import Feed, NetworkInput, Pixels
 from cnnviz.results import Synthesis
@@ -260,7 +260,7 @@ class _Goal:
         logits = activations[LOGITS]
         rows = logits.reshape(len(logits), -1).astype(np.float64)
         sure = at_columns(self.model.probabilities(logits), self.classes)
-        ahead = at_columns(rows, self.classes) - at_columns(rows, best_others(rows, self.classes))
+        ahead, _ = lead(rows, self.classes)
         return {
             "probability": 1.0 - sure if self.leave else sure,
             "margin": -ahead if self.leave else ahead,
@@ -274,7 +274,7 @@ class _Goal:
     def reached(self, step: Step) -> NDArray[np.bool_]:
         """Whether each picture still fools once it is rounded; only asked where it does so before."""
         likely = self._fools(step.measures)
-        return likely & self._fools(self._look(step.planes)) if likely.any() else likely
+        return likely & self._fools(self._look(step.planes)) if any(likely.tolist()) else likely
 
     def finish(self, trace: Trace) -> Finished:
         pictures = _rounded(trace.planes)

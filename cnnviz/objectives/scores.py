@@ -99,11 +99,12 @@ class Margin(ClassScore):
     """How far a class is ahead of the best other one, in units of the score; negative when behind."""
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
-        rivals, index = best_others(rows, columns), np.arange(len(rows))
+        ahead, rivals = lead(rows, columns)
+        index = np.arange(len(rows))
         drows = np.zeros(rows.shape)
         drows[index, columns] = 1.0
         drows[index, rivals] -= 1.0
-        return rows[index, columns] - rows[index, rivals], drows
+        return ahead, drows
 
 
 def as_objective(target: Union[int, Sequence[int], Mapping[str, Array], Objective]) -> Objective:
@@ -131,16 +132,16 @@ def at_columns(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.float64]:
     return rows[np.arange(len(rows)), columns]
 
 
-def best_others(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The column of the largest number of each row, that in `columns` left aside."""
+def lead(rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """How far the number in `columns` is ahead of the largest other one of its row, and where that is."""
     if rows.shape[1] < 2:
         raise ValueError("a margin needs a network with at least two classes")
-    best = rows.argmax(axis=1)
-    if not (best == columns).any():
-        return best  # nothing to leave aside, as for most of a run that climbs to the lead
-    others = rows.copy()
-    others[np.arange(len(rows)), columns] = -np.inf
-    return others.argmax(axis=1)
+    index, best = np.arange(len(rows)), rows.argmax(axis=1)
+    if any((best == columns).tolist()):  # not for most of a run that climbs until this is so
+        others = rows.copy()
+        others[index, columns] = -np.inf
+        best = others.argmax(axis=1)
+    return rows[index, columns] - rows[index, best], best
 
 
 def _one_hot(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.bool_]:

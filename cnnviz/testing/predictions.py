@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cnnviz.image import ImageLike, as_float, read_image
 from cnnviz.model import Model
-from cnnviz.objectives.scores import best_others
+from cnnviz.objectives.scores import lead
 
 from .evidence import Panel, failure, ranked
 
@@ -91,8 +91,7 @@ def assert_prediction(
     pictures = [np.ascontiguousarray(change(picture), dtype=np.float32) for change in named.values()]
     scores = np.concatenate([model.forward(model.preprocess(one), ["logits"])["logits"] for one in pictures])
     scores = scores.reshape(len(pictures), -1).astype(np.float64)
-    rivals = best_others(scores, np.full(len(scores), wanted))
-    margins = scores[:, wanted] - scores[np.arange(len(scores)), rivals]
+    margins, _ = lead(scores, np.full(len(scores), wanted))
     # Asked so that NaN is no answer.
     right = (margins >= margin) & ((margins > 0) | (margin < 0))
     wrong = np.flatnonzero(~right).tolist()
