@@ -69,31 +69,7 @@ typedef struct tile_walk {
 
 typedef void tile_kernel(const tile_walk *walk, const float *x0, const float *x1, float *out);
 
-#if !defined(__AVX512F__)
-/* Eight lanes of weights for up to three pixels, whose sums lie two blocks apart. */
-CNV_INLINE void tile_eight(int pixels, const float *w, __m256 x0, __m256 x1, __m256 x2, __m256 *s0,
-                           __m256 *s1, __m256 *s2)
-{
-    __m256 eight = _mm256_loadu_ps(w);
-    __asm__("" : "+x"(eight)); /* gcc 12 would load it again for every use */
-    *s0 = _mm256_fmadd_ps(x0, eight, *s0);
-    if (pixels > 1) *s1 = _mm256_fmadd_ps(x1, eight, *s1);
-    if (pixels > 2) *s2 = _mm256_fmadd_ps(x2, eight, *s2);
-}
-
-/* One step for two blocks: the pixels stay in registers, weights are used up as they come. */
-CNV_INLINE void tile_step_wide(int pixels, int gap, v16 *acc, const float *x, const float *w, int64_t w_block)
-{
-    const __m256 x0 = _mm256_broadcast_ss(x);
-    const __m256 x1 = pixels > 1 ? _mm256_broadcast_ss(x + gap) : x0;
-    const __m256 x2 = pixels > 2 ? _mm256_broadcast_ss(x + 2 * gap) : x0;
-    tile_eight(pixels, w, x0, x1, x2, &acc[0].low, &acc[2].low, &acc[4].low);
-    tile_eight(pixels, w + 8, x0, x1, x2, &acc[0].high, &acc[2].high, &acc[4].high);
-    tile_eight(pixels, w + w_block, x0, x1, x2, &acc[1].low, &acc[3].low, &acc[5].low);
-    tile_eight(pixels, w + w_block + 8, x0, x1, x2, &acc[1].high, &acc[3].high, &acc[5].high);
-}
-#endif
-
+#if defined(__AVX512F__)
 CNV_INLINE void tile_pixel(int blocks, v16 *acc, const float *x, v16 w0, v16 w1)
 {
     v16 value = v16_all(*x);
@@ -101,42 +77,83 @@ CNV_INLINE void tile_pixel(int blocks, v16 *acc, const float *x, v16 w0, v16 w1)
     if (blocks > 1) acc[1] = v16_fma(value, w1, acc[1]);
 }
 
-/* Keeps steps apart: gcc 12 would load ahead for the next one, and spill. */
-CNV_INLINE void tile_fence(void)
-{
-    __asm__ volatile("" ::: "memory");
-}
-
 /* One step for `pixels` pixels that lie `gap` floats apart, the second half of them from xb on. */
 CNV_INLINE void tile_step(int pixels, int blocks, int gap, v16 *acc, const float *xa, const float *xb,
                           const float *w, int64_t w_block)
 {
-#if !defined(__AVX512F__)
+    v16 w0 = v16_load(w);
+    v16 w1 = blocks > 1 ? v16_load(w + w_block) : w0;
+    const int b = blocks;
+    if (pixels > 0) tile_pixel(b, acc, xa, w0, w1);
+    if (pixels > 1) tile_pixel(b, acc + b, xa + gap, w0, w1);
+    if (pixels > 2) tile_pixel(b, acc + 2 * b, xa + 2 * gap, w0, w1);
+    if (pixels > 3) tile_pixel(b, acc + 3 * b, xa + 3 * gap, w0, w1);
+    if (pixels > 4) tile_pixel(b, acc + 4 * b, xa + 4 * gap, w0, w1);
+    if (pixels > 5) tile_pixel(b, acc + 5 * b, xa + 5 * gap, w0, w1);
+    if (pixels > 6) tile_pixel(b, acc + 6 * b, xa + 6 * gap, w0, w1);
+    if (pixels > 7) tile_pixel(b, acc + 7 * b, xb, w0, w1);
+    if (pixels > 8) tile_pixel(b, acc + 8 * b, xb + gap, w0, w1);
+    if (pixels > 9) tile_pixel(b, acc + 9 * b, xb + 2 * gap, w0, w1);
+    if (pixels > 10) tile_pixel(b, acc + 10 * b, xb + 3 * gap, w0, w1);
+    if (pixels > 11) tile_pixel(b, acc + 11 * b, xb + 4 * gap, w0, w1);
+    if (pixels > 12) tile_pixel(b, acc + 12 * b, xb + 5 * gap, w0, w1);
+    if (pixels > 13) tile_pixel(b, acc + 13 * b, xb + 6 * gap, w0, w1);
+}
+#else
+/* sum += a * b. With the intrinsic, gcc 12 and clang 14 often leave the sum in another register, run out of
+ * them, and keep sums in memory: the instruction itself says where it belongs. */
+CNV_INLINE void tile_add_product(__m256 *sum, __m256 a, __m256 b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
+}
+
+CNV_INLINE void tile_pixel(v16 *acc, const float *x, v16 w)
+{
+    const __m256 value = _mm256_broadcast_ss(x);
+    tile_add_product(&acc->low, value, w.low);
+    tile_add_product(&acc->high, value, w.high);
+}
+
+/* Eight lanes of weights for up to three pixels, whose sums lie two blocks apart. */
+CNV_INLINE void tile_eight(int pixels, const float *w, const __m256 *x, __m256 *s0, __m256 *s1, __m256 *s2)
+{
+    const __m256 eight = _mm256_loadu_ps(w);
+    tile_add_product(s0, x[0], eight);
+    if (pixels > 1) tile_add_product(s1, x[1], eight);
+    if (pixels > 2) tile_add_product(s2, x[2], eight);
+}
+
+/* One step for two blocks: the pixels stay in registers, weights are used up as they come. */
+CNV_INLINE void tile_step_wide(int pixels, int gap, v16 *acc, const float *xa, const float *w,
+                               int64_t w_block)
+{
+    __m256 x[3];
+    x[0] = _mm256_broadcast_ss(xa);
+    if (pixels > 1) x[1] = _mm256_broadcast_ss(xa + gap);
+    if (pixels > 2) x[2] = _mm256_broadcast_ss(xa + 2 * gap);
+    tile_eight(pixels, w, x, &acc[0].low, &acc[2].low, &acc[4].low);
+    tile_eight(pixels, w + 8, x, &acc[0].high, &acc[2].high, &acc[4].high);
+    tile_eight(pixels, w + w_block, x, &acc[1].low, &acc[3].low, &acc[5].low);
+    tile_eight(pixels, w + w_block + 8, x, &acc[1].high, &acc[3].high, &acc[5].high);
+}
+
+/* One step, as for zmm; only a tile of single blocks has a second half. */
+CNV_INLINE void tile_step(int pixels, int blocks, int gap, v16 *acc, const float *xa, const float *xb,
+                          const float *w, int64_t w_block)
+{
     if (blocks > 1) {
         tile_step_wide(pixels, gap, acc, xa, w, w_block);
         return;
     }
-#endif
-    v16 w0 = v16_load(w);
-    v16 w1 = blocks > 1 ? v16_load(w + w_block) : w0;
-    const int b = blocks;
-    if (TILE_HALF > 0 && pixels > 0) tile_pixel(b, acc, xa, w0, w1);
-    if (TILE_HALF > 1 && pixels > 1) tile_pixel(b, acc + b, xa + gap, w0, w1);
-    if (TILE_HALF > 2 && pixels > 2) tile_pixel(b, acc + 2 * b, xa + 2 * gap, w0, w1);
-    if (TILE_HALF > 3 && pixels > 3) tile_pixel(b, acc + 3 * b, xa + 3 * gap, w0, w1);
-    if (TILE_HALF > 4 && pixels > 4) tile_pixel(b, acc + 4 * b, xa + 4 * gap, w0, w1);
-    if (TILE_HALF > 5 && pixels > 5) tile_pixel(b, acc + 5 * b, xa + 5 * gap, w0, w1);
-    if (TILE_HALF > 6 && pixels > 6) tile_pixel(b, acc + 6 * b, xa + 6 * gap, w0, w1);
-    acc += TILE_HALF * b;
-    pixels -= TILE_HALF;
-    if (TILE_HALF > 0 && pixels > 0) tile_pixel(b, acc, xb, w0, w1);
-    if (TILE_HALF > 1 && pixels > 1) tile_pixel(b, acc + b, xb + gap, w0, w1);
-    if (TILE_HALF > 2 && pixels > 2) tile_pixel(b, acc + 2 * b, xb + 2 * gap, w0, w1);
-    if (TILE_HALF > 3 && pixels > 3) tile_pixel(b, acc + 3 * b, xb + 3 * gap, w0, w1);
-    if (TILE_HALF > 4 && pixels > 4) tile_pixel(b, acc + 4 * b, xb + 4 * gap, w0, w1);
-    if (TILE_HALF > 5 && pixels > 5) tile_pixel(b, acc + 5 * b, xb + 5 * gap, w0, w1);
-    if (TILE_HALF > 6 && pixels > 6) tile_pixel(b, acc + 6 * b, xb + 6 * gap, w0, w1);
+    const v16 w0 = v16_load(w);
+    if (pixels > 0) tile_pixel(acc, xa, w0);
+    if (pixels > 1) tile_pixel(acc + 1, xa + gap, w0);
+    if (pixels > 2) tile_pixel(acc + 2, xa + 2 * gap, w0);
+    if (pixels > 3) tile_pixel(acc + 3, xb, w0);
+    if (pixels > 4) tile_pixel(acc + 4, xb + gap, w0);
+    if (pixels > 5) tile_pixel(acc + 5, xb + 2 * gap, w0);
 }
+#endif
 
 /* acc[i] of pixel i / blocks, block i % blocks. */
 CNV_INLINE void tile_begin(int pixels, int blocks, v16 *acc, const float *start)
@@ -265,13 +282,9 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, cons
                 if (TILE_UNROLL > 3) _mm_prefetch(ahead + 192, _MM_HINT_T1);
                 ahead += ahead_step;
                 tile_step(pixels, blocks, 16, acc, xa, xb, w, w_block);
-                tile_fence();
                 if (TILE_UNROLL > 1) tile_step(pixels, blocks, 16, acc, xa + 1, xb + 1, w + 16, w_block);
-                tile_fence();
                 if (TILE_UNROLL > 2) tile_step(pixels, blocks, 16, acc, xa + 2, xb + 2, w + 32, w_block);
-                tile_fence();
                 if (TILE_UNROLL > 3) tile_step(pixels, blocks, 16, acc, xa + 3, xb + 3, w + 48, w_block);
-                tile_fence();
                 xa += TILE_UNROLL;
                 xb += TILE_UNROLL;
             }
