@@ -9,6 +9,9 @@
 #include "kernels/fast/tile_shapes.h"
 #include "kernels/fast/weights_impl.h"
 
+/* Weights that tiles may walk along again and again: they share L2 with the copy of a strip. */
+#define DIRECT_PART_NBYTES (256 << 10)
+
 typedef struct direct_call {
     float *y;
     const float *x, *weights, *bias;
@@ -140,36 +143,39 @@ CNV_INLINE void direct_tile(bool planar, int64_t blocks, int64_t pixels, const t
         tile_blocked_1((int)pixels, walk, x0, x1, out);
 }
 
+/* How the tiles of a row finish: in registers, but for the rare sum that has two things added to it. Whether
+ * they do. What is not the last part of a sum leaves it in y. */
+static bool direct_finish_in_tiles(tile_walk *walk, int64_t blocks, bool last, const direct_call *c)
+{
+    const cnv_finish *f = c->finish;
+    const bool straight = !last || !f->accumulate || f->add == NULL;
+    walk->rectifier = last && straight && f->rectify ? f : NULL;
+    walk->out_pixel = straight ? c->d->step[1] * 16 : blocks * 16;
+    walk->out_block = straight ? c->d->yh * c->d->yw * 16 : 16;
+    walk->bits_block = c->d->yh * c->d->yw;
+    return straight;
+}
+
 /* One row of `cols` grid pixels, the first of which is pixel `at` of y, from x on. */
 static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t at,
-                       int64_t cols, const direct_call *c)
+                       int64_t cols, bool last, const direct_call *c)
 {
     const cnv_direct *d = c->d;
-    const int64_t gap = d->planar ? 1 : 16;
-    const bool rectified = c->kind == FINISH_RELU || c->kind == FINISH_CLIP;
-    const bool straight = c->kind == FINISH_PLAIN || rectified;
+    const int64_t gap = d->planar ? 1 : 16, plane = d->yh * d->yw;
     float sums[TILE_PIXELS * TILE_BLOCKS * 16];
+    const bool straight = direct_finish_in_tiles(walk, blocks, last, c);
     const int64_t tiles = cnv_ceil_div(cols, tile_pixels(blocks));
     for (int64_t t = 0, p = 0; t < tiles; t++) {
-        const int64_t end = (t + 1) * cols / tiles, count = end - p;
-        const float *x0 = x + p * gap;
+        const int64_t end = (t + 1) * cols / tiles, q = out->block * plane + at + p * d->step[1];
+        const float *x0 = x + p * gap, *add = c->finish->accumulate ? out->y : out->add;
         walk->ahead = out->ahead < out->ahead_end ? out->ahead : NULL;
-        out->ahead += walk->w_block * (int64_t)sizeof(float);
-        if (straight) {
-            const int64_t plane = d->yh * d->yw, q = out->block * plane + at + p * d->step[1];
-            walk->out_pixel = d->step[1] * 16;
-            walk->out_block = plane * 16;
-            walk->rectifier = rectified ? c->finish : NULL;
-            walk->bits = out->bits != NULL ? out->bits + q : NULL;
-            walk->bits_block = plane;
-            direct_tile(d->planar, blocks, count, walk, x0, x0 + TILE_HALF * gap, out->y + q * 16);
-        } else {
-            walk->out_pixel = blocks * 16;
-            walk->out_block = 16;
-            walk->rectifier = NULL;
-            direct_tile(d->planar, blocks, count, walk, x0, x0 + TILE_HALF * gap, sums);
-            direct_finish(out, sums, blocks, at + p * d->step[1], count, c);
-        }
+        out->ahead += (walk->end - walk->begin) * walk->taps * 16 * 16 * (int64_t)sizeof(float);
+        walk->partial = walk->begin > 0 ? out->y + q * 16 : NULL;
+        walk->add = last && straight && add != NULL ? add + q * 16 : NULL;
+        walk->bits = out->bits != NULL ? out->bits + q : NULL;
+        direct_tile(d->planar, blocks, end - p, walk, x0, x0 + TILE_HALF * gap,
+                    straight ? out->y + q * 16 : sums);
+        if (!straight) direct_finish(out, sums, blocks, at + p * d->step[1], end - p, c);
         p = end;
     }
 }
@@ -184,32 +190,57 @@ static void direct_row_pair(const direct_out *out, tile_walk *walk, int64_t bloc
     walk->out_pixel = blocks * 16;
     walk->out_block = 16;
     walk->rectifier = NULL;
+    walk->add = walk->partial = NULL;
     direct_tile(d->planar, blocks, TILE_HALF + d->cols, walk, x, x + d->pitch * gap, sums);
     direct_finish(out, sums, blocks, at, d->cols, c);
     direct_finish(out, sums + TILE_HALF * blocks * 16, blocks, at + d->step[0] * d->yw, d->cols, c);
 }
 
-/* Output blocks from `block` on, for grid rows row..end-1 (in place: pixels). x is what `row` reads. */
-static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t row,
-                          int64_t end, const direct_call *c)
+/* Whether two rows make one tile. */
+static bool direct_pairs(int64_t blocks, const cnv_direct *d)
+{
+    return d->cols <= TILE_HALF && TILE_HALF + d->cols <= tile_pixels(blocks);
+}
+
+/* A part of the sums of output blocks from `block` on, for grid rows row..end-1 (in place: pixels). x is what
+ * `row` reads. */
+static void direct_rows(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t row,
+                        int64_t end, bool last, const direct_call *c)
 {
     const cnv_direct *d = c->d;
     if (d->in_place || d->seamless) {
         const int64_t width = d->in_place ? 1 : d->cols;
-        direct_row(out, walk, blocks, x, row * width, (end - row) * width, c);
+        direct_row(out, walk, blocks, x, row * width, (end - row) * width, last, c);
         return;
     }
     const int64_t row_size = d->pitch * (d->planar ? 1 : 16);
     for (int64_t r = row; r < end; r++, x += row_size) {
-        if (r + 1 < end && d->cols <= TILE_HALF && TILE_HALF + d->cols <= tile_pixels(blocks)) {
+        if (r + 1 < end && direct_pairs(blocks, d)) {
             direct_row_pair(out, walk, blocks, x, r, c);
             r++;
             x += row_size;
         } else {
             const int64_t at = (d->origin[0] + r * d->step[0]) * d->yw + d->origin[1];
-            direct_row(out, walk, blocks, x, at, d->cols, c);
+            direct_row(out, walk, blocks, x, at, d->cols, last, c);
         }
     }
+}
+
+/* The whole sums, in as many parts as keep the weights of one in L2 while all rows walk along them. */
+static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t row,
+                          int64_t end, const direct_call *c)
+{
+    const int64_t count = walk->end, nbytes = count * walk->taps * blocks * 16 * 16 * (int64_t)sizeof(float);
+    const bool whole = c->finish->accumulate || c->d->planar || direct_pairs(blocks, c->d);
+    int64_t parts = whole ? 1 : cnv_ceil_div(nbytes, DIRECT_PART_NBYTES);
+    if (parts > count) parts = count;
+    if (parts < 1) parts = 1;
+    for (int64_t part = 0; part < parts; part++) {
+        walk->begin = part * count / parts;
+        walk->end = (part + 1) * count / parts;
+        direct_rows(out, walk, blocks, x, row, end, part + 1 == parts, c);
+    }
+    walk->begin = 0;
 }
 
 /* Finds the weights of `blocks` output blocks from out->block on, of the item's blocks before `last`; packs
@@ -248,7 +279,7 @@ static const float *direct_input(tile_walk *walk, direct_call *c, int64_t strip,
     }
     c->holds[worker] = strip + 1;
     walk->live = d->backward ? live : NULL;
-    walk->n_live = c->n_live[worker];
+    walk->end = d->backward ? c->n_live[worker] : cnv_blocks(d->ic);
     return x;
 }
 

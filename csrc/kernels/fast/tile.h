@@ -47,21 +47,23 @@ CNV_INLINE int64_t tile_pixels(int64_t blocks)
 
 /* What all tiles of one call have in common. */
 typedef struct tile_walk {
-    const float *start;  /* [blocks of the tile][16]: where the sums begin, NULL for 0 */
-    const float *w;      /* [channels][16] per tap, taps inside channel blocks: the packed weights */
-    int64_t w_block;     /* floats between the weights of two output blocks */
-    int64_t channels;    /* input channels, in blocks of 16 of which the last may be short */
-    const int32_t *live; /* the channel blocks that are not all zero, NULL for all of them */
-    int64_t n_live;
-    int64_t x_block; /* floats between two channel blocks of x */
+    const float *start;   /* [blocks of the tile][16]: where the sums begin, NULL for 0 */
+    const float *partial; /* laid out as the result: where they go on, NULL for the first part of a sum */
+    const float *w;       /* [channels][16] per tap, taps inside channel blocks: the packed weights */
+    int64_t w_block;      /* floats between the weights of two output blocks */
+    int64_t channels;     /* input channels, in blocks of 16 of which the last may be short */
+    const int32_t *live;  /* the channel blocks that are not all zero, NULL for all of them */
+    int64_t begin, end;   /* which of them: a part of the sum */
+    int64_t x_block;      /* floats between two channel blocks of x */
     int64_t taps;
     const int32_t *offset; /* of each tap, in floats from the pixel */
     int64_t out_pixel;     /* floats between pixels and between blocks of the result */
     int64_t out_block;
     const char *ahead; /* weights wanted soon: brought to L2 at one line per step; NULL for none */
 
-    /* A rectifier without anything added is applied to the sums in their registers: where they are few steps
-     * long, a way through memory costs a tenth of the layer. NULL: the sums themselves are stored. */
+    /* What is added and how it is rectified while the sums are in registers: a way through memory costs a
+     * tenth of a 1x1 layer. Both may be NULL. add is laid out as the result, and may be the result. */
+    const float *add;
     const cnv_finish *rectifier;
     uint16_t *bits; /* of the tile's first pixel; NULL: not wanted */
     int64_t bits_block;
@@ -192,6 +194,37 @@ CNV_INLINE void tile_begin(int pixels, int blocks, v16 *acc, const float *start)
     if (n > 27) acc[27] = odd;
 }
 
+/* Goes on from what lies at `from`, laid out as the result, or adds it. */
+CNV_INLINE void tile_take(int pixels, int blocks, int p, bool adds, v16 *acc, const float *from,
+                          const tile_walk *walk)
+{
+    if (p >= pixels) return;
+    from += p * walk->out_pixel;
+    acc += p * blocks;
+    acc[0] = adds ? v16_add(acc[0], v16_load(from)) : v16_load(from);
+    from += walk->out_block;
+    if (blocks > 1) acc[1] = adds ? v16_add(acc[1], v16_load(from)) : v16_load(from);
+}
+
+CNV_INLINE void tile_take_all(int pixels, int blocks, bool adds, v16 *acc, const float *from,
+                              const tile_walk *walk)
+{
+    tile_take(pixels, blocks, 0, adds, acc, from, walk);
+    tile_take(pixels, blocks, 1, adds, acc, from, walk);
+    tile_take(pixels, blocks, 2, adds, acc, from, walk);
+    tile_take(pixels, blocks, 3, adds, acc, from, walk);
+    tile_take(pixels, blocks, 4, adds, acc, from, walk);
+    tile_take(pixels, blocks, 5, adds, acc, from, walk);
+    tile_take(pixels, blocks, 6, adds, acc, from, walk);
+    tile_take(pixels, blocks, 7, adds, acc, from, walk);
+    tile_take(pixels, blocks, 8, adds, acc, from, walk);
+    tile_take(pixels, blocks, 9, adds, acc, from, walk);
+    tile_take(pixels, blocks, 10, adds, acc, from, walk);
+    tile_take(pixels, blocks, 11, adds, acc, from, walk);
+    tile_take(pixels, blocks, 12, adds, acc, from, walk);
+    tile_take(pixels, blocks, 13, adds, acc, from, walk);
+}
+
 CNV_INLINE void tile_put(int pixels, int blocks, int p, const v16 *acc, float *out, const tile_walk *walk)
 {
     if (p >= pixels) return;
@@ -247,8 +280,9 @@ CNV_INLINE void tile_rectify_all(int pixels, int blocks, const v16 *acc, float *
     tile_rectify(pixels, blocks, 13, acc, out, walk);
 }
 
-CNV_INLINE void tile_end(int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
+CNV_INLINE void tile_end(int pixels, int blocks, v16 *acc, float *out, const tile_walk *walk)
 {
+    if (walk->add != NULL) tile_take_all(pixels, blocks, true, acc, walk->add, walk);
     if (walk->rectifier == NULL)
         tile_put_all(pixels, blocks, acc, out, walk);
     else
@@ -260,12 +294,14 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, cons
                              float *out)
 {
     v16 acc[TILE_PIXELS * TILE_BLOCKS];
-    tile_begin(pixels, blocks, acc, walk->start);
+    if (walk->partial != NULL)
+        tile_take_all(pixels, blocks, false, acc, walk->partial, walk);
+    else
+        tile_begin(pixels, blocks, acc, walk->start);
     const char *ahead = walk->ahead != NULL ? walk->ahead : (const char *)walk->w;
     const int64_t ahead_step = walk->ahead != NULL ? TILE_UNROLL * 64 : 0;
     const int64_t w_block = walk->w_block, taps = walk->taps;
-    const int64_t count = walk->live != NULL ? walk->n_live : (walk->channels + 15) / 16;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = walk->begin; i < walk->end; i++) {
         const int64_t b = walk->live != NULL ? walk->live[i] : i, left = walk->channels - b * 16;
         const int64_t steps = left < 16 ? left : 16, at = b * walk->x_block;
         const float *w = walk->w + b * taps * 16 * 16;

@@ -188,6 +188,7 @@ static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t c
     const int64_t m_position = cnv_winograd_position(d->group, d->chunk);
     tile_walk walk = {.w_block = slab,
                       .channels = d->ic,
+                      .end = cnv_blocks(d->ic),
                       .x_block = tiles * 16,
                       .taps = 1,
                       .offset = here,
