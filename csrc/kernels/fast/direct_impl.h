@@ -137,6 +137,10 @@ CNV_INLINE void direct_tile(bool planar, int64_t blocks, int64_t pixels, const t
         tile_planar_2((int)pixels, walk, x0, x1, out);
     else if (planar)
         tile_planar_1((int)pixels, walk, x0, x1, out);
+#if TILE_PIXELS_2 == 3
+    else if (blocks > 1 && walk->narrow)
+        tile_narrow_2((int)pixels, walk, x0, x1, out);
+#endif
     else if (blocks > 1)
         tile_blocked_2((int)pixels, walk, x0, x1, out);
     else
@@ -305,6 +309,7 @@ static void direct_item(void *context, int64_t item, int worker)
     for (out.block = group * d->group; out.block < last; out.block += TILE_BLOCKS) {
         const int64_t blocks = last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS;
         direct_point_weights(&walk, &out, made, blocks, last, c);
+        walk.narrow = d->oc <= (out.block + blocks) * 16 - 8;
         walk.start = c->bias != NULL ? c->bias + out.block * 16 : NULL;
         direct_blocks(&out, &walk, blocks, x, row, end, c);
     }

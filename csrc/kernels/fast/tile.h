@@ -54,6 +54,7 @@ typedef struct tile_walk {
     int64_t channels;     /* input channels, in blocks of 16 of which the last may be short */
     const int32_t *live;  /* the channel blocks that are not all zero, NULL for all of them */
     int64_t begin, end;   /* which of them: a part of the sum */
+    bool narrow;          /* the second block has at most eight channels; tiles may leave out the rest */
     int64_t x_block;      /* floats between two channel blocks of x */
     int64_t taps;
     const int32_t *offset; /* of each tap, in floats from the pixel */
@@ -80,9 +81,10 @@ CNV_INLINE void tile_pixel(int blocks, v16 *acc, const float *x, v16 w0, v16 w1)
 }
 
 /* One step for `pixels` pixels that lie `gap` floats apart, the second half of them from xb on. */
-CNV_INLINE void tile_step(int pixels, int blocks, int gap, v16 *acc, const float *xa, const float *xb,
-                          const float *w, int64_t w_block)
+CNV_INLINE void tile_step(int pixels, int blocks, bool narrow, int gap, v16 *acc, const float *xa,
+                          const float *xb, const float *w, int64_t w_block)
 {
+    (void)narrow;
     v16 w0 = v16_load(w);
     v16 w1 = blocks > 1 ? v16_load(w + w_block) : w0;
     const int b = blocks;
@@ -125,8 +127,9 @@ CNV_INLINE void tile_eight(int pixels, const float *w, const __m256 *x, __m256 *
     if (pixels > 2) tile_add_product(s2, x[2], eight);
 }
 
-/* One step for two blocks: the pixels stay in registers, weights are used up as they come. */
-CNV_INLINE void tile_step_wide(int pixels, int gap, v16 *acc, const float *xa, const float *w,
+/* One step for two blocks, of which the second may be half empty: the pixels stay in registers, weights are
+ * used up as they come. */
+CNV_INLINE void tile_step_wide(int pixels, bool narrow, int gap, v16 *acc, const float *xa, const float *w,
                                int64_t w_block)
 {
     __m256 x[3];
@@ -136,15 +139,15 @@ CNV_INLINE void tile_step_wide(int pixels, int gap, v16 *acc, const float *xa, c
     tile_eight(pixels, w, x, &acc[0].low, &acc[2].low, &acc[4].low);
     tile_eight(pixels, w + 8, x, &acc[0].high, &acc[2].high, &acc[4].high);
     tile_eight(pixels, w + w_block, x, &acc[1].low, &acc[3].low, &acc[5].low);
-    tile_eight(pixels, w + w_block + 8, x, &acc[1].high, &acc[3].high, &acc[5].high);
+    if (!narrow) tile_eight(pixels, w + w_block + 8, x, &acc[1].high, &acc[3].high, &acc[5].high);
 }
 
 /* One step, as for zmm; only a tile of single blocks has a second half. */
-CNV_INLINE void tile_step(int pixels, int blocks, int gap, v16 *acc, const float *xa, const float *xb,
-                          const float *w, int64_t w_block)
+CNV_INLINE void tile_step(int pixels, int blocks, bool narrow, int gap, v16 *acc, const float *xa,
+                          const float *xb, const float *w, int64_t w_block)
 {
     if (blocks > 1) {
-        tile_step_wide(pixels, gap, acc, xa, w, w_block);
+        tile_step_wide(pixels, narrow, gap, acc, xa, w, w_block);
         return;
     }
     const v16 w0 = v16_load(w);
@@ -290,8 +293,8 @@ CNV_INLINE void tile_end(int pixels, int blocks, v16 *acc, float *out, const til
 }
 
 /* x in blocks of sixteen channels: a pixel's channels are neighbours, a step is one of them. */
-CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, const float *x0, const float *x1,
-                             float *out)
+CNV_INLINE void tile_blocked(int pixels, int blocks, bool narrow, const tile_walk *walk, const float *x0,
+                             const float *x1, float *out)
 {
     v16 acc[TILE_PIXELS * TILE_BLOCKS];
     if (walk->partial != NULL)
@@ -317,14 +320,18 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, const tile_walk *walk, cons
                 if (TILE_UNROLL > 2) _mm_prefetch(ahead + 128, _MM_HINT_T1);
                 if (TILE_UNROLL > 3) _mm_prefetch(ahead + 192, _MM_HINT_T1);
                 ahead += ahead_step;
-                tile_step(pixels, blocks, 16, acc, xa, xb, w, w_block);
-                if (TILE_UNROLL > 1) tile_step(pixels, blocks, 16, acc, xa + 1, xb + 1, w + 16, w_block);
-                if (TILE_UNROLL > 2) tile_step(pixels, blocks, 16, acc, xa + 2, xb + 2, w + 32, w_block);
-                if (TILE_UNROLL > 3) tile_step(pixels, blocks, 16, acc, xa + 3, xb + 3, w + 48, w_block);
+                tile_step(pixels, blocks, narrow, 16, acc, xa, xb, w, w_block);
+                if (TILE_UNROLL > 1)
+                    tile_step(pixels, blocks, narrow, 16, acc, xa + 1, xb + 1, w + 16, w_block);
+                if (TILE_UNROLL > 2)
+                    tile_step(pixels, blocks, narrow, 16, acc, xa + 2, xb + 2, w + 32, w_block);
+                if (TILE_UNROLL > 3)
+                    tile_step(pixels, blocks, narrow, 16, acc, xa + 3, xb + 3, w + 48, w_block);
                 xa += TILE_UNROLL;
                 xb += TILE_UNROLL;
             }
-            for (; left > 0; left--, w += 16) tile_step(pixels, blocks, 16, acc, xa++, xb++, w, w_block);
+            for (; left > 0; left--, w += 16)
+                tile_step(pixels, blocks, narrow, 16, acc, xa++, xb++, w, w_block);
         }
     }
     tile_end(pixels, blocks, acc, out, walk);
@@ -339,7 +346,8 @@ CNV_INLINE void tile_planar(int pixels, int blocks, const tile_walk *walk, const
     tile_begin(pixels, blocks, acc, walk->start);
     const float *w = walk->w;
     for (int64_t t = 0; t < walk->taps; t++, w += 16)
-        tile_step(pixels, blocks, 1, acc, x0 + walk->offset[t], x1 + walk->offset[t], w, walk->w_block);
+        tile_step(pixels, blocks, false, 1, acc, x0 + walk->offset[t], x1 + walk->offset[t], w,
+                  walk->w_block);
     tile_end(pixels, blocks, acc, out, walk);
 }
 
