@@ -31,9 +31,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Waking a sleeper costs 10 to 20 us, and on a virtual machine, whose CPU may be given to somebody else as
  * soon as it is idle, several times that; the sleeper may also wake on another CPU, and leave its caches
@@ -94,7 +92,6 @@ static struct {
 } pool = {.taken = ATOMIC_FLAG_INIT};
 
 static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
-static atomic_int chosen_threads; /* 0: not chosen yet */
 
 static int gate_threads(uint64_t gate)
 {
@@ -232,16 +229,6 @@ static void *work(void *argument)
     return NULL;
 }
 
-static int available_cpus(void)
-{
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
-
 /* In a forked child only the forking thread lives on: the pool is as new. */
 static void reset_pool(void)
 {
@@ -262,7 +249,7 @@ static void reset_pool(void)
 
 static void init_pool(void)
 {
-    pool.cpus = available_cpus();
+    pool.cpus = cnv_available_cpus();
     reset_pool();
     pthread_atfork(NULL, NULL, reset_pool);
 }
@@ -431,29 +418,4 @@ bool cnv_run_cancelled(cnv_run *run)
     if (!run->interrupted || !run->interrupted(run->owner)) return false;
     atomic_store(&run->cancelled, true);
     return true;
-}
-
-/* CNNVIZ_NUM_THREADS when it is a whole number from 1 on, else what the process may run on. */
-static int default_threads(void)
-{
-    const char *text = getenv("CNNVIZ_NUM_THREADS");
-    char *end = NULL;
-    long n = text ? strtol(text, &end, 10) : 0;
-    if (!text || *end != '\0' || n < 1) n = available_cpus();
-    return n < CNV_MAX_THREADS ? (int)n : CNV_MAX_THREADS;
-}
-
-int cnv_num_threads(void)
-{
-    int n = atomic_load(&chosen_threads);
-    return n > 0 ? n : default_threads();
-}
-
-cnv_status cnv_set_num_threads(int64_t n, cnv_error *err)
-{
-    if (n < 1 || n > CNV_MAX_THREADS)
-        return cnv_fail(err, CNV_INVALID, "the number of threads is %lld, not in 1..%d", (long long)n,
-                        CNV_MAX_THREADS);
-    atomic_store(&chosen_threads, (int)n);
-    return CNV_OK;
 }

@@ -41,6 +41,9 @@ void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context);
 /* Asks whether the user wants the run to stop, and remembers a yes. For the walks, between two steps. */
 bool cnv_run_cancelled(cnv_run *run);
 
+/* CPUs that this process may run on, at least 1. */
+int cnv_available_cpus(void);
+
 /* Threads that a new plan uses. Default: CNNVIZ_NUM_THREADS, else the CPUs that this process may run on. */
 int cnv_num_threads(void);
 

@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-shared", "-fPIC", f"-I{CSRC}"]
 RUNTIME = [
-    CSRC / "runtime" / f"{name}.c" for name in ["threads", "blas", "gemm", "error", "alloc", "cpu", "types"]
+    CSRC / "runtime" / f"{name}.c"
+    for name in ["threads", "thread_count", "blas", "gemm", "error", "alloc", "cpu", "types"]
 ]
 KERNELS = [CSRC / "kernels" / f"{name}.c" for name in ["conv", "conv_depthwise", "im2col", "split"]]
 UNITS = {"K": 1 << 10, "M": 1 << 20}
