@@ -97,6 +97,7 @@ static const row rows[] = {
       .dilation = {1, 1}}},
     {"1x1", {.images = 2, .ic = 64, .ih = 13, .iw = 13, .oc = 48, SAME(1)}},
     {"1x1 odd channels", {.images = 1, .ic = 24, .ih = 10, .iw = 11, .oc = 10, SAME(1)}},
+    {"1x1 last block of twelve", {.images = 1, .ic = 28, .ih = 5, .iw = 9, .oc = 28, SAME(1)}},
     {"1x1 deep", {.images = 1, .ic = 1100, .ih = 9, .iw = 9, .oc = 40, SAME(1)}},
     {"1x1 in two parts", {.images = 1, .ic = 2500, .ih = 4, .iw = 9, .oc = 40, SAME(1)}},
     {"3x3 in parts, stride 2",
