@@ -18,7 +18,8 @@ static const row rows[] = {
     {"3x3 stride 2", 2, 16, 14, 15, 3, 2, 1, 1}, {"3x3 stride 2, even", 1, 16, 112, 20, 3, 2, 1, 1},
     {"5x5 stride 2", 1, 16, 21, 22, 5, 2, 2, 1}, {"3x3 stride 3 dilation 2", 1, 16, 20, 19, 3, 3, 2, 2},
     {"7x7 on 4x4", 1, 16, 4, 4, 7, 1, 3, 1},     {"3x3 no padding", 1, 16, 3, 3, 3, 1, 0, 1},
-    {"1x1 stride 2", 1, 16, 5, 5, 1, 2, 0, 1},
+    {"1x1 stride 2", 1, 16, 5, 5, 1, 2, 0, 1},   {"3x3 in several runs", 1, 16, 3, 130, 3, 1, 1, 1},
+    {"3x3 on 7x7", 1, 16, 7, 7, 3, 1, 1, 1},     {"3x3 stride 2, runs", 1, 16, 3, 131, 3, 2, 1, 1},
 };
 #define N_ROWS ((int)(sizeof rows / sizeof *rows))
 

@@ -12,6 +12,7 @@
 #include "runtime/threads.h"
 
 #define CNV_DEPTHWISE_KERNEL 16 /* the largest extent of a kernel */
+#define CNV_DEPTHWISE_TAPS (CNV_DEPTHWISE_KERNEL * CNV_DEPTHWISE_KERNEL)
 
 typedef struct cnv_depthwise {
     int64_t images, channels;

@@ -4,12 +4,18 @@
 #include "kernels/fast/depthwise.h"
 #include "kernels/fast/lanes.h"
 
-/* Pixels that share a load of the weights: with one vector per accumulator, they fill the registers' half. */
+/* Pixels that share a load of the weights: with one vector per accumulator they fill half of the registers of
+ * zmm, and all but what the weights take of ymm. A row that has not so many beside its padding takes fewer.
+ */
 #if defined(__AVX512F__)
 #define DEPTHWISE_PIXELS 8
 #else
-#define DEPTHWISE_PIXELS 4
+#define DEPTHWISE_PIXELS 6
 #endif
+#define DEPTHWISE_FEW 4
+
+/* Pixels whose sums wait in L1 to be finished together: half of a wide row. */
+#define DEPTHWISE_RUN 56
 
 /* The taps along one axis that grid point g sees in one phase: input g * step + shift. */
 typedef struct depthwise_axis {
@@ -70,87 +76,104 @@ static depthwise_axis depthwise_backward_axis(const cnv_depthwise *d, int axis, 
     return a;
 }
 
-/* What one row of results needs: the rows of x and of the weights that it multiplies. */
-typedef struct depthwise_rows {
-    int64_t count;
-    const float *x[CNV_DEPTHWISE_KERNEL];
-    const float *w[CNV_DEPTHWISE_KERNEL];
+/* The products that one row of results sums up: of all taps that lie in rows of the input. */
+typedef struct depthwise_sum {
     v16 bias;
-} depthwise_rows;
+    const float *x;
+    int64_t count;
+    int64_t from[CNV_DEPTHWISE_TAPS]; /* where in x grid point 0 finds its factor, were there no padding */
+    const float *w[CNV_DEPTHWISE_TAPS];
+} depthwise_sum;
 
-CNV_INLINE v16 depthwise_madd(const float *x, v16 w, v16 sum)
+/* One tap of `pixels` neighbouring grid points. */
+CNV_INLINE void depthwise_tap(int pixels, v16 *sums, const float *x, int64_t gap, v16 w)
 {
-    return v16_fma(v16_load(x), w, sum);
+    if (pixels > 0) sums[0] = v16_fma(v16_load(x), w, sums[0]);
+    if (pixels > 1) sums[1] = v16_fma(v16_load(x + gap), w, sums[1]);
+    if (pixels > 2) sums[2] = v16_fma(v16_load(x + 2 * gap), w, sums[2]);
+    if (pixels > 3) sums[3] = v16_fma(v16_load(x + 3 * gap), w, sums[3]);
+    if (pixels > 4) sums[4] = v16_fma(v16_load(x + 4 * gap), w, sums[4]);
+    if (pixels > 5) sums[5] = v16_fma(v16_load(x + 5 * gap), w, sums[5]);
+    if (pixels > 6) sums[6] = v16_fma(v16_load(x + 6 * gap), w, sums[6]);
+    if (pixels > 7) sums[7] = v16_fma(v16_load(x + 7 * gap), w, sums[7]);
 }
 
-/* DEPTHWISE_PIXELS neighbouring grid points from `g` on, all taps inside. */
-CNV_INLINE void depthwise_tile(float *sums, const depthwise_rows *rows, const depthwise_axis *a, int64_t g)
+/* `pixels` neighbouring grid points from `g` on, all taps inside; gap is the distance of their factors. */
+CNV_INLINE void depthwise_pixels(int pixels, int64_t gap, float *to, const depthwise_sum *sum, int64_t g)
 {
-    const int64_t gap = a->step * 16;
-    v16 s0 = rows->bias, s1 = s0, s2 = s0, s3 = s0;
-#if DEPTHWISE_PIXELS > 4
-    v16 s4 = s0, s5 = s0, s6 = s0, s7 = s0;
-#endif
-    for (int64_t r = 0; r < rows->count; r++) {
-        for (int64_t t = 0; t < a->count; t++) {
-            const float *x = rows->x[r] + (g * a->step + a->shift[t]) * 16;
-            const v16 w = v16_load(rows->w[r] + a->tap[t] * 16);
-            s0 = depthwise_madd(x, w, s0);
-            s1 = depthwise_madd(x + gap, w, s1);
-            s2 = depthwise_madd(x + 2 * gap, w, s2);
-            s3 = depthwise_madd(x + 3 * gap, w, s3);
-#if DEPTHWISE_PIXELS > 4
-            s4 = depthwise_madd(x + 4 * gap, w, s4);
-            s5 = depthwise_madd(x + 5 * gap, w, s5);
-            s6 = depthwise_madd(x + 6 * gap, w, s6);
-            s7 = depthwise_madd(x + 7 * gap, w, s7);
-#endif
-        }
-    }
-    v16_store(sums, s0);
-    v16_store(sums + 16, s1);
-    v16_store(sums + 2 * 16, s2);
-    v16_store(sums + 3 * 16, s3);
-#if DEPTHWISE_PIXELS > 4
-    v16_store(sums + 4 * 16, s4);
-    v16_store(sums + 5 * 16, s5);
-    v16_store(sums + 6 * 16, s6);
-    v16_store(sums + 7 * 16, s7);
-#endif
+    v16 sums[DEPTHWISE_PIXELS];
+    for (int p = 0; p < pixels; p++) sums[p] = sum->bias;
+    for (int64_t i = 0; i < sum->count; i++)
+        depthwise_tap(pixels, sums, sum->x + (sum->from[i] + g * gap), gap, v16_load(sum->w[i]));
+    for (int p = 0; p < pixels; p++) v16_store(to + p * 16, sums[p]);
 }
 
-/* One grid point, whose taps may lie outside. */
-CNV_INLINE void depthwise_point(float *sums, const depthwise_rows *rows, const depthwise_axis *a, int64_t g)
+/* The gaps in use are constants, which saves reckoning addresses. */
+CNV_INLINE void depthwise_tile(int pixels, float *to, const depthwise_sum *sum, int64_t step, int64_t g)
 {
-    v16 sum = rows->bias;
-    for (int64_t r = 0; r < rows->count; r++) {
-        for (int64_t t = 0; t < a->count; t++) {
-            const int64_t at = g * a->step + a->shift[t];
-            if (at < 0 || at >= a->extent) continue;
-            sum = depthwise_madd(rows->x[r] + at * 16, v16_load(rows->w[r] + a->tap[t] * 16), sum);
-        }
+    if (step == 1)
+        depthwise_pixels(pixels, 16, to, sum, g);
+    else if (step == 2)
+        depthwise_pixels(pixels, 32, to, sum, g);
+    else
+        depthwise_pixels(pixels, step * 16, to, sum, g);
+}
+
+/* One grid point, whose first or last columns may lie outside. */
+CNV_INLINE void depthwise_point(float *to, const depthwise_sum *sum, const depthwise_axis *a, int64_t g)
+{
+    const int64_t at = g * a->step, taps = a->count;
+    int64_t first = 0, last = taps;
+    while (first < last && (at + a->shift[first] < 0 || at + a->shift[first] >= a->extent)) first++;
+    while (first < last && (at + a->shift[last - 1] < 0 || at + a->shift[last - 1] >= a->extent)) last--;
+    v16 total = sum->bias;
+    for (int64_t r = 0; r < sum->count; r += taps)
+        for (int64_t i = r + first; i < r + last; i++)
+            total = v16_fma(v16_load(sum->x + (sum->from[i] + at * 16)), v16_load(sum->w[i]), total);
+    v16_store(to, total);
+}
+
+/* Grid points begin..end-1 with all taps inside, `pixels` at a time; the last tile goes back for what it
+ * lacks. */
+CNV_INLINE void depthwise_tiles(int pixels, float *to, const depthwise_sum *sum, int64_t step, int64_t begin,
+                                int64_t end)
+{
+    for (int64_t g = begin; g < end; g += pixels) {
+        const int64_t first = g < end - pixels ? g : end - pixels;
+        depthwise_tile(pixels, to + (first - begin) * 16, sum, step, first);
     }
-    v16_store(sums, sum);
+}
+
+/* Grid points begin..end-1: tiles where all taps lie inside, single points before and after them. */
+static void depthwise_run(float *to, const depthwise_sum *sum, const depthwise_axis *a, int64_t begin,
+                          int64_t end)
+{
+    const int64_t low = a->inner[0] > begin ? a->inner[0] : begin,
+                  high = a->inner[1] < end ? a->inner[1] : end;
+    const bool tiled = high - low >= DEPTHWISE_FEW;
+    if (high - low >= DEPTHWISE_PIXELS)
+        depthwise_tiles(DEPTHWISE_PIXELS, to + (low - begin) * 16, sum, a->step, low, high);
+    else if (tiled)
+        depthwise_tiles(DEPTHWISE_FEW, to + (low - begin) * 16, sum, a->step, low, high);
+    for (int64_t g = begin; g < end; g++) {
+        if (tiled && g == low) g = high;
+        if (g < end) depthwise_point(to + (g - begin) * 16, sum, a, g);
+    }
 }
 
 /* A row of results; y, add and bits point at its first pixel. */
 static void depthwise_row(float *y, const float *add, uint16_t *bits, const cnv_finish *finish,
-                          const depthwise_rows *rows, const depthwise_axis *a)
+                          const depthwise_sum *sum, const depthwise_axis *a)
 {
     const finish_kind kind = finish_kind_of(finish);
-    float sums[DEPTHWISE_PIXELS * 16];
-    for (int64_t g = 0; g < a->points;) {
-        int64_t count = 1;
-        if (g >= a->inner[0] && g + DEPTHWISE_PIXELS <= a->inner[1]) {
-            count = DEPTHWISE_PIXELS;
-            depthwise_tile(sums, rows, a, g);
-        } else {
-            depthwise_point(sums, rows, a, g);
-        }
-        const int64_t q = a->origin + g * a->gap;
+    const int64_t runs = cnv_ceil_div(a->points, DEPTHWISE_RUN);
+    float sums[DEPTHWISE_RUN * 16];
+    for (int64_t i = 0, begin = 0, end; i < runs; i++, begin = end) {
+        end = (i + 1) * a->points / runs;
+        const int64_t q = a->origin + begin * a->gap;
+        depthwise_run(sums, sum, a, begin, end);
         lanes_finish_run(kind, y + q * 16, add != NULL ? add + q * 16 : NULL, bits != NULL ? bits + q : NULL,
-                         a->gap, sums, 16, v16_zero(), count, finish);
-        g += count;
+                         a->gap, sums, 16, v16_zero(), end - begin, finish);
     }
 }
 
@@ -165,17 +188,21 @@ typedef struct depthwise_call {
     int64_t strips;
 } depthwise_call;
 
-/* The rows that grid point g of the row axis sees; x and w belong to the block, and x holds rows from
- * `first` on. */
-static void depthwise_see(depthwise_rows *rows, const depthwise_axis *a, int64_t g, const float *x,
-                          int64_t first, int64_t row_size, const float *w, int64_t kernel_width)
+/* The products of the row of results at grid point g of the axis `down`; x and w belong to the block, and x
+ * holds rows from `first` on. */
+static void depthwise_see(depthwise_sum *sum, const depthwise_axis *down, const depthwise_axis *across,
+                          int64_t g, const float *x, int64_t first, int64_t row_size, const float *w,
+                          int64_t kernel_width)
 {
-    rows->count = 0;
-    for (int64_t t = 0; t < a->count; t++) {
-        const int64_t at = g * a->step + a->shift[t];
-        if (at < 0 || at >= a->extent) continue;
-        rows->x[rows->count] = x + (at - first) * row_size;
-        rows->w[rows->count++] = w + a->tap[t] * kernel_width * 16;
+    sum->x = x;
+    sum->count = 0;
+    for (int64_t r = 0; r < down->count; r++) {
+        const int64_t at = g * down->step + down->shift[r];
+        if (at < 0 || at >= down->extent) continue;
+        for (int64_t t = 0; t < across->count; t++, sum->count++) {
+            sum->from[sum->count] = (at - first) * row_size + across->shift[t] * 16;
+            sum->w[sum->count] = w + (down->tap[r] * kernel_width + across->tap[t]) * 16;
+        }
     }
 }
 
@@ -188,12 +215,14 @@ static void depthwise_forward_item(void *context, int64_t item, int worker)
                   end = begin + d->strip < d->oh ? begin + d->strip : d->oh;
     const depthwise_axis across = depthwise_forward_axis(d, 1), down = depthwise_forward_axis(d, 0);
     const float *w = c->packed + block * d->kernel[0] * d->kernel[1] * 16;
-    depthwise_rows rows = {.bias = c->bias != NULL ? v16_load(c->bias + block * 16) : v16_zero()};
+    depthwise_sum sum;
+    sum.bias = c->bias != NULL ? v16_load(c->bias + block * 16) : v16_zero();
     for (int64_t i = begin; i < end; i++) {
         const int64_t q = (plane * d->oh + i) * d->ow;
-        depthwise_see(&rows, &down, i, c->x + plane * d->ih * d->iw * 16, 0, d->iw * 16, w, d->kernel[1]);
+        depthwise_see(&sum, &down, &across, i, c->x + plane * d->ih * d->iw * 16, 0, d->iw * 16, w,
+                      d->kernel[1]);
         depthwise_row(c->y + q * 16, c->finish->add != NULL ? c->finish->add + q * 16 : NULL,
-                      c->finish->bits != NULL ? c->finish->bits + q : NULL, c->finish, &rows, &across);
+                      c->finish->bits != NULL ? c->finish->bits + q : NULL, c->finish, &sum, &across);
     }
     (void)worker;
 }
@@ -230,7 +259,8 @@ static void depthwise_backward_item(void *context, int64_t item, int worker)
     const float *w = c->packed + plane % blocks * d->kernel[0] * d->kernel[1] * 16;
     const float *dy = c->x + plane * d->oh * d->ow * 16;
     int64_t seen[2] = {0, 0};
-    depthwise_rows rows = {.bias = v16_zero()};
+    depthwise_sum sum;
+    sum.bias = v16_zero();
     if (c->gate->bits != NULL) {
         float *copy = (float *)(c->scratch + (size_t)worker * c->scratch_stride);
         depthwise_dy_rows(d, begin, end, seen);
@@ -242,8 +272,8 @@ static void depthwise_backward_item(void *context, int64_t item, int worker)
         const depthwise_axis across = depthwise_backward_axis(d, 1, p);
         for (int64_t i = begin; i < end; i++) {
             const depthwise_axis down = depthwise_backward_axis(d, 0, i % d->stride[0]);
-            depthwise_see(&rows, &down, i / d->stride[0], dy, seen[0], d->ow * 16, w, d->kernel[1]);
-            depthwise_row(c->y + (plane * d->ih + i) * d->iw * 16, NULL, NULL, c->finish, &rows, &across);
+            depthwise_see(&sum, &down, &across, i / d->stride[0], dy, seen[0], d->ow * 16, w, d->kernel[1]);
+            depthwise_row(c->y + (plane * d->ih + i) * d->iw * 16, NULL, NULL, c->finish, &sum, &across);
         }
     }
 }
