@@ -346,8 +346,52 @@ static void test_same_bits(const row *r)
     check_unguard(x, in);
 }
 
+/* Pixels of one picture, in tiles of several, come out as each does in a picture of its own. */
+static void test_tiles_alone(const cnv_fast *t, int64_t ic, int64_t oc, int64_t pixels)
+{
+    cnv_geometry row = {.images = 1, .ic = ic, .ih = 1, .iw = pixels, .oc = oc, .oh = 1, .ow = pixels};
+    for (int a = 0; a < 2; a++) row.kernel[a] = row.stride[a] = row.dilation[a] = 1;
+    cnv_geometry one = row;
+    one.images = pixels;
+    one.iw = one.ow = 1;
+    int64_t n_x, n_y;
+    float *x = fast_numbers(ic * pixels, 1), *w = fast_numbers(oc * ic, 2),
+          *alone = fast_numbers(ic * pixels, 3);
+    float *y[2] = {fast_numbers(oc * pixels, 4), fast_numbers(oc * pixels, 5)};
+    for (int64_t c = 0; c < ic; c++)
+        for (int64_t p = 0; p < pixels; p++) alone[p * ic + c] = x[c * pixels + p];
+    for (int i = 0; i < 2; i++) {
+        const cnv_geometry *g = i == 0 ? &row : &one;
+        cnv_finish finish = {0};
+        cnv_gate gate = {0};
+        cnv_direct d;
+        cnv_direct_forward(&d, g, false);
+        float *xb = fast_to_blocked(i == 0 ? x : alone, g->images, ic, g->iw, &n_x);
+        float *yb = fast_to_blocked(y[i], g->images, oc, g->iw, &n_y);
+        run_direct(t, yb, xb, w, NULL, &finish, &gate, &d, "tiles");
+        fast_from_blocked(y[i], yb, g->images, oc, g->iw);
+        check_unguard(yb, n_y);
+        check_unguard(xb, n_x);
+    }
+    int64_t wrong = 0;
+    for (int64_t c = 0; c < oc; c++)
+        for (int64_t p = 0; p < pixels; p++) wrong += y[0][c * pixels + p] != y[1][p * oc + c];
+    CHECK(wrong == 0, "%s %d to %d channels: %d of %d pixels have other bits alone", t->name, (int)ic,
+          (int)oc, (int)wrong, (int)(oc * pixels));
+    check_unguard(y[1], oc * pixels);
+    check_unguard(y[0], oc * pixels);
+    check_unguard(alone, ic * pixels);
+    check_unguard(w, oc * ic);
+    check_unguard(x, ic * pixels);
+}
+
 int main(void)
 {
+    for (int t = 0; t < FAST_TIERS; t++) {
+        if (!fast_present(fast_tiers[t])) continue;
+        test_tiles_alone(fast_tiers[t], 40, 64, 44); /* whole tiles, and a last channel block of eight */
+        test_tiles_alone(fast_tiers[t], 32, 24, 31); /* and a narrow last output block */
+    }
     for (int i = 0; i < N_ROWS; i++) {
         for (int t = 0; t < FAST_TIERS; t++) {
             if (!fast_present(fast_tiers[t])) continue;

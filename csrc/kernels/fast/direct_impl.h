@@ -165,22 +165,24 @@ static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const f
                        int64_t cols, bool last, const direct_call *c)
 {
     const cnv_direct *d = c->d;
-    const int64_t gap = d->planar ? 1 : 16, plane = d->yh * d->yw;
+    const int64_t gap = d->planar ? 1 : 16, step = d->step[1], first = out->block * d->yh * d->yw;
+    const int64_t asked = (walk->end - walk->begin) * walk->taps * 16 * 16 * (int64_t)sizeof(float);
     float sums[TILE_PIXELS * TILE_BLOCKS * 16];
-    const bool straight = direct_finish_in_tiles(walk, blocks, last, c);
-    const int64_t tiles = cnv_ceil_div(cols, tile_pixels(blocks));
-    for (int64_t t = 0, p = 0; t < tiles; t++) {
-        const int64_t end = (t + 1) * cols / tiles, q = out->block * plane + at + p * d->step[1];
-        const float *x0 = x + p * gap, *add = c->finish->accumulate ? out->y : out->add;
+    const bool straight = direct_finish_in_tiles(walk, blocks, last, c), partial = walk->begin > 0;
+    const float *add = !last || !straight ? NULL : c->finish->accumulate ? out->y : out->add;
+    const int64_t tiles = cnv_ceil_div(cols, tile_pixels(blocks)), few = cols / tiles, wider = cols % tiles;
+    for (int64_t t = 0, q = first + at; t < tiles; t++) {
+        const int64_t pixels = t < wider ? few + 1 : few;
         walk->ahead = out->ahead < out->ahead_end ? out->ahead : NULL;
-        out->ahead += (walk->end - walk->begin) * walk->taps * 16 * 16 * (int64_t)sizeof(float);
-        walk->partial = walk->begin > 0 ? out->y + q * 16 : NULL;
-        walk->add = last && straight && add != NULL ? add + q * 16 : NULL;
+        out->ahead += asked;
+        walk->partial = partial ? out->y + q * 16 : NULL;
+        walk->add = add != NULL ? add + q * 16 : NULL;
         walk->bits = out->bits != NULL ? out->bits + q : NULL;
-        direct_tile(d->planar, blocks, end - p, walk, x0, x0 + TILE_HALF * gap,
+        direct_tile(d->planar, blocks, pixels, walk, x, x + TILE_HALF * gap,
                     straight ? out->y + q * 16 : sums);
-        if (!straight) direct_finish(out, sums, blocks, at + p * d->step[1], end - p, c);
-        p = end;
+        if (!straight) direct_finish(out, sums, blocks, q - first, pixels, c);
+        x += pixels * gap;
+        q += pixels * step;
     }
 }
 

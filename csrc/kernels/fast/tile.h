@@ -23,18 +23,14 @@
 
 /* The largest tiles that leave registers for weights and broadcasts: 14 pixels x 2 blocks of sixteen in 32
  * zmm; 3 x 2 or 6 x 1 in 16 ymm. The wide one of ymm takes seven loads for its twelve products where the tall
- * one takes eight, which shows where two programs share a core.
- *
- * A small tile has too few products in a step to hide the counting: it walks four steps at a time. */
+ * one takes eight, which shows where two programs share a core. */
 #define TILE_BLOCKS 2
 #if defined(__AVX512F__)
 #define TILE_PIXELS_1 14
 #define TILE_PIXELS_2 14
-#define TILE_UNROLL 1
 #else
 #define TILE_PIXELS_1 6
 #define TILE_PIXELS_2 3
-#define TILE_UNROLL 4
 #endif
 #define TILE_PIXELS TILE_PIXELS_1
 #define TILE_HALF (TILE_PIXELS / 2)
@@ -142,6 +138,39 @@ CNV_INLINE void tile_step_wide(int pixels, bool narrow, int gap, v16 *acc, const
     if (!narrow) tile_eight(pixels, w + w_block + 8, x, &acc[1].high, &acc[3].high, &acc[5].high);
 }
 
+/* Sixteen steps of the whole tile, instruction by instruction: it takes exactly the registers there are, and
+ * compilers, left to choose, move sums between registers up to three times a step. */
+CNV_INLINE void tile_sixteen_whole(v16 *acc, const float *x, const float *w, const float *v)
+{
+    __asm__(".irp s, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n\t"
+            "vbroadcastss 0+4*\\s(%[x]), %%ymm12\n\t"
+            "vbroadcastss 64+4*\\s(%[x]), %%ymm13\n\t"
+            "vbroadcastss 128+4*\\s(%[x]), %%ymm14\n\t"
+            "vmovups 64*\\s(%[w]), %%ymm15\n\t"
+            "vfmadd231ps %%ymm15, %%ymm12, %[a0]\n\t"
+            "vfmadd231ps %%ymm15, %%ymm13, %[a1]\n\t"
+            "vfmadd231ps %%ymm15, %%ymm14, %[a2]\n\t"
+            "vmovups 32+64*\\s(%[w]), %%ymm15\n\t"
+            "vfmadd231ps %%ymm15, %%ymm12, %[b0]\n\t"
+            "vfmadd231ps %%ymm15, %%ymm13, %[b1]\n\t"
+            "vfmadd231ps %%ymm15, %%ymm14, %[b2]\n\t"
+            "vmovups 64*\\s(%[v]), %%ymm15\n\t"
+            "vfmadd231ps %%ymm15, %%ymm12, %[c0]\n\t"
+            "vfmadd231ps %%ymm15, %%ymm13, %[c1]\n\t"
+            "vfmadd231ps %%ymm15, %%ymm14, %[c2]\n\t"
+            "vmovups 32+64*\\s(%[v]), %%ymm15\n\t"
+            "vfmadd231ps %%ymm15, %%ymm12, %[d0]\n\t"
+            "vfmadd231ps %%ymm15, %%ymm13, %[d1]\n\t"
+            "vfmadd231ps %%ymm15, %%ymm14, %[d2]\n\t"
+            ".endr"
+            : [a0] "+x"(acc[0].low), [a1] "+x"(acc[2].low), [a2] "+x"(acc[4].low), [b0] "+x"(acc[0].high),
+              [b1] "+x"(acc[2].high), [b2] "+x"(acc[4].high), [c0] "+x"(acc[1].low), [c1] "+x"(acc[3].low),
+              [c2] "+x"(acc[5].low), [d0] "+x"(acc[1].high), [d1] "+x"(acc[3].high), [d2] "+x"(acc[5].high)
+            : [x] "r"(x), [w] "r"(w), [v] "r"(v), "m"(*(const float (*)[48])x), "m"(*(const float (*)[256])w),
+              "m"(*(const float (*)[256])v)
+            : "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
 /* One step, as for zmm; only a tile of single blocks has a second half. */
 CNV_INLINE void tile_step(int pixels, int blocks, bool narrow, int gap, v16 *acc, const float *xa,
                           const float *xb, const float *w, int64_t w_block)
@@ -228,29 +257,35 @@ CNV_INLINE void tile_take_all(int pixels, int blocks, bool adds, v16 *acc, const
     tile_take(pixels, blocks, 13, adds, acc, from, walk);
 }
 
-CNV_INLINE void tile_put(int pixels, int blocks, int p, const v16 *acc, float *out, const tile_walk *walk)
+CNV_INLINE void tile_put(int pixels, int blocks, int p, bool clips, v16 high, const v16 *acc, float *out,
+                         const tile_walk *walk)
 {
     if (p >= pixels) return;
-    v16_store(out + p * walk->out_pixel, acc[p * blocks]);
-    if (blocks > 1) v16_store(out + p * walk->out_pixel + walk->out_block, acc[p * blocks + 1]);
+    const v16 zero = v16_zero(), a = acc[p * blocks];
+    out += p * walk->out_pixel;
+    v16_store(out, clips ? v16_min(high, v16_max(zero, a)) : a);
+    if (blocks == 1) return;
+    const v16 b = acc[p * blocks + 1];
+    v16_store(out + walk->out_block, clips ? v16_min(high, v16_max(zero, b)) : b);
 }
 
-CNV_INLINE void tile_put_all(int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
+CNV_INLINE void tile_put_all(int pixels, int blocks, bool clips, v16 high, const v16 *acc, float *out,
+                             const tile_walk *walk)
 {
-    tile_put(pixels, blocks, 0, acc, out, walk);
-    tile_put(pixels, blocks, 1, acc, out, walk);
-    tile_put(pixels, blocks, 2, acc, out, walk);
-    tile_put(pixels, blocks, 3, acc, out, walk);
-    tile_put(pixels, blocks, 4, acc, out, walk);
-    tile_put(pixels, blocks, 5, acc, out, walk);
-    tile_put(pixels, blocks, 6, acc, out, walk);
-    tile_put(pixels, blocks, 7, acc, out, walk);
-    tile_put(pixels, blocks, 8, acc, out, walk);
-    tile_put(pixels, blocks, 9, acc, out, walk);
-    tile_put(pixels, blocks, 10, acc, out, walk);
-    tile_put(pixels, blocks, 11, acc, out, walk);
-    tile_put(pixels, blocks, 12, acc, out, walk);
-    tile_put(pixels, blocks, 13, acc, out, walk);
+    tile_put(pixels, blocks, 0, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 1, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 2, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 3, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 4, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 5, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 6, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 7, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 8, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 9, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 10, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 11, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 12, clips, high, acc, out, walk);
+    tile_put(pixels, blocks, 13, clips, high, acc, out, walk);
 }
 
 CNV_INLINE void tile_rectify(int pixels, int blocks, int p, const v16 *acc, float *out, const tile_walk *walk)
@@ -258,10 +293,10 @@ CNV_INLINE void tile_rectify(int pixels, int blocks, int p, const v16 *acc, floa
     if (p >= pixels) return;
     const cnv_finish *f = walk->rectifier;
     const bool bounded = f->high < INFINITY;
-    uint16_t *bits = walk->bits != NULL ? walk->bits + p : NULL;
+    uint16_t *bits = walk->bits + p;
     v16_store(out + p * walk->out_pixel, lanes_clip(acc[p * blocks], bits, bounded, f));
     if (blocks == 1) return;
-    if (bits != NULL) bits += walk->bits_block;
+    bits += walk->bits_block;
     v16_store(out + p * walk->out_pixel + walk->out_block, lanes_clip(acc[p * blocks + 1], bits, bounded, f));
 }
 
@@ -287,54 +322,100 @@ CNV_INLINE void tile_end(int pixels, int blocks, v16 *acc, float *out, const til
 {
     if (walk->add != NULL) tile_take_all(pixels, blocks, true, acc, walk->add, walk);
     if (walk->rectifier == NULL)
-        tile_put_all(pixels, blocks, acc, out, walk);
+        tile_put_all(pixels, blocks, false, v16_zero(), acc, out, walk);
+    else if (walk->bits == NULL)
+        tile_put_all(pixels, blocks, true, v16_all(walk->rectifier->high), acc, out, walk);
     else
         tile_rectify_all(pixels, blocks, acc, out, walk);
 }
 
+/* Asks for the next channel block of a tile's pixels. */
+CNV_INLINE void tile_ask(int pixels, const float *x)
+{
+    for (int p = 0; p < pixels; p++) _mm_prefetch((const char *)(x + p * 16), _MM_HINT_T0);
+}
+
+/* Brings as many lines of weights to L2 as one block has for a tap of sixteen channels. */
+CNV_INLINE const char *tile_ask_ahead(const char *ahead)
+{
+    for (int i = 0; i < 16; i++) _mm_prefetch(ahead + i * 64, _MM_HINT_T1);
+    return ahead + 16 * 64;
+}
+
+/* Some steps one after the other. */
+CNV_INLINE void tile_steps(int pixels, int blocks, bool narrow, int64_t steps, v16 *acc, const float *xa,
+                           const float *xb, const float *w, int64_t w_block)
+{
+    for (; steps > 0; steps--, w += 16) tile_step(pixels, blocks, narrow, 16, acc, xa++, xb++, w, w_block);
+}
+
+/* The sixteen steps of a whole channel block. A small tile has no instructions to spare for counting. */
+#if defined(__AVX512F__)
+CNV_INLINE void tile_sixteen(int pixels, int blocks, bool narrow, v16 *acc, const float *xa, const float *xb,
+                             const float *w, int64_t w_block)
+{
+    tile_steps(pixels, blocks, narrow, 16, acc, xa, xb, w, w_block);
+}
+#else
+CNV_INLINE void tile_four(int pixels, int blocks, bool narrow, v16 *acc, const float *xa, const float *xb,
+                          const float *w, int64_t w_block)
+{
+    tile_step(pixels, blocks, narrow, 16, acc, xa, xb, w, w_block);
+    tile_step(pixels, blocks, narrow, 16, acc, xa + 1, xb + 1, w + 16, w_block);
+    tile_step(pixels, blocks, narrow, 16, acc, xa + 2, xb + 2, w + 32, w_block);
+    tile_step(pixels, blocks, narrow, 16, acc, xa + 3, xb + 3, w + 48, w_block);
+}
+
+CNV_INLINE void tile_sixteen(int pixels, int blocks, bool narrow, v16 *acc, const float *xa, const float *xb,
+                             const float *w, int64_t w_block)
+{
+    if (pixels == TILE_PIXELS_2 && blocks > 1 && !narrow) {
+        tile_sixteen_whole(acc, xa, w, w + w_block);
+        return;
+    }
+    for (int i = 0; i < 16; i += 4)
+        tile_four(pixels, blocks, narrow, acc, xa + i, xb + i, w + i * 16, w_block);
+}
+#endif
+
+/* All taps of one channel block, whole or the last `steps` channels; w is where its weights begin. */
+CNV_INLINE const char *tile_taps(int pixels, int blocks, bool narrow, bool whole, int64_t steps, v16 *acc,
+                                 const float *x, int64_t half, const float *w, const char *ahead,
+                                 const tile_walk *walk)
+{
+    for (int64_t t = 0; t < walk->taps; t++, w += whole ? 256 : steps * 16) {
+        const float *xa = x + walk->offset[t];
+        if (ahead != NULL) ahead = tile_ask_ahead(ahead);
+        if (whole)
+            tile_sixteen(pixels, blocks, narrow, acc, xa, xa + half, w, walk->w_block);
+        else
+            tile_steps(pixels, blocks, narrow, steps, acc, xa, xa + half, w, walk->w_block);
+    }
+    return ahead;
+}
+
 /* x in blocks of sixteen channels: a pixel's channels are neighbours, a step is one of them. */
-CNV_INLINE void tile_blocked(int pixels, int blocks, bool narrow, const tile_walk *walk, const float *x0,
+CNV_INLINE void tile_blocked(int pixels, int blocks, bool narrow, const tile_walk *given, const float *x0,
                              const float *x1, float *out)
 {
+    const tile_walk walk = *given; /* of its own, so that what the loops use stays in registers */
+    const int64_t half = x1 - x0;
+    const char *ahead = walk.ahead;
     v16 acc[TILE_PIXELS * TILE_BLOCKS];
-    if (walk->partial != NULL)
-        tile_take_all(pixels, blocks, false, acc, walk->partial, walk);
+    if (walk.partial != NULL)
+        tile_take_all(pixels, blocks, false, acc, walk.partial, &walk);
     else
-        tile_begin(pixels, blocks, acc, walk->start);
-    const char *ahead = walk->ahead != NULL ? walk->ahead : (const char *)walk->w;
-    const int64_t ahead_step = walk->ahead != NULL ? TILE_UNROLL * 64 : 0;
-    const int64_t w_block = walk->w_block, taps = walk->taps;
-    for (int64_t i = walk->begin; i < walk->end; i++) {
-        const int64_t b = walk->live != NULL ? walk->live[i] : i, left = walk->channels - b * 16;
-        const int64_t steps = left < 16 ? left : 16, at = b * walk->x_block;
-        const float *w = walk->w + b * taps * 16 * 16;
-        for (int64_t t = 0; t < taps; t++) {
-            const float *xa = x0 + at + walk->offset[t], *xb = x1 + at + walk->offset[t];
-            const char *next = (const char *)(x0 + at + walk->x_block);
-            int64_t left = steps;
-            for (; left >= TILE_UNROLL; left -= TILE_UNROLL, w += TILE_UNROLL * 16) {
-                _mm_prefetch(next, _MM_HINT_T0);
-                next += 64;
-                _mm_prefetch(ahead, _MM_HINT_T1); /* a branch here makes clang 14 spill */
-                if (TILE_UNROLL > 1) _mm_prefetch(ahead + 64, _MM_HINT_T1);
-                if (TILE_UNROLL > 2) _mm_prefetch(ahead + 128, _MM_HINT_T1);
-                if (TILE_UNROLL > 3) _mm_prefetch(ahead + 192, _MM_HINT_T1);
-                ahead += ahead_step;
-                tile_step(pixels, blocks, narrow, 16, acc, xa, xb, w, w_block);
-                if (TILE_UNROLL > 1)
-                    tile_step(pixels, blocks, narrow, 16, acc, xa + 1, xb + 1, w + 16, w_block);
-                if (TILE_UNROLL > 2)
-                    tile_step(pixels, blocks, narrow, 16, acc, xa + 2, xb + 2, w + 32, w_block);
-                if (TILE_UNROLL > 3)
-                    tile_step(pixels, blocks, narrow, 16, acc, xa + 3, xb + 3, w + 48, w_block);
-                xa += TILE_UNROLL;
-                xb += TILE_UNROLL;
-            }
-            for (; left > 0; left--, w += 16)
-                tile_step(pixels, blocks, narrow, 16, acc, xa++, xb++, w, w_block);
-        }
+        tile_begin(pixels, blocks, acc, walk.start);
+    for (int64_t i = walk.begin; i < walk.end; i++) {
+        const int64_t b = walk.live != NULL ? walk.live[i] : i, left = walk.channels - b * 16;
+        const float *x = x0 + b * walk.x_block, *w = walk.w + b * walk.taps * 256;
+        tile_ask(pixels, x + walk.x_block);
+        if (left >= 16)
+            ahead = tile_taps(pixels, blocks, narrow, true, 16, acc, x, half, w, ahead, &walk);
+        else
+            ahead = tile_taps(pixels, blocks, narrow, false, left, acc, x, half, w, ahead, &walk);
     }
-    tile_end(pixels, blocks, acc, out, walk);
+    tile_end(pixels, blocks, acc, out, &walk);
 }
 
 /* x in planes of single channels: neighbouring pixels are neighbours in memory, and every step is a "tap"
