@@ -1,6 +1,6 @@
 /*
- * Pooling of blocked pictures, forward and backward. Backward gathers: every pixel of dx looks at the windows
- * that contain it, so it is written once and nothing has to be zeroed first.
+ * Pooling of blocked pictures, forward and backward. The gradient of a maximum goes from each window to the
+ * taps that won it; that of an average is gathered, every pixel of dx looking at the windows that contain it.
  */
 #ifndef CNV_FAST_POOL_H
 #define CNV_FAST_POOL_H

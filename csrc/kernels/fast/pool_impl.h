@@ -113,72 +113,36 @@ static void max_forward(float *y, uint8_t *index, const float *x, const cnv_fast
     cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_max_item, &c);
 }
 
-/* Windows and taps through which input `at` is seen along one axis: window first + i, tap - i * step. */
-typedef struct pool_seen {
-    int64_t count;
-    int64_t window[CNV_POOL_KERNEL], tap[CNV_POOL_KERNEL];
-} pool_seen;
-
-static void pool_see(pool_seen *seen, const cnv_fast_pool *p, int axis, int64_t at)
+/* Hands the gradient of one window to the taps that won it; dx is where tap 0, 0 would be, w->x is not used.
+ */
+CNV_INLINE void pool_max_back_window(float *dx, v16 dy, const uint8_t *winners, const pool_window *w)
 {
-    const int64_t windows = axis == 0 ? p->oh : p->ow;
-    seen->count = 0;
-    for (int64_t t = 0; t < p->kernel[axis]; t++) {
-        const int64_t distance = at + p->pad[axis] - t * p->dilation[axis];
-        if (distance < 0 || distance % p->stride[axis] != 0 || distance / p->stride[axis] >= windows)
-            continue;
-        seen->window[seen->count] = distance / p->stride[axis];
-        seen->tap[seen->count++] = t;
-    }
-}
-
-/* Every window that reaches input `at` along an axis, ignoring the ends, is there. */
-static bool pool_is_inner(const cnv_fast_pool *p, int axis, int64_t at)
-{
-    const int64_t windows = axis == 0 ? p->oh : p->ow;
-    return at + p->pad[axis] >= (p->kernel[axis] - 1) * p->dilation[axis] &&
-           at + p->pad[axis] < windows * p->stride[axis];
-}
-
-/* For column `at`, given what column at - stride has left in `seen`: away from the ends the same taps see the
- * next windows. */
-static void pool_see_next(pool_seen *seen, const cnv_fast_pool *p, int64_t at)
-{
-    if (at < p->stride[1] || !pool_is_inner(p, 1, at) || !pool_is_inner(p, 1, at - p->stride[1]))
-        pool_see(seen, p, 1, at);
-    else
-        for (int64_t i = 0; i < seen->count; i++) seen->window[i]++;
-}
-
-static void pool_max_back_row(float *dx, const float *dy, const uint8_t *winners, int64_t row,
-                              const pool_call *c)
-{
-    const cnv_fast_pool *p = c->p;
-    pool_seen rows, phases[CNV_POOL_STRIDE];
-    pool_see(&rows, p, 0, row);
-    for (int64_t j = 0; j < p->iw; j++, dx += 16) {
-        pool_seen *cols = &phases[j % p->stride[1]];
-        v16 sum = c->accumulate ? v16_load(dx) : v16_zero();
-        pool_see_next(cols, p, j);
-        for (int64_t r = 0; r < rows.count; r++) {
-            for (int64_t s = 0; s < cols->count; s++) {
-                const int64_t q = (rows.window[r] * p->ow + cols->window[s]) * 16;
-                const int tap = (int)(rows.tap[r] * p->kernel[1] + cols->tap[s]);
-                sum = v16_add(sum, v16_keep_equal(winners + q, tap, v16_load(dy + q)));
-            }
-        }
-        v16_store(dx, sum);
+    for (int64_t r = w->rows.begin; r < w->rows.end; r++) {
+        float *to = dx + r * w->row_gap + w->cols.begin * w->col_gap;
+        for (int64_t s = w->cols.begin; s < w->cols.end; s++, to += w->col_gap)
+            v16_store(to, v16_add(v16_load(to), v16_keep_equal(winners, (int)(r * w->width + s), dy)));
     }
 }
 
 static void pool_max_back_item(void *context, int64_t block, int worker)
 {
     const pool_call *c = context;
-    const cnv_fast_pool *p = c->p;
-    const int64_t plane = p->oh * p->ow * 16;
-    for (int64_t i = 0; i < p->ih; i++)
-        pool_max_back_row(c->out + (block * p->ih + i) * p->iw * 16, c->in + block * plane,
-                          c->winners + block * plane, i, c);
+    const cnv_fast_pool p = *c->p;
+    float *dx = c->out + block * p.ih * p.iw * 16;
+    const float *dy = c->in + block * p.oh * p.ow * 16;
+    const uint8_t *winners = c->winners + block * p.oh * p.ow * 16;
+    pool_window w = {
+        .row_gap = p.dilation[0] * p.iw * 16, .col_gap = p.dilation[1] * 16, .width = p.kernel[1]};
+    if (!c->accumulate) lanes_clear(dx, p.ih * p.iw);
+    for (int64_t i = 0; i < p.oh; i++) {
+        const int64_t top = i * p.stride[0] - p.pad[0];
+        w.rows = cnv_taps_inside(p.ih, p.kernel[0], p.dilation[0], top);
+        for (int64_t j = 0; j < p.ow; j++, dy += 16, winners += 16) {
+            const int64_t left = j * p.stride[1] - p.pad[1];
+            w.cols = cnv_taps_inside(p.iw, p.kernel[1], p.dilation[1], left);
+            pool_max_back_window(dx + (top * p.iw + left) * 16, v16_load(dy), winners, &w);
+        }
+    }
     (void)worker;
 }
 
@@ -234,6 +198,25 @@ static void average_forward(float *y, const float *x, const cnv_fast_pool *p, cn
 {
     pool_call c = {.out = y, .in = x, .p = p};
     cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_average_item, &c);
+}
+
+/* Windows and taps through which input `at` is seen along one axis: window first + i, tap - i * step. */
+typedef struct pool_seen {
+    int64_t count;
+    int64_t window[CNV_POOL_KERNEL], tap[CNV_POOL_KERNEL];
+} pool_seen;
+
+static void pool_see(pool_seen *seen, const cnv_fast_pool *p, int axis, int64_t at)
+{
+    const int64_t windows = axis == 0 ? p->oh : p->ow;
+    seen->count = 0;
+    for (int64_t t = 0; t < p->kernel[axis]; t++) {
+        const int64_t distance = at + p->pad[axis] - t * p->dilation[axis];
+        if (distance < 0 || distance % p->stride[axis] != 0 || distance / p->stride[axis] >= windows)
+            continue;
+        seen->window[seen->count] = distance / p->stride[axis];
+        seen->tap[seen->count++] = t;
+    }
 }
 
 static void pool_average_back_item(void *context, int64_t block, int worker)
