@@ -120,13 +120,31 @@ def mobile(n: int) -> Net:
     return net.op("global_average_pool").name("end")
 
 
-NETS = {"chain": chain, "residual": residual, "branches": branches, "mobile": mobile}
+def dense(n: int) -> Net:
+    """Concatenations of concatenations, of one value twice, under an operator that would write over them."""
+    net = Net((n, 3, 14, 13), seed=4)
+    stem = net.conv(16, 3, **same(3)).op("relu").name("stem").top
+    a = net.conv(16, 3, **same(3)).op("relu").name("a").top
+    one = net.op("concat", [stem, a], axis=1).name("one").top
+    b = net.conv(32, 1).op("relu").name("b").top
+    net.op("concat", [one, b, a, a], axis=1).name("two").op("relu").name("over")
+    c = net.conv(16, 3, **same(3)).name("c").top
+    late = net.conv(16, 1, x=one).top  # reads what "over" might have overwritten
+    net.top = c
+    pooled = net.op("max_pool", kernel=(3, 3), stride=(1, 1), pads=(1, 1, 1, 1)).op("relu").top
+    net.op("concat", [late, c, pooled, stem], axis=1).name("three")
+    net.conv(112, 3, **same(3)).op("relu")  # as large as all that the first concatenations hold
+    return net.op("max_pool", kernel=(2, 2), stride=(2, 2)).conv(24, 1).name("end")
+
+
+NETS = {"chain": chain, "residual": residual, "branches": branches, "mobile": mobile, "dense": dense}
 # Which values a request asks to differentiate: the picture, or something in the middle too.
 REQUESTS: Dict[str, List[List[str]]] = {
     "chain": [["x"], ["x", "f4", "pooled"], ["linear conv", "mean"], ["clipped"]],
     "residual": [["x"], ["x", "start", "block"], ["sum", "twice"], ["squashed"]],
     "branches": [["x"], ["root", "right"], ["x", "joined", "leaky"]],
     "mobile": [["x"], ["stem", "depthwise", "x"], ["sum", "narrow"]],
+    "dense": [["x"], ["x", "a", "one"], ["two", "c"], ["stem", "b", "three"]],
 }
 CASES = [(name, tuple(wrt)) for name, requests in REQUESTS.items() for wrt in requests]
 
@@ -179,22 +197,36 @@ def test_fast_and_portable_agree(portable: Any, name: str, wrt: Tuple[str, ...],
     assert {value: e for value, e in errors.items() if not e < 2e-5} == {}
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_an_image_alone_has_the_same_bits(name: str) -> None:
+@pytest.mark.parametrize("kept", ["all", "some", "none"])
+@pytest.mark.parametrize(("name", "wrt"), CASES, ids=str)
+def test_an_image_alone_has_the_same_bits(name: str, wrt: Tuple[str, ...], kept: str) -> None:
+    """Whether or not values lie elsewhere then, because one image is concatenated where it is computed."""
     batch, alone = NETS[name](3), NETS[name](1)
+    names = list(batch.named)
+    keep = {"all": names, "some": [*names[1::3], "end"], "none": ["end"]}[kept]
     for net in (batch, alone):
         ids = net.named
-        net.plan.prepare(keep=list(ids.values()), seeds=[ids["end"]], wrt=[ids["x"]])
+        net.plan.prepare(
+            keep=[ids[name] for name in keep], seeds=[ids["end"]], wrt=[ids[name] for name in wrt]
+        )
     rng = np.random.default_rng(5)
     x = rng.standard_normal(batch.plan.shape(batch.named["x"])).astype(np.float32)
     dy = rng.standard_normal(batch.plan.shape(batch.named["end"])).astype(np.float32)
-    batch.plan.forward([x])
-    batch.plan.backward({batch.named["end"]: dy})
-    gradient = batch.plan.gradient(batch.named["x"])
+    expected = passes(batch, x, dy, keep, wrt)
     for i in range(3):
-        alone.plan.forward([np.ascontiguousarray(x[i : i + 1])])
-        alone.plan.backward({alone.named["end"]: np.ascontiguousarray(dy[i : i + 1])})
-        np.testing.assert_array_equal(alone.plan.gradient(alone.named["x"]), gradient[i : i + 1])
+        found = passes(alone, x[i : i + 1], dy[i : i + 1], keep, wrt)
+        differ = [key for key, value in found.items() if not np.array_equal(value, expected[key][i : i + 1])]
+        assert differ == []
+
+
+def passes(net: Net, x: Any, dy: Any, keep: Sequence[str], wrt: Sequence[str]) -> Answers:
+    """What two passes leave to be read."""
+    plan, ids = net.plan, net.named
+    for _ in range(2):
+        plan.forward([np.ascontiguousarray(x)])
+        plan.backward({ids["end"]: np.ascontiguousarray(dy)})
+    found = {value: plan.read(ids[value]) for value in keep}
+    return {**found, **{f"d {value}": plan.gradient(ids[value]) for value in wrt}}
 
 
 @pytest.mark.parametrize("name", NETS)

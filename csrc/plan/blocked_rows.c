@@ -228,7 +228,8 @@ static void concat_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
     int64_t first = 0;
     for (int i = 0; i < node->n_inputs; i++) {
         const cnv_slice slice = slice_of(node, i, first);
-        form->fast->slice_forward(io->y, io->x[i], &slice, run);
+        const bool there = io->x[i] == io->y + first; /* see join_storage */
+        if (!there) form->fast->slice_forward(io->y, io->x[i], &slice, run);
         first += slice.x_size;
     }
 }
@@ -240,7 +241,8 @@ static void concat_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
     for (int i = 0; i < node->n_inputs; i++) {
         const cnv_slice slice = slice_of(node, i, first);
         const bool fresh = i <= CNV_LAST_BIT_INPUT && cnv_is_fresh(io, i);
-        if (io->dx[i] != NULL) form->fast->slice_backward(io->dx[i], io->dy, !fresh, &slice, run);
+        const bool there = io->dx[i] == io->dy + first;
+        if (io->dx[i] != NULL && !there) form->fast->slice_backward(io->dx[i], io->dy, !fresh, &slice, run);
         first += slice.x_size;
     }
 }
@@ -249,6 +251,7 @@ const cnv_op cnv_op_blocked_concat = {
     .name = "blocked_concat",
     .min_inputs = 1,
     .max_inputs = CNV_MANY,
+    .joins = true,
     .fresh = true,
     .forward = concat_forward,
     .backward = concat_backward,

@@ -4,6 +4,7 @@
  *
  * The gradient of a view is the gradient of what it views: contributions to either go into one buffer, and
  * nothing has to be copied. Only when a user wants to read the view's own share must the two be kept apart.
+ * Of values that are joined to one, and serve nothing else, the gradients are the parts of its gradient.
  */
 #include "plan/state.h"
 #include "runtime/alloc.h"
@@ -28,12 +29,35 @@ static bool shares_gradient(const cnv_plan *plan, const cnv_node *node)
     return !y->wrt || (x->seed < 0 && count_contributions(plan, node->inputs[0]) == 1);
 }
 
+/* Whether the gradient of input i is its part of dy and nothing else. */
+static bool joins_gradient(const cnv_plan *plan, const cnv_node *node, int i)
+{
+    const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
+    return x && x->gradient_root == node->inputs[i] && x->seed < 0 &&
+           count_contributions(plan, node->inputs[i]) == 1;
+}
+
+static void join_gradients(cnv_plan *plan, const cnv_node *node)
+{
+    int64_t place = 0;
+    for (int i = 0; i < node->n_inputs; i++) {
+        const bool joins = joins_gradient(plan, node, i);
+        for (cnv_value_id v = 0; v < plan->n_values && joins; v++) {
+            if (plan->values[v]->gradient_root != node->inputs[i]) continue;
+            plan->values[v]->gradient_root = plan->values[node->output]->gradient_root;
+            plan->values[v]->gradient_place += place;
+        }
+        place += cnv_shape_size(node->x_shape[i]);
+    }
+}
+
 static void find_roots(cnv_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) {
         cnv_value *value = plan->values[v];
         bool has_gradient = value->wrt || (value->wants_gradient && value->reaches_seed);
         value->gradient_root = has_gradient ? v : CNV_NONE;
+        value->gradient_place = 0;
         value->gradient_born = -1;
         value->gradient_dies = 2 * plan->n_steps;
     }
@@ -41,6 +65,7 @@ static void find_roots(cnv_plan *plan)
         const cnv_node *node = plan->steps[s].node;
         if (node->needs_grad && shares_gradient(plan, node))
             plan->values[node->output]->gradient_root = plan->values[node->inputs[0]]->gradient_root;
+        if (node->needs_grad && cnv_node_joins(node)) join_gradients(plan, node);
     }
 }
 

@@ -60,6 +60,11 @@ bool cnv_node_backward_reads(const cnv_node *node, int i)
     return i <= CNV_LAST_BIT_INPUT && (node->needs.backward_reads & (1u << i)) != 0;
 }
 
+bool cnv_node_joins(const cnv_node *node)
+{
+    return node->op->joins && node->y_shape->dim[0] == 1;
+}
+
 static void mark_forward(cnv_plan *plan, cnv_node *node)
 {
     cnv_value *y = plan->values[node->output];

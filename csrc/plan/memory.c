@@ -1,7 +1,7 @@
 /*
- * Where everything lies. Forward values share a buffer when one is a view of the other, or when a kernel may
- * write its output over an input that nobody reads any more. Every buffer gets a lifetime on the time line of
- * state.h, and arena.c overlaps those that never live together.
+ * Where everything lies. Forward values share a buffer when one is a view of the other, when they are to be
+ * joined to one, or when a kernel may write its output over an input that nobody reads any more. Every buffer
+ * gets a lifetime on the time line of state.h, and arena.c overlaps those that never live together.
  *
  * What a user may read (kept values, gradients in wrt) and what backward reads from forward lives to the end
  * of the time line, so backward destroys nothing that a second backward needs.
@@ -25,6 +25,7 @@ static void find_reads(cnv_plan *plan)
 {
     for (cnv_value_id v = 0; v < plan->n_values; v++) {
         plan->values[v]->storage = v;
+        plan->values[v]->place = 0;
         plan->values[v]->last_read = -1;
         plan->values[v]->pinned = plan->values[v]->keep;
         plan->values[v]->buffer = plan->values[v]->gradient_buffer = CNV_NO_BUFFER;
@@ -32,6 +33,7 @@ static void find_reads(cnv_plan *plan)
     for (int s = 0; s < plan->n_steps; s++) {
         const cnv_node *node = plan->steps[s].node;
         cnv_value *y = plan->values[node->output];
+        y->first_write = s;
         if (y->last_read < s) y->last_read = s;
         if (node->needs.backward_reads & CNV_READS_Y) y->pinned = true;
         for (int i = 0; i < node->n_inputs; i++) {
@@ -39,6 +41,42 @@ static void find_reads(cnv_plan *plan)
             if (!x) continue;
             if (node->runs_forward) x->last_read = s;
             if (cnv_node_backward_reads(node, i)) x->pinned = true;
+        }
+    }
+}
+
+/* Whether input i can be computed where y has room for it. */
+static bool may_join(const cnv_plan *plan, const cnv_node *node, int i)
+{
+    const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
+    return x && x->storage == node->inputs[i] && x->made_by && x->made_by->runs_forward &&
+           !x->made_by->op->view;
+}
+
+/* Moves everything that lies in the storage of `from` into that of `to`, from `place` on. */
+static void move_storage(cnv_plan *plan, cnv_value_id from, cnv_value_id to, int64_t place)
+{
+    cnv_value *old = plan->values[from], *held = plan->values[to];
+    for (cnv_value_id v = 0; v < plan->n_values; v++) {
+        if (plan->values[v]->storage != from) continue;
+        plan->values[v]->storage = to;
+        plan->values[v]->place += place;
+    }
+    held->pinned |= old->pinned;
+    if (held->last_read < old->last_read) held->last_read = old->last_read;
+    if (held->first_write > old->first_write) held->first_write = old->first_write;
+}
+
+/* What is joined is computed in its place, so that no kernel has to copy it there. */
+static void join_storage(cnv_plan *plan)
+{
+    for (int s = 0; s < plan->n_steps; s++) {
+        const cnv_node *node = plan->steps[s].node;
+        if (!cnv_node_joins(node) || !node->runs_forward) continue;
+        int64_t place = 0;
+        for (int i = 0; i < node->n_inputs; i++) {
+            if (may_join(plan, node, i)) move_storage(plan, node->inputs[i], node->output, place);
+            place += cnv_shape_size(node->x_shape[i]);
         }
     }
 }
@@ -62,10 +100,12 @@ static void share_storage(cnv_plan *plan)
     for (int s = 0; s < plan->n_steps; s++) {
         const cnv_node *node = plan->steps[s].node;
         cnv_value *y = plan->values[node->output];
-        bool overwrites = node->op->inplace && may_overwrite(plan, node, s);
+        bool joined = y->storage != node->output;
+        bool overwrites = node->op->inplace && !joined && may_overwrite(plan, node, s);
         if (!node->runs_forward || (!node->op->view && !overwrites)) continue;
         cnv_value *held = storage_of(plan, node->inputs[0]);
         y->storage = plan->values[node->inputs[0]]->storage;
+        y->place = plan->values[node->inputs[0]]->place;
         held->pinned |= y->pinned;
         if (held->last_read < y->last_read) held->last_read = y->last_read;
     }
@@ -92,8 +132,8 @@ static void buffers_of_values(cnv_plan *plan, buffer_list *buffers)
         const cnv_node *node = plan->steps[s].node;
         cnv_value *y = plan->values[node->output];
         if (!node->runs_forward || y->storage != node->output) continue;
-        y->buffer =
-            add_buffer(buffers, cnv_value_nbytes(y), s, y->pinned ? end : y->last_read, CNV_FOR_VALUES);
+        y->buffer = add_buffer(buffers, cnv_value_nbytes(y), y->first_write, y->pinned ? end : y->last_read,
+                               CNV_FOR_VALUES);
     }
 }
 
@@ -131,9 +171,11 @@ static void buffers_of_steps(cnv_plan *plan, buffer_list *buffers)
     }
 }
 
-static void *address(const cnv_plan *plan, int buffer)
+/* NULL without a buffer; `place` counts floats. */
+static void *address(const cnv_plan *plan, int buffer, int64_t place)
 {
-    return buffer == CNV_NO_BUFFER ? NULL : plan->base + plan->buffers[buffer].offset;
+    if (buffer == CNV_NO_BUFFER) return NULL;
+    return plan->base + plan->buffers[buffer].offset + (size_t)place * sizeof(float);
 }
 
 /* Values that share come after the one that they share with, so one sweep is enough. Values of inputs get
@@ -144,9 +186,10 @@ static void locate_values(cnv_plan *plan)
         cnv_value *value = plan->values[v];
         const cnv_value *held = plan->values[value->storage];
         value->data = held->origin == CNV_FROM_CONSTANT ? cnv_constant_data(held->constant)
-                                                        : address(plan, held->buffer);
+                                                        : address(plan, held->buffer, value->place);
         if (value->gradient_root != CNV_NONE)
-            value->gradient = address(plan, plan->values[value->gradient_root]->gradient_buffer);
+            value->gradient =
+                address(plan, plan->values[value->gradient_root]->gradient_buffer, value->gradient_place);
     }
 }
 
@@ -157,10 +200,10 @@ static void locate_steps(cnv_plan *plan)
         const cnv_node *node = step->node;
         const cnv_value *y = plan->values[node->output];
         step->forward_io.y = (float *)y->data;
-        step->forward_io.saved = step->backward_io.saved = address(plan, step->saved_buffer);
-        step->forward_io.scratch = address(plan, step->forward_scratch);
+        step->forward_io.saved = step->backward_io.saved = address(plan, step->saved_buffer, 0);
+        step->forward_io.scratch = address(plan, step->forward_scratch, 0);
         step->forward_io.scratch_stride = whole_lines(node->needs.forward_scratch);
-        step->backward_io.scratch = address(plan, step->backward_scratch);
+        step->backward_io.scratch = address(plan, step->backward_scratch, 0);
         step->backward_io.scratch_stride = whole_lines(node->needs.backward_scratch);
         step->backward_io.y = node->needs.backward_reads & CNV_READS_Y ? (float *)y->data : NULL;
         step->backward_io.dy = y->gradient;
@@ -200,6 +243,7 @@ cnv_status cnv_plan_lay_memory(cnv_plan *plan, cnv_error *err)
         goto done;
     }
     find_reads(plan);
+    join_storage(plan);
     share_storage(plan);
     buffers_of_values(plan, &buffers);
     buffers_of_gradients(plan, &buffers);

@@ -93,6 +93,7 @@ typedef struct cnv_op {
     void (*backward)(const cnv_node *node, const cnv_io *io, cnv_run *run);
     int variant; /* rows that share their functions: which one this is (a cnv_binary_op, a cnv_unary_op) */
     bool fresh;  /* backward heeds io->fresh, and takes dx in the order of the inputs */
+    bool joins;  /* y of one image is its inputs one after the other: what lies there already stays */
     /* Made nodes only, may be NULL. claim: called for every cnv_claim in turn, to take what packed weights
      * cost from the bytes that are left for them. settle: called once who runs in which direction is known,
      * to pack. */

@@ -38,11 +38,14 @@ typedef struct cnv_value {
 
     /* gradients.c */
     cnv_value_id gradient_root; /* the value whose gradient buffer it shares; itself; CNV_NONE without one */
+    int64_t gradient_place;     /* where in that it begins, in floats */
     int gradient_born;          /* of a root: when the first contribution arrives; -1 as long as none has */
     int gradient_dies;          /* of a root: when it is read for the last time */
 
     /* memory.c */
     cnv_value_id storage; /* the value whose forward buffer it shares; itself when it has its own */
+    int64_t place;        /* where in that it begins, in floats */
+    int first_write;      /* of a storage: the first step that writes it */
     int last_read;        /* of a storage: the last step that reads it, or that writes it */
     bool pinned;          /* of a storage: it must survive until the backward walk is over */
     int buffer;           /* of a storage */
@@ -119,6 +122,9 @@ cnv_value *cnv_plan_value(const cnv_plan *plan, cnv_value_id value);
 
 /* Whether backward of the node reads the numbers of its input i. */
 bool cnv_node_backward_reads(const cnv_node *node, int i);
+
+/* Whether y is nothing but its inputs, one after the other. */
+bool cnv_node_joins(const cnv_node *node);
 
 /* For lower.c: a value of `shape`, and a node that is in no list yet (free it with cnv_node_free). */
 cnv_status cnv_plan_make_value(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value_id *value,
