@@ -21,22 +21,29 @@ typedef struct rows_call {
     bool accumulate;
 } rows_call;
 
-CNV_INLINE v16 rows_step(v16 sum, v16 x, const float *w)
+CNV_INLINE v16 rows_step_asking(v16 sum, v16 x, const float *w, int64_t ahead)
 {
-    _mm_prefetch((const char *)(w + ROWS_AHEAD), _MM_HINT_T0);
+    _mm_prefetch((const char *)(w + ahead), _MM_HINT_T0);
     return v16_fma(x, v16_load(w), sum);
 }
 
-/* Adds n products (a multiple of 16) of x with each of four rows of w to four running sums. */
+CNV_INLINE v16 rows_step(v16 sum, v16 x, const float *w)
+{
+    return rows_step_asking(sum, x, w, ROWS_AHEAD);
+}
+
+/* Adds n products (a multiple of 16) of x with each of four rows of w to four running sums. Towards the end
+ * it asks for where the next four begin. */
 CNV_INLINE void rows_dot4(float *sums, const float *x, const float *w, int64_t in, int64_t n)
 {
     v16 s0 = v16_load(sums), s1 = v16_load(sums + 16), s2 = v16_load(sums + 32), s3 = v16_load(sums + 48);
     for (int64_t i = 0; i < n; i += 16) {
         const v16 v = v16_load(x + i);
-        s0 = rows_step(s0, v, w + i);
-        s1 = rows_step(s1, v, w + in + i);
-        s2 = rows_step(s2, v, w + 2 * in + i);
-        s3 = rows_step(s3, v, w + 3 * in + i);
+        const int64_t ahead = i + ROWS_AHEAD < n ? ROWS_AHEAD : ROWS_AHEAD + 3 * in;
+        s0 = rows_step_asking(s0, v, w + i, ahead);
+        s1 = rows_step_asking(s1, v, w + in + i, ahead);
+        s2 = rows_step_asking(s2, v, w + 2 * in + i, ahead);
+        s3 = rows_step_asking(s3, v, w + 3 * in + i, ahead);
     }
     v16_store(sums, s0);
     v16_store(sums + 16, s1);
@@ -55,9 +62,10 @@ CNV_INLINE void rows_dot1(float *sum, const float *x, const float *w, int64_t n)
 static void rows_forward_tile(const rows_call *c, int64_t o, int64_t end, int64_t first, int64_t last)
 {
     const int64_t in = c->s->in, whole = in / 16 * 16;
+    const int64_t piece = last - first > 1 ? ROWS_PIECE : whole;
     float sums[ROWS_BATCH][ROWS_OUT * 16] = {{0}};
-    for (int64_t i = 0; i < whole; i += ROWS_PIECE) {
-        const int64_t n = whole - i < ROWS_PIECE ? whole - i : ROWS_PIECE;
+    for (int64_t i = 0; i < whole; i += piece) {
+        const int64_t n = whole - i < piece ? whole - i : piece;
         for (int64_t r = first; r < last; r++) {
             int64_t k = o;
             for (; k + 4 <= end; k += 4)
