@@ -55,6 +55,7 @@ class Clock:
         self.pictures = 0.0
         self.now = now
         self._lend = model._pool.lend
+        self._timed_plans: Dict[int, _Timed] = {}
         model._pool.lend = self._timed  # type: ignore[method-assign,assignment]
         cnnviz.arithmetic._core = _TimedCore(cnnviz.arithmetic._core, self)
 
@@ -68,7 +69,11 @@ class Clock:
     @contextmanager
     def _timed(self, request: Any) -> Iterator[Any]:
         with self._lend(request) as lowered:
-            yield _Timed(lowered, self)
+            # Made once: what the stopwatch itself takes counts as the loop's.
+            timed = self._timed_plans.get(id(lowered))
+            if timed is None:
+                timed = self._timed_plans[id(lowered)] = _Timed(lowered, self)
+            yield timed
 
 
 class _TimedCore:
@@ -79,13 +84,16 @@ class _TimedCore:
         self._clock = clock
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return partial(self._clock.picture, getattr(self._core, name))
+        timed = partial(self._clock.picture, getattr(self._core, name))
+        setattr(self, name, timed)
+        return timed
 
 
 class _Timed:
     """A lowered network whose plan is itself, with a stopwatch."""
 
     def __init__(self, lowered: Any, clock: Clock) -> None:
+        self.lowered = lowered  # lives as long as its id is in use
         self.plan = self
         self.values = lowered.values
         self.read = partial(clock.picture, lowered.plan.read)
