@@ -178,8 +178,7 @@ static void *address(const cnv_plan *plan, int buffer, int64_t place)
     return plan->base + plan->buffers[buffer].offset + (size_t)place * sizeof(float);
 }
 
-/* Values that share come after the one that they share with, so one sweep is enough. Values of inputs get
- * their address from each forward. */
+/* Values of inputs get their address from each forward. */
 static void locate_values(cnv_plan *plan)
 {
     for (cnv_value_id v = 0; v < plan->n_values; v++) {

@@ -22,7 +22,7 @@
 #define ITEMS 8
 #define SHARED_ITEMS 4
 
-/* A multiple of the tile widths of tile.h, or nearly so. */
+/* A multiple of the tile widths of tile_steps.h, or nearly so. */
 #define QUANTUM 14
 
 static int64_t min64(int64_t a, int64_t b)
