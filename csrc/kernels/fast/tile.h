@@ -233,10 +233,11 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, bool narrow, const tile_wal
         const int64_t b = walk.live != NULL ? walk.live[i] : i, left = walk.channels - b * 16;
         const float *x = x0 + b * walk.x_block, *w = walk.w + b * walk.taps * 256;
         tile_ask(pixels, x + walk.x_block);
-        if (left >= 16)
+        if (left >= 16 && !TILE_COUNTS_ALWAYS)
             ahead = tile_taps(pixels, blocks, narrow, true, 16, acc, x, half, w, ahead, &walk);
         else
-            ahead = tile_taps(pixels, blocks, narrow, false, left, acc, x, half, w, ahead, &walk);
+            ahead = tile_taps(pixels, blocks, narrow, false, left < 16 ? left : 16, acc, x, half, w, ahead,
+                              &walk);
     }
     tile_end(pixels, blocks, acc, out, &walk);
 }

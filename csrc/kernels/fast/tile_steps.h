@@ -155,14 +155,17 @@ CNV_INLINE void tile_steps(int pixels, int blocks, bool narrow, int64_t steps, v
     for (; steps > 0; steps--, w += 16) tile_step(pixels, blocks, narrow, 16, acc, xa++, xb++, w, w_block);
 }
 
-/* The sixteen steps of a whole channel block. A small tile has no instructions to spare for counting. */
+/* The sixteen steps of a whole channel block. A small tile has no instructions to spare for counting; with
+ * zmm a second loop of each shape would only take time to compile. */
 #if defined(__AVX512F__)
+#define TILE_COUNTS_ALWAYS true
 CNV_INLINE void tile_sixteen(int pixels, int blocks, bool narrow, v16 *acc, const float *xa, const float *xb,
                              const float *w, int64_t w_block)
 {
     tile_steps(pixels, blocks, narrow, 16, acc, xa, xb, w, w_block);
 }
 #else
+#define TILE_COUNTS_ALWAYS false
 CNV_INLINE void tile_four(int pixels, int blocks, bool narrow, v16 *acc, const float *xa, const float *xb,
                           const float *w, int64_t w_block)
 {
