@@ -9,16 +9,17 @@
 #include "plan/state.h"
 #include "runtime/alloc.h"
 
-/* How many contributions readers make to the gradient of a value. */
-static int count_contributions(const cnv_plan *plan, cnv_value_id value)
+/* How many contributions readers make to the gradient of each value. */
+static void count_contributions(cnv_plan *plan)
 {
-    int contributions = 0;
+    for (cnv_value_id v = 0; v < plan->n_values; v++) plan->values[v]->contributions = 0;
     for (int s = 0; s < plan->n_steps; s++) {
         const cnv_node *node = plan->steps[s].node;
-        for (int i = 0; i < node->n_inputs; i++)
-            contributions += node->needs_grad && node->inputs[i] == value;
+        for (int i = 0; i < node->n_inputs && node->needs_grad; i++) {
+            cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
+            if (x) x->contributions++;
+        }
     }
-    return contributions;
 }
 
 static bool shares_gradient(const cnv_plan *plan, const cnv_node *node)
@@ -26,15 +27,14 @@ static bool shares_gradient(const cnv_plan *plan, const cnv_node *node)
     const cnv_value *x = plan->values[node->inputs[0]];
     const cnv_value *y = plan->values[node->output];
     if (!node->op->view) return false;
-    return !y->wrt || (x->seed < 0 && count_contributions(plan, node->inputs[0]) == 1);
+    return !y->wrt || (x->seed < 0 && x->contributions == 1);
 }
 
 /* Whether the gradient of input i is its part of dy and nothing else. */
 static bool joins_gradient(const cnv_plan *plan, const cnv_node *node, int i)
 {
     const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
-    return x && x->gradient_root == node->inputs[i] && x->seed < 0 &&
-           count_contributions(plan, node->inputs[i]) == 1;
+    return x && x->gradient_root == node->inputs[i] && x->seed < 0 && x->contributions == 1;
 }
 
 static void join_gradients(cnv_plan *plan, const cnv_node *node)
@@ -137,6 +137,7 @@ cnv_status cnv_plan_lay_gradients(cnv_plan *plan, cnv_error *err)
     size_t most = (size_t)plan->n_values + (size_t)plan->n_seeds; /* one first fill each, and the seeds */
     plan->fills = cnv_alloc(most, sizeof *plan->fills);
     if (!plan->fills) return cnv_fail(err, CNV_NO_MEMORY, "out of memory for %zu gradients", most);
+    count_contributions(plan);
     find_roots(plan);
     for (int s = plan->n_steps - 1; s >= 0; s--)
         if (plan->steps[s].node->needs_grad) fill_before_step(plan, s);

@@ -39,6 +39,7 @@ typedef struct cnv_value {
     /* gradients.c */
     cnv_value_id gradient_root; /* the value whose gradient buffer it shares; itself; CNV_NONE without one */
     int64_t gradient_place;     /* where in that it begins, in floats */
+    int contributions;          /* how many steps add to it, each input by itself */
     int gradient_born;          /* of a root: when the first contribution arrives; -1 as long as none has */
     int gradient_dies;          /* of a root: when it is read for the last time */
 

@@ -30,7 +30,7 @@ SANITIZED = ["-O1", "-DCNV_SANITIZED", "-fno-omit-frame-pointer", "-fno-sanitize
 # What the tests compare with is not under test, and under a sanitizer it takes nearly all of the time.
 HELPER_FLAGS = ["-O2", "-fno-sanitize=all"]
 # What cannot run here is compiled all the same, but sanitizing it takes minutes for nothing.
-UNRUN_FLAGS = ["-O1", "-fno-sanitize=all"]
+UNRUN_FLAGS = ["-fno-sanitize=all"]
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",

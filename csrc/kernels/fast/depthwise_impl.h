@@ -148,17 +148,14 @@ CNV_INLINE void depthwise_tiles(int pixels, float *to, const depthwise_sum *sum,
 static void depthwise_run(float *to, const depthwise_sum *sum, const depthwise_axis *a, int64_t begin,
                           int64_t end)
 {
-    const int64_t low = a->inner[0] > begin ? a->inner[0] : begin,
-                  high = a->inner[1] < end ? a->inner[1] : end;
-    const bool tiled = high - low >= DEPTHWISE_FEW;
+    int64_t low = a->inner[0] > begin ? a->inner[0] : begin, high = a->inner[1] < end ? a->inner[1] : end;
+    if (high - low < DEPTHWISE_FEW) low = high = begin;
     if (high - low >= DEPTHWISE_PIXELS)
         depthwise_tiles(DEPTHWISE_PIXELS, to + (low - begin) * 16, sum, a->step, low, high);
-    else if (tiled)
+    else if (high > low)
         depthwise_tiles(DEPTHWISE_FEW, to + (low - begin) * 16, sum, a->step, low, high);
-    for (int64_t g = begin; g < end; g++) {
-        if (tiled && g == low) g = high;
-        if (g < end) depthwise_point(to + (g - begin) * 16, sum, a, g);
-    }
+    for (int64_t g = begin; g < low; g++) depthwise_point(to + (g - begin) * 16, sum, a, g);
+    for (int64_t g = high; g < end; g++) depthwise_point(to + (g - begin) * 16, sum, a, g);
 }
 
 /* A row of results; y, add and bits point at its first pixel. */
