@@ -177,6 +177,12 @@ CNV_INLINE v16 v16_fma(v16 a, v16 b, v16 c)
 {
     return v16_of(_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high));
 }
+/* sum += a * b. With the intrinsic, gcc 12 and clang 14 often leave the sum in another register, run out of
+ * them, and keep sums in memory: the instruction itself says where it belongs. */
+CNV_INLINE void v8_add_product(__m256 *sum, __m256 a, __m256 b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
+}
 /* the second operand where either is NaN */
 CNV_INLINE v16 v16_max(v16 a, v16 b)
 {
@@ -218,11 +224,6 @@ CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b)
 {
     return v16_of(_mm256_blendv_ps(a.low, b.low, v8_lanes_of(bits)),
                   _mm256_blendv_ps(a.high, b.high, v8_lanes_of((uint16_t)(bits >> 8))));
-}
-/* a; see above: here a load that is part of an instruction costs nothing. */
-CNV_INLINE v16 v16_pinned(v16 a)
-{
-    return a;
 }
 /* x where a > b, elsewhere y */
 CNV_INLINE v16 v16_if_greater(v16 a, v16 b, v16 x, v16 y)

@@ -65,6 +65,7 @@ static void gradient_copy(float *to, int64_t image, int64_t first, const gradien
     }
 }
 
+#if defined(__AVX512F__)
 CNV_INLINE void gradient_vector(int channels, v16 *acc, const float *dy, const float *w)
 {
     const v16 g = v16_pinned(v16_load(dy));
@@ -73,6 +74,23 @@ CNV_INLINE void gradient_vector(int channels, v16 *acc, const float *dy, const f
     if (channels > 2) acc[2] = v16_fma(g, v16_all(w[2]), acc[2]);
     if (channels > 3) acc[3] = v16_fma(g, v16_all(w[3]), acc[3]);
 }
+#else
+/* Half a vector at a time: three channels have twelve sums and three weights, which leaves one register. A
+ * sum that is kept in memory instead is twice as long a chain as all others. */
+CNV_INLINE void gradient_vector(int channels, v16 *acc, const float *dy, const float *w)
+{
+    const __m256 low = _mm256_loadu_ps(dy);
+    v8_add_product(&acc[0].low, low, _mm256_broadcast_ss(w));
+    if (channels > 1) v8_add_product(&acc[1].low, low, _mm256_broadcast_ss(w + 1));
+    if (channels > 2) v8_add_product(&acc[2].low, low, _mm256_broadcast_ss(w + 2));
+    if (channels > 3) v8_add_product(&acc[3].low, low, _mm256_broadcast_ss(w + 3));
+    const __m256 high = _mm256_loadu_ps(dy + 8);
+    v8_add_product(&acc[0].high, high, _mm256_broadcast_ss(w));
+    if (channels > 1) v8_add_product(&acc[1].high, high, _mm256_broadcast_ss(w + 1));
+    if (channels > 2) v8_add_product(&acc[2].high, high, _mm256_broadcast_ss(w + 2));
+    if (channels > 3) v8_add_product(&acc[3].high, high, _mm256_broadcast_ss(w + 3));
+}
+#endif
 
 CNV_INLINE void gradient_put(int channels, float *sums, const v16 *acc)
 {

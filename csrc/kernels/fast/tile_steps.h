@@ -59,27 +59,20 @@ CNV_INLINE void tile_step(int pixels, int blocks, bool narrow, int gap, v16 *acc
     if (pixels > 13) tile_pixel(b, acc + 13 * b, xb + 6 * gap, w0, w1);
 }
 #else
-/* sum += a * b. With the intrinsic, gcc 12 and clang 14 often leave the sum in another register, run out of
- * them, and keep sums in memory: the instruction itself says where it belongs. */
-CNV_INLINE void tile_add_product(__m256 *sum, __m256 a, __m256 b)
-{
-    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
-}
-
 CNV_INLINE void tile_pixel(v16 *acc, const float *x, v16 w)
 {
     const __m256 value = _mm256_broadcast_ss(x);
-    tile_add_product(&acc->low, value, w.low);
-    tile_add_product(&acc->high, value, w.high);
+    v8_add_product(&acc->low, value, w.low);
+    v8_add_product(&acc->high, value, w.high);
 }
 
 /* Eight lanes of weights for up to three pixels, whose sums lie two blocks apart. */
 CNV_INLINE void tile_eight(int pixels, const float *w, const __m256 *x, __m256 *s0, __m256 *s1, __m256 *s2)
 {
     const __m256 eight = _mm256_loadu_ps(w);
-    tile_add_product(s0, x[0], eight);
-    if (pixels > 1) tile_add_product(s1, x[1], eight);
-    if (pixels > 2) tile_add_product(s2, x[2], eight);
+    v8_add_product(s0, x[0], eight);
+    if (pixels > 1) v8_add_product(s1, x[1], eight);
+    if (pixels > 2) v8_add_product(s2, x[2], eight);
 }
 
 /* One step for two blocks, of which the second may be half empty: the pixels stay in registers, weights are
