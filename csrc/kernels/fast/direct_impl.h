@@ -22,6 +22,7 @@ typedef struct direct_call {
     char *scratch;
     size_t scratch_stride;
     int64_t strips, groups;
+    int threads;
     int64_t holds[CNV_MAX_THREADS];  /* 1 + the strip, over all images, that a worker's scratch is about */
     int64_t n_live[CNV_MAX_THREADS]; /* how many of its channel blocks are not all zero */
 } direct_call;
@@ -113,8 +114,6 @@ typedef struct direct_out {
     const float *add;
     uint16_t *bits;
     int64_t block;
-    const char *ahead,
-        *ahead_end; /* weights of the next blocks, not yet asked for: a tile asks for one block */
 } direct_out;
 
 /* Finishes `count` pixels of `blocks` blocks that a tile has left in sums, [pixel][block][16]. */
@@ -166,20 +165,18 @@ static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const f
 {
     const cnv_direct *d = c->d;
     const int64_t gap = d->planar ? 1 : 16, step = d->step[1], first = out->block * d->yh * d->yw;
-    const int64_t asked = (walk->end - walk->begin) * walk->taps * 16 * 16 * (int64_t)sizeof(float);
     float sums[TILE_PIXELS * TILE_BLOCKS * 16];
     const bool straight = direct_finish_in_tiles(walk, blocks, last, c), partial = walk->begin > 0;
     const float *add = !last || !straight ? NULL : c->finish->accumulate ? out->y : out->add;
     const int64_t tiles = cnv_ceil_div(cols, tile_pixels(blocks)), few = cols / tiles, wider = cols % tiles;
     for (int64_t t = 0, q = first + at; t < tiles; t++) {
         const int64_t pixels = t < wider ? few + 1 : few;
-        walk->ahead = out->ahead < out->ahead_end ? out->ahead : NULL;
-        out->ahead += asked;
         walk->partial = partial ? out->y + q * 16 : NULL;
         walk->add = add != NULL ? add + q * 16 : NULL;
         walk->bits = out->bits != NULL ? out->bits + q : NULL;
         direct_tile(d->planar, blocks, pixels, walk, x, x + TILE_HALF * gap,
                     straight ? out->y + q * 16 : sums);
+        tile_wanted_less(walk);
         if (!straight) direct_finish(out, sums, blocks, q - first, pixels, c);
         x += pixels * gap;
         q += pixels * step;
@@ -198,6 +195,7 @@ static void direct_row_pair(const direct_out *out, tile_walk *walk, int64_t bloc
     walk->rectifier = NULL;
     walk->add = walk->partial = NULL;
     direct_tile(d->planar, blocks, TILE_HALF + d->cols, walk, x, x + d->pitch * gap, sums);
+    tile_wanted_less(walk);
     direct_finish(out, sums, blocks, at, d->cols, c);
     direct_finish(out, sums + TILE_HALF * blocks * 16, blocks, at + d->step[0] * d->yw, d->cols, c);
 }
@@ -249,22 +247,31 @@ static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, cons
     walk->begin = 0;
 }
 
-/* Finds the weights of `blocks` output blocks from out->block on, of the item's blocks before `last`; packs
- * them into `made` where they come plain. */
-static void direct_point_weights(tile_walk *walk, direct_out *out, float *made, int64_t blocks, int64_t last,
-                                 const direct_call *c)
+/* How many tiles grid rows row..end-1 are cut into. */
+static int64_t direct_tiles(int64_t blocks, int64_t row, int64_t end, const cnv_direct *d)
 {
-    if (!c->d->packed) {
-        direct_weights(made, c->weights, c->d, out->block, out->block + blocks);
+    const int64_t pixels = tile_pixels(blocks);
+    if (d->in_place) return cnv_ceil_div(end - row, pixels);
+    if (d->seamless) return cnv_ceil_div((end - row) * d->cols, pixels);
+    if (direct_pairs(blocks, d)) return cnv_ceil_div(end - row, 2);
+    return (end - row) * cnv_ceil_div(d->cols, pixels);
+}
+
+/* Finds the weights of `blocks` output blocks, or packs them into `made` where they come plain. Where they
+ * come packed, `tiles` tiles ask for those of the blocks from `next` on, unless these have been walked along
+ * before and stay in L2. */
+static void direct_point_weights(tile_walk *walk, float *made, int64_t block, int64_t blocks, int64_t next,
+                                 int64_t tiles, const direct_call *c)
+{
+    const int64_t all = cnv_blocks(c->d->oc);
+    const bool stay = next <= block && all * walk->w_block * (int64_t)sizeof(float) <= DIRECT_PART_NBYTES;
+    if (c->d->packed) {
+        walk->w = c->weights + block * walk->w_block;
+        tile_want(walk, c->weights + next * walk->w_block, stay ? 0 : all - next, tiles);
+    } else {
+        direct_weights(made, c->weights, c->d, block, block + blocks);
         walk->w = made;
-        out->ahead = out->ahead_end = (const char *)made;
-        return;
     }
-    const int64_t next = out->block + TILE_BLOCKS;
-    walk->w = c->weights + out->block * walk->w_block;
-    out->ahead = (const char *)(c->weights + next * walk->w_block);
-    out->ahead_end =
-        (const char *)(c->weights + (next + TILE_BLOCKS < last ? next + TILE_BLOCKS : last) * walk->w_block);
 }
 
 /* What a strip reads: x itself, or the worker's copy; backward also which blocks count. */
@@ -294,6 +301,8 @@ static void direct_item(void *context, int64_t item, int worker)
     direct_call *c = context;
     const cnv_direct *d = c->d;
     const int64_t group = item % c->groups, strip = item / c->groups;
+    const int64_t after =
+        (item + c->threads) % c->groups; /* the group that this worker is likely to get next */
     const int64_t image = strip / c->strips, row = strip % c->strips * d->strip;
     const int64_t extent = d->in_place ? d->cols : d->rows;
     const int64_t end = row + d->strip < extent ? row + d->strip : extent;
@@ -310,7 +319,8 @@ static void direct_item(void *context, int64_t item, int worker)
     const int64_t last = (group + 1) * d->group < y_blocks ? (group + 1) * d->group : y_blocks;
     for (out.block = group * d->group; out.block < last; out.block += TILE_BLOCKS) {
         const int64_t blocks = last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS;
-        direct_point_weights(&walk, &out, made, blocks, last, c);
+        const int64_t next = out.block + TILE_BLOCKS < last ? out.block + TILE_BLOCKS : after * d->group;
+        direct_point_weights(&walk, made, out.block, blocks, next, direct_tiles(blocks, row, end, d), c);
         walk.narrow = d->oc <= (out.block + blocks) * 16 - 8;
         walk.start = c->bias != NULL ? c->bias + out.block * 16 : NULL;
         direct_blocks(&out, &walk, blocks, x, row, end, c);
@@ -331,6 +341,7 @@ static void direct_run(float *y, const float *x, const float *weights, const flo
                      .d = d,
                      .scratch = scratch,
                      .scratch_stride = scratch_stride};
+    c.threads = run->threads;
     c.kind = finish_kind_of(finish);
     c.strips = cnv_ceil_div(d->in_place ? d->cols : d->rows, d->strip);
     c.groups = cnv_ceil_div(cnv_blocks(d->oc), d->group);

@@ -36,7 +36,8 @@ typedef struct tile_walk {
     const int32_t *offset; /* of each tap, in floats from the pixel */
     int64_t out_pixel;     /* floats between pixels and between blocks of the result */
     int64_t out_block;
-    const char *ahead; /* weights wanted soon: brought to L2, sixteen lines per tap; NULL for none */
+    const char *ahead, *ahead_end; /* weights wanted next, to be brought to L2; NULL for none */
+    int64_t share;                 /* bytes of them that go with a tap of a channel block */
 
     /* What is added and how it is rectified while the sums are in registers: a way through memory costs a
      * tenth of a 1x1 layer. Both may be NULL. add is laid out as the result, and may be the result. */
@@ -194,11 +195,32 @@ CNV_INLINE void tile_ask(int pixels, const float *x)
     for (int p = 0; p < pixels; p++) _mm_prefetch((const char *)(x + p * 16), _MM_HINT_T0);
 }
 
-/* Brings as many lines of weights to L2 as one block has for a tap of sixteen channels. */
-CNV_INLINE const char *tile_ask_ahead(const char *ahead)
+/* Makes the next `tiles` tiles bring weights to L2 that the tiles after them walk along: those of as many
+ * output blocks as a tile has, or of the `left` that there are. They share the work: memory delivers a line
+ * in the time of some ten products, and a tile that asks for more has to wait. Asking for less than four
+ * lines at a time is not worth the instructions. */
+CNV_INLINE void tile_want(tile_walk *walk, const float *w, int64_t left, int64_t tiles)
 {
-    for (int i = 0; i < 16; i++) _mm_prefetch(ahead + i * 64, _MM_HINT_T1);
-    return ahead + 16 * 64;
+    const int64_t blocks = left < TILE_BLOCKS ? left : TILE_BLOCKS;
+    const int64_t lines = cnv_ceil_div(blocks * 16, tiles);
+    walk->share = (lines > 4 ? lines : 4) * 64;
+    walk->ahead = blocks > 0 ? (const char *)w : NULL;
+    walk->ahead_end = (const char *)(w + blocks * walk->w_block);
+}
+
+/* What one tile has asked for, the next one need not. */
+CNV_INLINE void tile_wanted_less(tile_walk *walk)
+{
+    if (walk->ahead == NULL) return;
+    walk->ahead += (walk->end - walk->begin) * walk->taps * walk->share;
+    if (walk->ahead >= walk->ahead_end) walk->ahead = NULL;
+}
+
+CNV_INLINE const char *tile_ask_ahead(const char *ahead, int64_t nbytes)
+{
+    const char *end = ahead + nbytes;
+    for (; ahead < end; ahead += 64) _mm_prefetch(ahead, _MM_HINT_T1);
+    return ahead;
 }
 
 /* All taps of one channel block, whole or the last `steps` channels; w is where its weights begin. */
@@ -208,7 +230,7 @@ CNV_INLINE const char *tile_taps(int pixels, int blocks, bool narrow, bool whole
 {
     for (int64_t t = 0; t < walk->taps; t++, w += whole ? 256 : steps * 16) {
         const float *xa = x + walk->offset[t];
-        if (ahead != NULL) ahead = tile_ask_ahead(ahead);
+        if (ahead != NULL) ahead = tile_ask_ahead(ahead, walk->share);
         if (whole)
             tile_sixteen(pixels, blocks, narrow, acc, xa, xa + half, w, walk->w_block);
         else

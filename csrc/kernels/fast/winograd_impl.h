@@ -177,7 +177,7 @@ CNV_INLINE void winograd_tile(int64_t blocks, int64_t pixels, const tile_walk *w
 }
 
 /* M of `count` tiles of V, `tiles` wide, for the `outs` output blocks of U. While a product runs, the weights
- * of the next one are brought to L2: one line per step, so two tiles fetch the two blocks of a pair. */
+ * of the next one are brought to L2. */
 static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t count, winograd_u u,
                               int64_t outs, const winograd_call *c)
 {
@@ -199,15 +199,14 @@ static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t c
             const int64_t blocks = outs - b < TILE_BLOCKS ? outs - b : TILE_BLOCKS;
             const int64_t runs = cnv_ceil_div(count, tile_pixels(blocks));
             const bool more = b + TILE_BLOCKS < outs;
-            const float *next =
-                u.first + (more ? p : p + 1) * u.position + (more ? b + TILE_BLOCKS : 0) * slab;
+            const int64_t left = more ? outs - b - TILE_BLOCKS : p + 1 < points ? outs : 0;
             walk.w = u.first + p * u.position + b * slab;
+            tile_want(&walk, more ? walk.w + TILE_BLOCKS * slab : u.first + (p + 1) * u.position, left, runs);
             for (int64_t r = 0, t = 0; r < runs; r++) {
                 const int64_t stop = (r + 1) * count / runs;
-                walk.ahead =
-                    r < TILE_BLOCKS && (more || p + 1 < points) ? (const char *)(next + r * slab) : NULL;
                 winograd_tile(blocks, stop - t, &walk, v + p * v_position + t * 16,
                               m + p * m_position + (b * d->chunk + t) * 16);
+                tile_wanted_less(&walk);
                 t = stop;
             }
         }
