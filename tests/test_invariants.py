@@ -13,6 +13,10 @@ from toy_networks import small_classifier
 import cnnviz
 from cnnviz import Preprocessing
 from cnnviz.methods.grad_cam import weighted_sum
+from cnnviz.objectives import L2, Logit
+from cnnviz.optimize import Problem, evaluate
+from cnnviz.parametrize import Pixels
+from cnnviz.steps import Gradient
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
@@ -163,3 +167,12 @@ def test_a_score_that_is_dead_gives_a_map_of_zeros_that_says_so() -> None:
         assert not result.map.any()
         assert result.flags == ("all-zero",)
         assert np.isfinite(result.map).all()
+
+
+def test_what_kernels_take_for_zero_is_no_sign_of_life() -> None:
+    """The gradient of L2 is denormal at one pixel, and kernels leave it out of their sum."""
+    dead = cnnviz.load(with_weights(DATA, b2=np.full(12, -1e3)), preprocessing=Preprocessing())
+    z = np.zeros((1, 3, 32, 32))
+    z[0, 0, 16, 4] = 1e-37
+    problem = Problem(dead, Logit(3) - 0.01 * L2(), Pixels(), Gradient(0.1), revive=True)
+    assert np.abs(evaluate(problem, z, RNG).gradient).max() > 1e-6
