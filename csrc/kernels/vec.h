@@ -86,8 +86,8 @@ CNV_INLINE v16 v16_pinned(v16 a)
     __asm__("" : "+v"(a));
     return a;
 }
-/* x where a > b, elsewhere y */
-CNV_INLINE v16 v16_if_greater(v16 a, v16 b, v16 x, v16 y)
+/* x where a > b, elsewhere y; x >= y >= 0 */
+CNV_INLINE v16 v16_raise(v16 a, v16 b, v16 x, v16 y)
 {
     return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), x);
 }
@@ -225,11 +225,11 @@ CNV_INLINE v16 v16_blend(uint16_t bits, v16 a, v16 b)
     return v16_of(_mm256_blendv_ps(a.low, b.low, v8_lanes_of(bits)),
                   _mm256_blendv_ps(a.high, b.high, v8_lanes_of((uint16_t)(bits >> 8))));
 }
-/* x where a > b, elsewhere y */
-CNV_INLINE v16 v16_if_greater(v16 a, v16 b, v16 x, v16 y)
+/* x where a > b, elsewhere y; x >= y >= 0 */
+CNV_INLINE v16 v16_raise(v16 a, v16 b, v16 x, v16 y)
 {
-    return v16_of(_mm256_blendv_ps(y.low, x.low, _mm256_cmp_ps(a.low, b.low, _CMP_GT_OQ)),
-                  _mm256_blendv_ps(y.high, x.high, _mm256_cmp_ps(a.high, b.high, _CMP_GT_OQ)));
+    return v16_of(_mm256_max_ps(_mm256_and_ps(_mm256_cmp_ps(a.low, b.low, _CMP_GT_OQ), x.low), y.low),
+                  _mm256_max_ps(_mm256_and_ps(_mm256_cmp_ps(a.high, b.high, _CMP_GT_OQ), x.high), y.high));
 }
 /* a where the byte of that lane is `byte`, elsewhere 0 */
 CNV_INLINE v16 v16_keep_equal(const uint8_t *bytes, int byte, v16 a)

@@ -51,14 +51,33 @@ CNV_INLINE v16 pool_max_window(const pool_window *w, v16 *tap, v16 *seen)
         for (int64_t s = w->cols.begin; s < w->cols.end; s++) {
             const v16 v = v16_load(w->x + r * w->row_gap + s * w->col_gap);
             *seen = v16_fma(v, zero, *seen); /* NaN from a NaN, and from an infinity: the slow way then */
-            *tap = v16_if_greater(v, best, v16_all((float)(r * w->width + s)), *tap);
-            best = v16_if_greater(v, best, v, best);
+            *tap = v16_raise(v, best, v16_all((float)(r * w->width + s)), *tap);
+            best = v16_max(v, best);
         }
     }
     return best;
 }
 
-/* As above where NaN may be about: it wins over all numbers, the first one over the others. */
+CNV_INLINE bool pool_is_square(const pool_window *w, int64_t n)
+{
+    return w->width == n && w->rows.begin == 0 && w->rows.end == n && w->cols.begin == 0 && w->cols.end == n;
+}
+
+CNV_INLINE v16 pool_max_square(const pool_window *w, int64_t n, v16 *tap, v16 *seen)
+{
+    const pool_window known = {w->x, {0, n}, {0, n}, w->row_gap, w->col_gap, n};
+    return pool_max_window(&known, tap, seen);
+}
+
+/* The windows that networks have are walked along without a loop, where none of their taps lies outside. */
+CNV_INLINE v16 pool_max_any(const pool_window *w, v16 *tap, v16 *seen)
+{
+    if (pool_is_square(w, 3)) return pool_max_square(w, 3, tap, seen);
+    if (pool_is_square(w, 2)) return pool_max_square(w, 2, tap, seen);
+    return pool_max_window(w, tap, seen);
+}
+
+/* As pool_max_window where NaN may be about: it wins over all numbers, the first one over the others. */
 static void pool_max_nan(const pool_window *w, float *y, v16 *tap)
 {
     v16 best = v16_all(-INFINITY);
@@ -89,7 +108,7 @@ static void pool_max_row(float *y, uint8_t *index, const float *x, int64_t row, 
         if (rows.begin >= rows.end) w.cols = (cnv_span){0, 0};
         w.rows = w.cols.begin < w.cols.end ? rows : (cnv_span){0, 0};
         if (w.cols.begin >= w.cols.end) w.cols = w.rows;
-        v16_store(y, pool_max_window(&w, &tap, &seen));
+        v16_store(y, pool_max_any(&w, &tap, &seen));
         if (pool_nan(seen) != 0) pool_max_nan(&w, y, &tap);
         if (index != NULL) pool_store_taps(index + j * 16, tap);
     }
