@@ -62,9 +62,13 @@ static void direct_copy_planar_row(float *to, const float *src_row, int64_t firs
 {
     direct_span in = direct_inside(first, d->stride[1], d->pitch, d->xw);
     if (src_row == NULL) in.begin = in.end = d->pitch;
-    for (int64_t i = 0; i < in.begin; i++) to[i] = 0;
-    for (int64_t i = in.begin; i < in.end; i++) to[i] = src_row[first + i * d->stride[1]];
-    for (int64_t i = in.end; i < d->pitch; i++) to[i] = 0;
+    int64_t i = 0;
+    for (; i < in.begin; i++) to[i] = 0;
+    if (d->stride[1] == 2)
+        for (; i + 8 <= in.end && first + i * 2 + 16 <= d->xw; i += 8)
+            _mm256_storeu_ps(to + i, lanes_even(src_row + first + i * 2));
+    for (; i < in.end; i++) to[i] = src_row[first + i * d->stride[1]];
+    for (; i < d->pitch; i++) to[i] = 0;
 }
 
 /* Copies what grid rows from `row` on read of one image. */
