@@ -266,7 +266,8 @@ def _alive(gradient: Array, own: Optional[Array]) -> bool:
 
 
 def _differ(a: Array, b: Array) -> bool:
-    return bool((np.abs(a - b) >= np.finfo(np.float32).tiny).any())
+    with np.errstate(invalid="ignore", over="ignore"):
+        return not bool((np.abs(a - b) < np.finfo(np.float32).tiny).all())
 
 
 def _back(

@@ -68,7 +68,7 @@ def chain(n: int) -> Net:
     net = Net((n, 3, 59, 57))
     net.conv(20, 3, stride=(2, 2)).op("relu").name("first")
     net.conv(32, 3, **same(3)).name("linear conv").op("relu").name("f4")
-    net.op("max_pool", kernel=(3, 3), stride=(2, 2), ceil_mode=True).name("pooled")
+    net.op("max_pool", kernel=(5, 5), stride=(4, 4), ceil_mode=True).name("pooled")
     net.conv(40, 3, **same(3)).op("relu").name("f2")
     net.conv(24, 1).op("clip", low=0.0, high=0.4).name("clipped")
     net.conv(48, 5, stride=(2, 2), **same(5)).op("relu")

@@ -2,9 +2,9 @@
  * Convolutions on blocked pictures: which algorithm a layer gets, its packed weights, and its two passes.
  *
  * The choice depends on the shape of one image alone, never on the batch or the number of threads, so that
- * results do not either. With t the number of 4x4 tiles of a picture of 3x3 convolution with stride 1:
- * F(4x4,3x3) from t = 49 on (28x28); F(2x2,3x3), which is more accurate and has 2.25 times fewer weights to
- * stream, on pictures that fill F(4x4)'s tiles badly; the direct sum for everything else.
+ * results do not either. A 3x3 convolution with stride 1 gets F(4x4,3x3) for nine tiles of 4x4 or more (9x9
+ * pixels); F(2x2,3x3), which has 2.25 times fewer weights to stream, for sixteen tiles of 2x2 (7x7); the
+ * direct sum is for everything else.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +15,6 @@
 #include "plan/ops.h"
 #include "runtime/alloc.h"
 
-/* Of a picture. F(4x4) has 2.25 times the weights of F(2x2): nine tiles of 4x4 use each often enough. */
 #define F4_TILES 9  /* 4x4 tiles */
 #define F2_TILES 16 /* 2x2 tiles */
 

@@ -21,7 +21,7 @@ typedef struct direct_call {
     const cnv_direct *d;
     char *scratch;
     size_t scratch_stride;
-    int64_t strips, groups;
+    int64_t strips, groups, items;
     int threads;
     int64_t holds[CNV_MAX_THREADS];  /* 1 + the strip, over all images, that a worker's scratch is about */
     int64_t n_live[CNV_MAX_THREADS]; /* how many of its channel blocks are not all zero */
@@ -58,6 +58,13 @@ static void direct_copy_row(float *to, const float *src_row, const uint16_t *bit
     lanes_clear(to + in.end * 16, d->pitch - in.end);
 }
 
+/* Eight numbers: the first, the third, ... of sixteen, of which the last is read for nothing. */
+CNV_INLINE __m256 direct_every_second(const float *from)
+{
+    const __m256 mixed = _mm256_shuffle_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8), 0x88);
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xd8));
+}
+
 static void direct_copy_planar_row(float *to, const float *src_row, int64_t first, const cnv_direct *d)
 {
     direct_span in = direct_inside(first, d->stride[1], d->pitch, d->xw);
@@ -66,7 +73,7 @@ static void direct_copy_planar_row(float *to, const float *src_row, int64_t firs
     for (; i < in.begin; i++) to[i] = 0;
     if (d->stride[1] == 2)
         for (; i + 8 <= in.end && first + i * 2 + 16 <= d->xw; i += 8)
-            _mm256_storeu_ps(to + i, lanes_even(src_row + first + i * 2));
+            _mm256_storeu_ps(to + i, direct_every_second(src_row + first + i * 2));
     for (; i < in.end; i++) to[i] = src_row[first + i * d->stride[1]];
     for (; i < d->pitch; i++) to[i] = 0;
 }
@@ -261,9 +268,16 @@ static int64_t direct_tiles(int64_t blocks, int64_t row, int64_t end, const cnv_
     return (end - row) * cnv_ceil_div(d->cols, pixels);
 }
 
+/* The first output block of the item that a worker is likely to take after this one; none, all blocks. */
+static int64_t direct_next(int64_t item, const direct_call *c)
+{
+    item += c->threads;
+    return item < c->items ? item % c->groups * c->d->group : cnv_blocks(c->d->oc);
+}
+
 /* Finds the weights of `blocks` output blocks, or packs them into `made` where they come plain. Where they
- * come packed, `tiles` tiles ask for those of the blocks from `next` on, unless these have been walked along
- * before and stay in L2. */
+ * come packed, `tiles` tiles ask for those of the blocks from `next` on, unless these are likely to have been
+ * walked along before and to be in L2 still. */
 static void direct_point_weights(tile_walk *walk, float *made, int64_t block, int64_t blocks, int64_t next,
                                  int64_t tiles, const direct_call *c)
 {
@@ -305,8 +319,6 @@ static void direct_item(void *context, int64_t item, int worker)
     direct_call *c = context;
     const cnv_direct *d = c->d;
     const int64_t group = item % c->groups, strip = item / c->groups;
-    const int64_t after =
-        (item + c->threads) % c->groups; /* the group that this worker is likely to get next */
     const int64_t image = strip / c->strips, row = strip % c->strips * d->strip;
     const int64_t extent = d->in_place ? d->cols : d->rows;
     const int64_t end = row + d->strip < extent ? row + d->strip : extent;
@@ -323,7 +335,7 @@ static void direct_item(void *context, int64_t item, int worker)
     const int64_t last = (group + 1) * d->group < y_blocks ? (group + 1) * d->group : y_blocks;
     for (out.block = group * d->group; out.block < last; out.block += TILE_BLOCKS) {
         const int64_t blocks = last - out.block < TILE_BLOCKS ? last - out.block : TILE_BLOCKS;
-        const int64_t next = out.block + TILE_BLOCKS < last ? out.block + TILE_BLOCKS : after * d->group;
+        const int64_t next = out.block + TILE_BLOCKS < last ? out.block + TILE_BLOCKS : direct_next(item, c);
         direct_point_weights(&walk, made, out.block, blocks, next, direct_tiles(blocks, row, end, d), c);
         walk.narrow = d->oc <= (out.block + blocks) * 16 - 8;
         walk.start = c->bias != NULL ? c->bias + out.block * 16 : NULL;
@@ -344,12 +356,13 @@ static void direct_run(float *y, const float *x, const float *weights, const flo
                      .gate = gate,
                      .d = d,
                      .scratch = scratch,
-                     .scratch_stride = scratch_stride};
-    c.threads = run->threads;
+                     .scratch_stride = scratch_stride,
+                     .threads = run->threads};
     c.kind = finish_kind_of(finish);
     c.strips = cnv_ceil_div(d->in_place ? d->cols : d->rows, d->strip);
     c.groups = cnv_ceil_div(cnv_blocks(d->oc), d->group);
-    cnv_parallel(run, d->images * c.strips * c.groups, direct_item, &c);
+    c.items = d->images * c.strips * c.groups;
+    cnv_parallel(run, c.items, direct_item, &c);
 }
 
 #endif

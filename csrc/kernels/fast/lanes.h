@@ -131,13 +131,6 @@ CNV_INLINE void lanes_copy(float *to, const float *from, const uint16_t *bits, i
     }
 }
 
-/* Eight numbers of sixteen: the first, the third, ... */
-CNV_INLINE __m256 lanes_even(const float *from)
-{
-    const __m256 mixed = _mm256_shuffle_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8), 0x88);
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xd8));
-}
-
 /* Few pixels at a time: a call of memset would cost more than the stores. */
 CNV_INLINE void lanes_clear(float *to, int64_t count)
 {

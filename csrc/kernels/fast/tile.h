@@ -197,7 +197,7 @@ CNV_INLINE void tile_ask(int pixels, const float *x)
 
 /* Makes the next `tiles` tiles bring weights to L2 that the tiles after them walk along: those of as many
  * output blocks as a tile has, or of the `left` that there are. They share the work: memory delivers a line
- * in the time of some ten products, and a tile that asks for more has to wait. Asking for less than four
+ * in the time of some twenty products, and a tile that asks for more has to wait. Asking for less than four
  * lines at a time is not worth the instructions. */
 CNV_INLINE void tile_want(tile_walk *walk, const float *w, int64_t left, int64_t tiles)
 {
