@@ -15,7 +15,7 @@ from cnnviz.lower import Lowered, Weights, lower
 
 # What packed weights may take unless a model is told otherwise; csrc/DESIGN.md has what less would cost. A
 # network of so many multiply-adds has much to do for each weight, and gains next to nothing from more.
-PACKED_NBYTES = 96 << 20
+PACKED_NBYTES = 192 << 20
 BUSY_PACKED_NBYTES = 8 << 20
 _BUSY_MACS = 8 * 10**9
 # Plans of one workspace beyond these, the longest unused, are dropped: each is some hundred kB by itself.

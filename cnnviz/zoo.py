@@ -71,7 +71,7 @@ def load(
         number: 1000 are ImageNet's, 1001 the same after a background class.
     packed_nbytes : int, optional
         Bytes that may be spent on weights in the form that kernels read, beside the weights themselves, for
-        speed: by default 96 MiB, and 8 MiB for networks of more than 8e9 multiply-adds, which gain little.
+        speed: by default 192 MiB, and 8 MiB for networks of more than 8e9 multiply-adds, which gain little.
         What does not fit is packed by every pass anew; the results are the same, bit for bit.
 
     Returns

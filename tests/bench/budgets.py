@@ -56,7 +56,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--networks", default="vgg16,resnet18,squeezenet")
-    default = [0, 32 << 20, PACKED_NBYTES, 128 << 20]
+    default = [0, 32 << 20, 96 << 20, PACKED_NBYTES]
     parser.add_argument("--mib", type=_numbers, default=default, help="budgets; one without bound is added")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--threads", type=int, default=1)
