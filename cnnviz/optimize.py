@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from cnnviz.gradients import Gradient
     from cnnviz.model import Model
 
+_SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+
 
 class NonFiniteError(CnnvizError, ArithmeticError):
     """A run met NaN or infinity; `result` is the `Synthesis` until then, which ends in a finite picture."""
@@ -267,7 +269,7 @@ def _alive(gradient: Array, own: Optional[Array]) -> bool:
 
 def _differ(a: Array, b: Array) -> bool:
     with np.errstate(invalid="ignore", over="ignore"):
-        return not bool((np.abs(a - b) < np.finfo(np.float32).tiny).all())
+        return not bool((np.abs(a - b) < _SMALLEST_NORMAL).all())
 
 
 def _back(

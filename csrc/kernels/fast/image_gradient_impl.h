@@ -75,20 +75,22 @@ CNV_INLINE void gradient_vector(int channels, v16 *acc, const float *dy, const f
     if (channels > 3) acc[3] = v16_fma(g, v16_all(w[3]), acc[3]);
 }
 #else
+CNV_INLINE void gradient_eight(int channels, const float *dy, const float *w, __m256 *s0, __m256 *s1,
+                               __m256 *s2, __m256 *s3)
+{
+    const __m256 eight = _mm256_loadu_ps(dy);
+    v8_add_product(s0, eight, _mm256_broadcast_ss(w));
+    if (channels > 1) v8_add_product(s1, eight, _mm256_broadcast_ss(w + 1));
+    if (channels > 2) v8_add_product(s2, eight, _mm256_broadcast_ss(w + 2));
+    if (channels > 3) v8_add_product(s3, eight, _mm256_broadcast_ss(w + 3));
+}
+
 /* Half a vector at a time: three channels have twelve sums and three weights, which leaves one register. A
  * sum that is kept in memory instead is twice as long a chain as all others. */
 CNV_INLINE void gradient_vector(int channels, v16 *acc, const float *dy, const float *w)
 {
-    const __m256 low = _mm256_loadu_ps(dy);
-    v8_add_product(&acc[0].low, low, _mm256_broadcast_ss(w));
-    if (channels > 1) v8_add_product(&acc[1].low, low, _mm256_broadcast_ss(w + 1));
-    if (channels > 2) v8_add_product(&acc[2].low, low, _mm256_broadcast_ss(w + 2));
-    if (channels > 3) v8_add_product(&acc[3].low, low, _mm256_broadcast_ss(w + 3));
-    const __m256 high = _mm256_loadu_ps(dy + 8);
-    v8_add_product(&acc[0].high, high, _mm256_broadcast_ss(w));
-    if (channels > 1) v8_add_product(&acc[1].high, high, _mm256_broadcast_ss(w + 1));
-    if (channels > 2) v8_add_product(&acc[2].high, high, _mm256_broadcast_ss(w + 2));
-    if (channels > 3) v8_add_product(&acc[3].high, high, _mm256_broadcast_ss(w + 3));
+    gradient_eight(channels, dy, w, &acc[0].low, &acc[1].low, &acc[2].low, &acc[3].low);
+    gradient_eight(channels, dy + 8, w, &acc[0].high, &acc[1].high, &acc[2].high, &acc[3].high);
 }
 #endif
 
