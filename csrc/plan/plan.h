@@ -102,7 +102,7 @@ typedef struct cnv_op {
 } cnv_op;
 
 /* The table: every row, NULL-terminated, and the lookup by name (NULL when there is none). The rows
- * themselves live in plan/ops_*.c, one file per family, and are listed in plan/ops.c. */
+ * themselves live in plan/ops/, one file per family, and are listed in plan/op.c. */
 extern const cnv_op *const cnv_ops[];
 const cnv_op *cnv_op_find(const char *name);
 

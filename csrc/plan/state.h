@@ -2,9 +2,9 @@
  * The inside of a cnv_plan: what prepare decides and the walks follow. Private to plan/.
  *
  * Nodes are what the user built; `runs` is what runs. Prepare begins by replacing nodes with ones that it has
- * made, where a faster kernel, another layout or a fusion is to be had (lower.c). Made nodes have rows and
- * values of their own, so nothing after that has to know: marks, gradients, memory and the walks see a plan
- * like any other. Steps are the nodes of `runs` that a pass needs.
+ * made, where a faster kernel, another layout or a fusion is to be had (specialise.c). Made nodes have rows
+ * and values of their own, so nothing after that has to know: marks, gradients, memory and the walks see a
+ * plan like any other. Steps are the nodes of `runs` that a pass needs.
  *
  * Time, for the memory planner: the forward walk visits step s at time s, the backward walk visits it at
  * 2 * n_steps - 1 - s, and at 2 * n_steps both are over and the user reads.
@@ -24,7 +24,7 @@ typedef struct cnv_value {
     cnv_origin origin;
     int producer;            /* the node, or the position among the inputs */
     cnv_constant *constant;  /* a reference; NULL unless origin says so */
-    const cnv_node *made_by; /* lower.c: the node of `runs` whose output it is; NULL without one */
+    const cnv_node *made_by; /* specialise.c: the node of `runs` whose output it is; NULL without one */
 
     /* From the request. */
     bool keep;
@@ -100,10 +100,10 @@ struct cnv_plan {
     int threads;
     int n_seeds;
     int n_wrt;
-    cnv_node **runs; /* nodes, and nodes that lower.c has made */
+    cnv_node **runs; /* nodes, and nodes that specialise.c has made */
     int n_runs;
     int room_runs;
-    int n_user_values; /* while prepared: those past it are lower.c's */
+    int n_user_values; /* while prepared: those past it are specialise.c's */
     cnv_step *steps;
     int n_steps;
     cnv_fill *fills; /* in the order of the backward walk; the last n_final come after its last step */
@@ -127,7 +127,7 @@ bool cnv_node_backward_reads(const cnv_node *node, int i);
 /* Whether y is nothing but its inputs, one after the other. */
 bool cnv_node_joins(const cnv_node *node);
 
-/* For lower.c: a value of `shape`, and a node that is in no list yet (free it with cnv_node_free). */
+/* For specialise.c: a value of `shape`, and a node that is in no list yet (free it with cnv_node_free). */
 cnv_status cnv_plan_make_value(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value_id *value,
                                cnv_error *err);
 cnv_status cnv_plan_make_node(cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs, int n_inputs,

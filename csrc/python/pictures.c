@@ -1,9 +1,9 @@
 #include "python/pictures.h"
 
-#include "kernels/lbfgs.h"
-#include "kernels/picture.h"
-#include "kernels/variation.h"
-#include "kernels/warp.h"
+#include "kernels/pictures/lbfgs.h"
+#include "kernels/pictures/picture.h"
+#include "kernels/pictures/variation.h"
+#include "kernels/pictures/warp.h"
 #include "python/array.h"
 #include "python/convert.h"
 

@@ -1,4 +1,4 @@
-/* The module's functions on whole pictures, see kernels/picture.h; ends with an empty entry. */
+/* The module's functions on whole pictures, see kernels/pictures/picture.h; ends with an empty entry. */
 #ifndef CNV_PYTHON_PICTURES_H
 #define CNV_PYTHON_PICTURES_H
 

@@ -4,7 +4,7 @@
  */
 #include <time.h>
 
-#include "kernels/vec.h"
+#include "kernels/fast/vec.h"
 
 #define PEAK_ROUNDS 500000
 

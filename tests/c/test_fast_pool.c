@@ -5,7 +5,7 @@
 
 #include "check.h"
 #include "fast.h"
-#include "kernels/pool.h"
+#include "kernels/portable/pool.h"
 
 typedef struct row {
     const char *what;

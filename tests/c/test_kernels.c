@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "check.h"
-#include "kernels/conv.h"
-#include "kernels/pool.h"
+#include "kernels/portable/conv.h"
+#include "kernels/portable/pool.h"
 #include "runtime/blas.h"
 
 /* groups, channels per group in and out, picture, kernel, stride, pads (top, left, bottom, right), dilation

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "kernels/fast/blocked.h"
-#include "kernels/vec.h"
+#include "kernels/fast/vec.h"
 
 /* The finishes that matter for speed, and the rest. */
 typedef enum {

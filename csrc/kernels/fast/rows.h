@@ -1,7 +1,7 @@
 /*
- * A linear layer on plain rows, forward and the gradient of its input; see kernels/linear.h, whose promise
- * about bits it keeps. A picture batch has few rows, so reading w is what takes the time: several rows of w
- * are read at once, each page of them ahead of its use.
+ * A linear layer on plain rows, forward and the gradient of its input; see kernels/portable/linear.h, whose
+ * promise about bits it keeps. A picture batch has few rows, so reading w is what takes the time: several
+ * rows of w are read at once, each page of them ahead of its use.
  */
 #ifndef CNV_FAST_ROWS_H
 #define CNV_FAST_ROWS_H
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels/linear.h"
+#include "kernels/portable/linear.h"
 #include "runtime/threads.h"
 
 /* y[n,o] = b[o] + sum over i of x[n,i] * w[o,i]; b may be NULL. */

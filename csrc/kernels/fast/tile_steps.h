@@ -5,7 +5,7 @@
 #ifndef CNV_FAST_TILE_STEPS_H
 #define CNV_FAST_TILE_STEPS_H
 
-#include "kernels/vec.h"
+#include "kernels/fast/vec.h"
 
 /* The largest tiles that leave registers for weights and broadcasts: 14 pixels x 2 blocks of sixteen in 32
  * zmm; 3 x 2 or 6 x 1 in 16 ymm. The wide one of ymm takes seven loads for its twelve products where the tall

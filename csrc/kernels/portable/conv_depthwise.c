@@ -1,0 +1,164 @@
+/*
+ * Convolution with one input channel per group: each output channel is a small filter over one plane. A
+ * direct loop over taps and rows; every inner loop is a row of contiguous outputs.
+ */
+#include "kernels/portable/conv.h"
+#include "kernels/split.h"
+
+typedef struct {
+    float *out; /* y, dx or dw; of the arrays below, those that the direction reads */
+    const float *x;
+    const float *w;
+    const float *b;
+    const float *dy;
+    const cnv_conv2d *c;
+} depthwise_work;
+
+/* One tap of the filter: the outputs it reaches, and where the first of them finds its input. */
+typedef struct {
+    cnv_span rows;
+    cnv_span columns;
+    int64_t row_offset;
+    int64_t column_offset;
+} tap;
+
+static tap tap_at(const cnv_conv2d *c, int64_t r, int64_t s)
+{
+    tap t = {.row_offset = r * c->dilation[0] - c->pad[0], .column_offset = s * c->dilation[1] - c->pad[1]};
+    t.rows = cnv_outputs_inside(c->ih, c->oh, c->stride[0], t.row_offset);
+    t.columns = cnv_outputs_inside(c->iw, c->ow, c->stride[1], t.column_offset);
+    return t;
+}
+
+/* y += weight * x, x read with a stride */
+static void add_row(float *y, const float *x, int64_t stride, float weight, int64_t n)
+{
+    if (stride == 1)
+        for (int64_t i = 0; i < n; i++) y[i] += weight * x[i];
+    else
+        for (int64_t i = 0; i < n; i++) y[i] += weight * x[i * stride];
+}
+
+/* dx += weight * dy, dx written with a stride */
+static void spread_row(float *dx, const float *dy, int64_t stride, float weight, int64_t n)
+{
+    if (stride == 1)
+        for (int64_t i = 0; i < n; i++) dx[i] += weight * dy[i];
+    else
+        for (int64_t i = 0; i < n; i++) dx[i * stride] += weight * dy[i];
+}
+
+static double dot_row(const float *dy, const float *x, int64_t stride, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) sum += (double)dy[i] * (double)x[i * stride];
+    return sum;
+}
+
+static void forward_plane(float *y, const float *x, const float *w, float bias, const cnv_conv2d *c)
+{
+    for (int64_t p = 0; p < c->oh * c->ow; p++) y[p] = bias;
+    for (int64_t k = 0; k < c->kh * c->kw; k++) {
+        tap t = tap_at(c, k / c->kw, k % c->kw);
+        int64_t n = t.columns.end - t.columns.begin;
+        if (n == 0) continue;
+        for (int64_t oh = t.rows.begin; oh < t.rows.end; oh++) {
+            const float *row = x + (oh * c->stride[0] + t.row_offset) * c->iw;
+            add_row(y + oh * c->ow + t.columns.begin, row + t.columns.begin * c->stride[1] + t.column_offset,
+                    c->stride[1], w[k], n);
+        }
+    }
+}
+
+static void backward_plane(float *dx, const float *dy, const float *w, const cnv_conv2d *c)
+{
+    for (int64_t k = 0; k < c->kh * c->kw; k++) {
+        tap t = tap_at(c, k / c->kw, k % c->kw);
+        int64_t n = t.columns.end - t.columns.begin;
+        if (n == 0) continue;
+        for (int64_t oh = t.rows.begin; oh < t.rows.end; oh++) {
+            float *row = dx + (oh * c->stride[0] + t.row_offset) * c->iw;
+            spread_row(row + t.columns.begin * c->stride[1] + t.column_offset,
+                       dy + oh * c->ow + t.columns.begin, c->stride[1], w[k], n);
+        }
+    }
+}
+
+static double tap_gradient(const float *dy, const float *x, int64_t k, const cnv_conv2d *c)
+{
+    tap t = tap_at(c, k / c->kw, k % c->kw);
+    int64_t n = t.columns.end - t.columns.begin;
+    double sum = 0.0;
+    if (n == 0) return sum;
+    for (int64_t oh = t.rows.begin; oh < t.rows.end; oh++) {
+        const float *row = x + (oh * c->stride[0] + t.row_offset) * c->iw;
+        sum += dot_row(dy + oh * c->ow + t.columns.begin,
+                       row + t.columns.begin * c->stride[1] + t.column_offset, c->stride[1], n);
+    }
+    return sum;
+}
+
+/* One item: some of the N * groups * OC output planes. */
+static void forward_planes(void *context, int64_t begin, int64_t end, int worker)
+{
+    const depthwise_work *work = context;
+    const cnv_conv2d *c = work->c;
+    int64_t channels = c->groups * c->oc;
+    for (int64_t plane = begin; plane < end; plane++) {
+        int64_t o = plane % channels;
+        forward_plane(work->out + plane * c->oh * c->ow, work->x + plane / c->oc * c->ih * c->iw,
+                      work->w + o * c->kh * c->kw, work->b != NULL ? work->b[o] : 0.0f, c);
+    }
+    (void)worker;
+}
+
+/* One item: some of the N * groups input planes; each gathers from its OC output planes. */
+static void backward_planes(void *context, int64_t begin, int64_t end, int worker)
+{
+    const depthwise_work *work = context;
+    const cnv_conv2d *c = work->c;
+    for (int64_t plane = begin; plane < end; plane++)
+        for (int64_t o = 0; o < c->oc; o++)
+            backward_plane(work->out + plane * c->ih * c->iw, work->dy + (plane * c->oc + o) * c->oh * c->ow,
+                           work->w + (plane % c->groups * c->oc + o) * c->kh * c->kw, c);
+    (void)worker;
+}
+
+/* One item: the filter of one output channel, over all images in order. */
+static void weight_channel(void *context, int64_t o, int worker)
+{
+    const depthwise_work *work = context;
+    const cnv_conv2d *c = work->c;
+    int64_t taps = c->kh * c->kw;
+    for (int64_t k = 0; k < taps; k++) {
+        double sum = 0.0;
+        for (int64_t n = 0; n < c->n; n++)
+            sum += tap_gradient(work->dy + (n * c->groups * c->oc + o) * c->oh * c->ow,
+                                work->x + (n * c->groups + o / c->oc) * c->ih * c->iw, k, c);
+        work->out[o * taps + k] += (float)sum;
+    }
+    (void)worker;
+}
+
+void cnv_conv_depthwise_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
+                                cnv_run *run)
+{
+    depthwise_work work = {.out = y, .x = x, .w = w, .b = b, .c = c};
+    cnv_parallel_range(run, c->n * c->groups * c->oc, cnv_grain_of(c->oh * c->ow * c->kh * c->kw),
+                       forward_planes, &work);
+}
+
+void cnv_conv_depthwise_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c,
+                                      cnv_run *run)
+{
+    depthwise_work work = {.out = dx, .dy = dy, .w = w, .c = c};
+    cnv_parallel_range(run, c->n * c->groups, cnv_grain_of(c->oc * c->oh * c->ow * c->kh * c->kw),
+                       backward_planes, &work);
+}
+
+void cnv_conv_depthwise_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,
+                                        cnv_run *run)
+{
+    depthwise_work work = {.out = dw, .dy = dy, .x = x, .c = c};
+    cnv_parallel(run, c->groups * c->oc, weight_channel, &work);
+}

@@ -1,0 +1,222 @@
+/*
+ * Convolution as matrix products: im2col in strips of output pixels, then cnv_sgemm.
+ *
+ * Forward, one item is (image, group, strip):   y[OC, strip] = w[OC, K] * columns[K, strip]
+ * Backward, one item is (group, block of input channels), so that no two items write the same gradient:
+ *   data      columns[block, strip] = w[OC, block]^T * dy[OC, strip], then col2im, strip after strip
+ *   weight    dw[OC, block] += dy[OC, strip] * columns[block, strip]^T, image after image
+ * Strips keep the columns in cache and bound the scratch at any picture size.
+ */
+#include "kernels/portable/conv.h"
+
+#include "runtime/blas.h"
+
+/* The columns of one strip are written once and read once by the product, so they should still be in the L2
+ * cache by then: columns of a whole large picture take up to 1.7 times as long. DESIGN.md has the
+ * measurement, also for the next two. */
+#define STRIP_NBYTES ((int64_t)1 << 20)
+
+/* Arithmetic of one forward item, under a millisecond: what shares a 1x1 layer, which needs no columns, among
+ * threads. */
+#define STRIP_FLOPS ((int64_t)64 << 20)
+
+/* The product packs the weights anew for each strip; 64 columns make a 512 -> 512 layer 12 to 15 % slower. */
+#define STRIP_MIN_WIDTH ((int64_t)128)
+
+/* Rows of the product in backward: enough for the GEMM to run near its best, few enough to make many items.
+ */
+#define BLOCK_ROWS ((int64_t)64)
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Output pixels per strip when the column matrix has `rows` rows and each column costs `flops`. */
+static int64_t strip_width(const cnv_conv2d *c, int64_t rows, int64_t flops)
+{
+    int64_t pixels = c->oh * c->ow;
+    int64_t width = min64(STRIP_NBYTES / (int64_t)sizeof(float) / rows, STRIP_FLOPS / flops);
+    if (width < STRIP_MIN_WIDTH) width = STRIP_MIN_WIDTH;
+    if (width >= pixels) return pixels;
+    /* strips of equal width, in whole cache lines */
+    return min64(ceil_div(ceil_div(pixels, ceil_div(pixels, width)), 16) * 16, pixels);
+}
+
+static int64_t forward_width(const cnv_conv2d *c)
+{
+    int64_t rows = c->ic * c->kh * c->kw;
+    return strip_width(c, rows, 2 * rows * c->oc);
+}
+
+static int64_t block_channels(const cnv_conv2d *c)
+{
+    return min64(ceil_div(BLOCK_ROWS, c->kh * c->kw), c->ic);
+}
+
+/* Backward strips follow each other inside one item, so only the scratch bounds them. */
+static int64_t backward_width(const cnv_conv2d *c)
+{
+    return strip_width(c, block_channels(c) * c->kh * c->kw, 1);
+}
+
+size_t cnv_conv_gemm_forward_scratch(const cnv_conv2d *c)
+{
+    if (cnv_conv2d_is_pointwise(c)) return 0;
+    return (size_t)(c->ic * c->kh * c->kw * forward_width(c)) * sizeof(float);
+}
+
+size_t cnv_conv_gemm_backward_scratch(const cnv_conv2d *c)
+{
+    if (cnv_conv2d_is_pointwise(c)) return 0;
+    return (size_t)(block_channels(c) * c->kh * c->kw * backward_width(c)) * sizeof(float);
+}
+
+typedef struct {
+    float *out; /* y, dx or dw; of the arrays below, those that the direction reads */
+    const float *x;
+    const float *w;
+    const float *b;
+    const float *dy;
+    const cnv_conv2d *c;
+    int64_t image; /* weight gradient: the image being added */
+    char *scratch;
+    size_t scratch_stride;
+} gemm_work;
+
+static float *scratch_of(const gemm_work *work, int worker)
+{
+    return (float *)(work->scratch + (size_t)worker * work->scratch_stride);
+}
+
+/* The columns of `channels` channels of x for a strip, and how far apart their rows lie. */
+static const float *columns_of(float *scratch, const float *x, int64_t channels, cnv_span strip,
+                               const cnv_conv2d *c, int64_t *row_stride)
+{
+    if (cnv_conv2d_is_pointwise(c)) {
+        *row_stride = c->oh * c->ow;
+        return x + strip.begin;
+    }
+    cnv_im2col(scratch, x, channels, strip, c);
+    *row_stride = strip.end - strip.begin;
+    return scratch;
+}
+
+/* y: OC, pixels; only the strip is written. */
+static void fill_bias(float *y, const float *b, cnv_span strip, const cnv_conv2d *c)
+{
+    for (int64_t o = 0; o < c->oc; o++) {
+        float *row = y + o * c->oh * c->ow;
+        for (int64_t p = strip.begin; p < strip.end; p++) row[p] = b[o];
+    }
+}
+
+static void forward_strip(void *context, int64_t item, int worker)
+{
+    const gemm_work *work = context;
+    const cnv_conv2d *c = work->c;
+    int64_t pixels = c->oh * c->ow, width = forward_width(c), strips = ceil_div(pixels, width);
+    int64_t image_group = item / strips, group = image_group % c->groups;
+    cnv_span strip = {item % strips * width, min64((item % strips + 1) * width, pixels)};
+    float *y = work->out + image_group * c->oc * pixels;
+    int64_t rows = c->ic * c->kh * c->kw, stride;
+    const float *columns = columns_of(scratch_of(work, worker), work->x + image_group * c->ic * c->ih * c->iw,
+                                      c->ic, strip, c, &stride);
+    if (work->b != NULL) fill_bias(y, work->b + group * c->oc, strip, c);
+    cnv_sgemm(false, false, c->oc, strip.end - strip.begin, rows, 1.0f, work->w + group * c->oc * rows, rows,
+              columns, stride, work->b != NULL ? 1.0f : 0.0f, y + strip.begin, pixels);
+}
+
+void cnv_conv_gemm_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
+                           void *scratch, size_t scratch_stride, cnv_run *run)
+{
+    gemm_work work = {
+        .out = y, .x = x, .w = w, .b = b, .c = c, .scratch = scratch, .scratch_stride = scratch_stride};
+    cnv_parallel(run, c->n * c->groups * ceil_div(c->oh * c->ow, forward_width(c)), forward_strip, &work);
+}
+
+/* One item of backward: which channels of which group, and where their taps start in a filter. */
+typedef struct {
+    int64_t group;
+    int64_t first; /* channel, within the group */
+    int64_t channels;
+    int64_t rows;   /* channels * KH * KW */
+    int64_t filter; /* numbers in one filter */
+} channel_block;
+
+static channel_block block_of(const cnv_conv2d *c, int64_t item)
+{
+    int64_t step = block_channels(c), blocks = ceil_div(c->ic, step);
+    channel_block block = {.group = item / blocks, .first = item % blocks * step};
+    block.channels = min64(step, c->ic - block.first);
+    block.rows = block.channels * c->kh * c->kw;
+    block.filter = c->ic * c->kh * c->kw;
+    return block;
+}
+
+static int64_t backward_items(const cnv_conv2d *c)
+{
+    return c->groups * ceil_div(c->ic, block_channels(c));
+}
+
+static void backward_data_block(void *context, int64_t item, int worker)
+{
+    const gemm_work *work = context;
+    const cnv_conv2d *c = work->c;
+    int64_t image = item / backward_items(c), pixels = c->oh * c->ow, width = backward_width(c);
+    channel_block k = block_of(c, item % backward_items(c));
+    const float *w = work->w + k.group * c->oc * k.filter + k.first * c->kh * c->kw;
+    const float *dy = work->dy + (image * c->groups + k.group) * c->oc * pixels;
+    float *dx = work->out + ((image * c->groups + k.group) * c->ic + k.first) * c->ih * c->iw;
+    if (cnv_conv2d_is_pointwise(c)) {
+        cnv_sgemm(true, false, k.rows, pixels, c->oc, 1.0f, w, k.filter, dy, pixels, 1.0f, dx, pixels);
+        return;
+    }
+    float *columns = scratch_of(work, worker);
+    for (int64_t p = 0; p < pixels; p += width) {
+        cnv_span strip = {p, min64(p + width, pixels)};
+        int64_t n = strip.end - strip.begin;
+        cnv_sgemm(true, false, k.rows, n, c->oc, 1.0f, w, k.filter, dy + p, pixels, 0.0f, columns, n);
+        cnv_col2im(dx, columns, k.channels, strip, c);
+    }
+}
+
+void cnv_conv_gemm_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c,
+                                 void *scratch, size_t scratch_stride, cnv_run *run)
+{
+    gemm_work work = {
+        .out = dx, .dy = dy, .w = w, .c = c, .scratch = scratch, .scratch_stride = scratch_stride};
+    cnv_parallel(run, c->n * backward_items(c), backward_data_block, &work);
+}
+
+static void backward_weight_block(void *context, int64_t item, int worker)
+{
+    const gemm_work *work = context;
+    const cnv_conv2d *c = work->c;
+    int64_t pixels = c->oh * c->ow, width = backward_width(c), stride;
+    channel_block k = block_of(c, item);
+    int64_t image_group = work->image * c->groups + k.group;
+    const float *x = work->x + (image_group * c->ic + k.first) * c->ih * c->iw;
+    const float *dy = work->dy + image_group * c->oc * pixels;
+    float *dw = work->out + k.group * c->oc * k.filter + k.first * c->kh * c->kw;
+    for (int64_t p = 0; p < pixels; p += width) {
+        cnv_span strip = {p, min64(p + width, pixels)};
+        const float *columns = columns_of(scratch_of(work, worker), x, k.channels, strip, c, &stride);
+        cnv_sgemm(false, true, c->oc, k.rows, strip.end - strip.begin, 1.0f, dy + p, pixels, columns, stride,
+                  1.0f, dw, k.filter);
+    }
+}
+
+void cnv_conv_gemm_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,
+                                   void *scratch, size_t scratch_stride, cnv_run *run)
+{
+    gemm_work work = {
+        .out = dw, .dy = dy, .x = x, .c = c, .scratch = scratch, .scratch_stride = scratch_stride};
+    for (work.image = 0; work.image < c->n; work.image++)
+        cnv_parallel(run, backward_items(c), backward_weight_block, &work);
+}

@@ -1,0 +1,150 @@
+#include <math.h>
+#include <string.h>
+
+#include "kernels/portable/pool.h"
+#include "kernels/split.h"
+#include "kernels/window.h"
+
+typedef struct {
+    float *out;
+    const float *in; /* x, or dy */
+    void *index;
+    const cnv_pool2d *p;
+    size_t index_nbytes;
+} max_work;
+
+static void store_index(void *index, size_t nbytes, int64_t i, int64_t tap)
+{
+    if (nbytes == 1)
+        ((uint8_t *)index)[i] = (uint8_t)tap;
+    else if (nbytes == 2)
+        ((uint16_t *)index)[i] = (uint16_t)tap;
+    else
+        ((uint32_t *)index)[i] = (uint32_t)tap;
+}
+
+static int64_t load_index(const void *index, size_t nbytes, int64_t i)
+{
+    if (nbytes == 1) return ((const uint8_t *)index)[i];
+    if (nbytes == 2) return ((const uint16_t *)index)[i];
+    return ((const uint32_t *)index)[i];
+}
+
+/* A NaN beats every number and is beaten by nothing. */
+static bool beats(float v, float best)
+{
+    return (v > best) | (isnan(v) & !isnan(best));
+}
+
+/* The winner among the taps that lie inside; *tap is 0 when none does. */
+static float window_max(const float *x, const cnv_pool2d *p, int64_t row, int64_t column, cnv_span rows,
+                        cnv_span columns, int64_t *tap)
+{
+    float best = -INFINITY;
+    *tap =
+        rows.begin < rows.end && columns.begin < columns.end ? rows.begin * p->kernel[1] + columns.begin : 0;
+    for (int64_t r = rows.begin; r < rows.end; r++) {
+        const float *line = x + (row + r * p->dilation[0]) * p->iw;
+        for (int64_t s = columns.begin; s < columns.end; s++) {
+            float v = line[column + s * p->dilation[1]];
+            if (beats(v, best)) {
+                best = v;
+                *tap = r * p->kernel[1] + s;
+            }
+        }
+    }
+    return best;
+}
+
+/* One output by itself: near the border, or with an index of many bytes. */
+static void forward_one(const max_work *work, const float *x, int64_t row, int64_t line, int64_t ow)
+{
+    const cnv_pool2d *p = work->p;
+    int64_t column = ow * p->stride[1] - p->pad[1], tap;
+    cnv_span rows = cnv_taps_inside(p->ih, p->kernel[0], p->dilation[0], row);
+    cnv_span columns = cnv_taps_inside(p->iw, p->kernel[1], p->dilation[1], column);
+    work->out[line * p->ow + ow] = window_max(x, p, row, column, rows, columns, &tap);
+    if (work->index != NULL) store_index(work->index, work->index_nbytes, line * p->ow + ow, tap);
+}
+
+/* The outputs of a line whose windows lie inside; none when rows of them do not, or an index needs more than
+ * a byte. */
+static cnv_span inner_span(const max_work *work, int64_t row)
+{
+    const cnv_pool2d *p = work->p;
+    cnv_span rows = cnv_taps_inside(p->ih, p->kernel[0], p->dilation[0], row);
+    bool whole = rows.end - rows.begin == p->kernel[0] && work->index_nbytes == 1;
+    cnv_span first = cnv_outputs_inside(p->iw, p->ow, p->stride[1], -p->pad[1]);
+    cnv_span last =
+        cnv_outputs_inside(p->iw, p->ow, p->stride[1], (p->kernel[1] - 1) * p->dilation[1] - p->pad[1]);
+    cnv_span inner = {first.begin, last.end > first.begin ? last.end : first.begin};
+    return whole ? inner : (cnv_span){0, 0};
+}
+
+/* Tap after tap instead of window after window: loops without branches, which compilers vectorize. Without
+ * an index when nobody goes backward. */
+static void forward_inner(float *restrict y, uint8_t *restrict index, const float *restrict x,
+                          const cnv_pool2d *p, int64_t n)
+{
+    int64_t stride = p->stride[1];
+    for (int64_t i = 0; i < n; i++) y[i] = x[i * stride];
+    if (index != NULL) memset(index, 0, (size_t)n);
+    for (int64_t tap = 1; tap < p->kernel[0] * p->kernel[1]; tap++) {
+        const float *line =
+            x + tap / p->kernel[1] * p->dilation[0] * p->iw + tap % p->kernel[1] * p->dilation[1];
+        if (index != NULL)
+            for (int64_t i = 0; i < n; i++)
+                index[i] = beats(line[i * stride], y[i]) ? (uint8_t)tap : index[i];
+        for (int64_t i = 0; i < n; i++) y[i] = beats(line[i * stride], y[i]) ? line[i * stride] : y[i];
+    }
+}
+
+static void forward_planes(void *context, int64_t begin, int64_t end, int worker)
+{
+    const max_work *work = context;
+    const cnv_pool2d *p = work->p;
+    for (int64_t line = begin * p->oh; line < end * p->oh; line++) {
+        const float *x = work->in + line / p->oh * p->ih * p->iw;
+        int64_t row = line % p->oh * p->stride[0] - p->pad[0];
+        cnv_span inner = inner_span(work, row);
+        for (int64_t ow = 0; ow < inner.begin; ow++) forward_one(work, x, row, line, ow);
+        if (inner.begin < inner.end)
+            forward_inner(work->out + line * p->ow + inner.begin,
+                          work->index ? (uint8_t *)work->index + line * p->ow + inner.begin : NULL,
+                          x + row * p->iw + inner.begin * p->stride[1] - p->pad[1], p,
+                          inner.end - inner.begin);
+        for (int64_t ow = inner.end; ow < p->ow; ow++) forward_one(work, x, row, line, ow);
+    }
+    (void)worker;
+}
+
+static void backward_planes(void *context, int64_t begin, int64_t end, int worker)
+{
+    const max_work *work = context;
+    const cnv_pool2d *p = work->p;
+    for (int64_t line = begin * p->oh; line < end * p->oh; line++) {
+        float *dx = work->out + line / p->oh * p->ih * p->iw;
+        for (int64_t ow = 0; ow < p->ow; ow++) {
+            int64_t tap = load_index(work->index, work->index_nbytes, line * p->ow + ow);
+            int64_t row = line % p->oh * p->stride[0] - p->pad[0] + tap / p->kernel[1] * p->dilation[0];
+            int64_t column = ow * p->stride[1] - p->pad[1] + tap % p->kernel[1] * p->dilation[1];
+            /* a window that lies in the padding altogether has no winner */
+            if (row >= 0 && row < p->ih && column >= 0 && column < p->iw)
+                dx[row * p->iw + column] += work->in[line * p->ow + ow];
+        }
+    }
+    (void)worker;
+}
+
+void cnv_max_pool_forward(float *y, void *index, const float *x, const cnv_pool2d *p, cnv_run *run)
+{
+    max_work work = {y, x, index, p, cnv_max_pool_index_nbytes(p)};
+    cnv_parallel_range(run, p->planes, cnv_grain_of(p->oh * p->ow * p->kernel[0] * p->kernel[1]),
+                       forward_planes, &work);
+}
+
+void cnv_max_pool_backward(float *dx, const float *dy, const void *index, const cnv_pool2d *p, cnv_run *run)
+{
+    max_work work = {dx, dy, (void *)index, p, cnv_max_pool_index_nbytes(p)};
+    cnv_parallel_range(run, p->planes, cnv_grain_of(p->oh * p->ow), backward_planes, &work);
+}

@@ -1,0 +1,114 @@
+/* Depthwise convolutions on blocked pictures. */
+#include <math.h>
+#include <stdio.h>
+
+#include "plan/fast/blocked.h"
+#include "plan/constant.h"
+#include "plan/op.h"
+#include "runtime/alloc.h"
+
+#define PACK_KIND 64 /* apart from those of conv.c */
+
+typedef struct depthwise_form {
+    cnv_form form;
+    cnv_depthwise d;
+    const float *packed, *bias;
+} depthwise_form;
+
+bool cnv_depthwise_is_served(const cnv_node *node)
+{
+    const cnv_shape *w = node->x_shape[1];
+    return node->params.groups == node->x_shape[0]->dim[1] && w->dim[0] == node->params.groups &&
+           w->dim[1] == 1 && w->dim[2] <= CNV_DEPTHWISE_KERNEL && w->dim[3] <= CNV_DEPTHWISE_KERNEL;
+}
+
+void *cnv_depthwise_form(const cnv_node *node, const cnv_fast *fast)
+{
+    const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1], *y = node->y_shape;
+    const cnv_params *p = &node->params;
+    depthwise_form *f = cnv_alloc(1, sizeof *f);
+    if (f == NULL) return NULL;
+    f->form.fast = fast;
+    f->form.picture = cnv_picture_of(y);
+    f->form.high = INFINITY;
+    f->d = (cnv_depthwise){.images = x->dim[0],
+                           .channels = x->dim[1],
+                           .ih = x->dim[2],
+                           .iw = x->dim[3],
+                           .oh = y->dim[2],
+                           .ow = y->dim[3],
+                           .kernel = {w->dim[2], w->dim[3]},
+                           .stride = {p->stride[0], p->stride[1]},
+                           .pad = {p->pad[0], p->pad[1]},
+                           .dilation = {p->dilation[0], p->dilation[1]}};
+    cnv_depthwise_describe(&f->d);
+    snprintf(f->form.text, sizeof f->form.text, "%s depthwise", fast->name);
+    return f;
+}
+
+static void pack_depthwise(const cnv_packing *p, const float *data, const cnv_shape *shape, void *packed)
+{
+    const cnv_depthwise d = {.channels = shape->dim[0], .kernel = {shape->dim[2], shape->dim[3]}};
+    cnv_depthwise_pack(packed, data, &d);
+    (void)p;
+}
+
+static cnv_packing packing_of(const depthwise_form *f)
+{
+    return (cnv_packing){.kind = PACK_KIND, .nbytes = cnv_depthwise_weights(&f->d), .pack = pack_depthwise};
+}
+
+static void depthwise_claim(cnv_plan *plan, cnv_node *node, cnv_claim claim, size_t *room)
+{
+    const cnv_packing packing = packing_of(node->form);
+    if (claim != CNV_CLAIM_NEEDED) return;
+    cnv_claim_needed(plan, node, 1, &packing, room);
+    cnv_claim_bias(plan, node, room);
+}
+
+static cnv_status depthwise_settle(cnv_plan *plan, cnv_node *node, cnv_error *err)
+{
+    depthwise_form *f = node->form;
+    const cnv_packing packing = packing_of(f);
+    cnv_status status = CNV_OK;
+    if (!node->runs_forward && !node->needs_grad) return CNV_OK;
+    CNV_TRY(cnv_pack(plan, node, 1, &packing, &f->packed, err));
+    CNV_TRY(cnv_pack_bias(plan, node, &f->bias, err));
+done:
+    return status;
+}
+
+static void depthwise_needs(const cnv_node *node, cnv_needs *needs)
+{
+    const depthwise_form *f = node->form;
+    needs->saved_nbytes = cnv_bits_nbytes(&f->form);
+    needs->backward_scratch = f->form.rectify ? cnv_depthwise_backward_scratch(&f->d) : 0;
+}
+
+static void depthwise_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    const depthwise_form *f = node->form;
+    const cnv_finish finish = cnv_finish_of(&f->form, io);
+    f->form.fast->depthwise_forward(io->y, io->x[0], f->packed, f->bias, &finish, &f->d, run);
+}
+
+static void depthwise_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    const depthwise_form *f = node->form;
+    const cnv_gate gate = cnv_gate_of(&f->form, io, run);
+    if (io->dx[0] != NULL)
+        f->form.fast->depthwise_backward(io->dx[0], io->dy, f->packed, &gate, !cnv_is_fresh(io, 0), &f->d,
+                                         io->scratch, io->scratch_stride, run);
+}
+
+const cnv_op cnv_op_blocked_depthwise = {
+    .name = "blocked_depthwise",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .fresh = true,
+    .claim = depthwise_claim,
+    .settle = depthwise_settle,
+    .needs = depthwise_needs,
+    .forward = depthwise_forward,
+    .backward = depthwise_backward,
+};

@@ -1,0 +1,51 @@
+/*
+ * add(a, b), sub, mul, div, min, max, pow: broadcast as in NumPy
+ */
+#include "kernels/portable/binary.h"
+#include "plan/op.h"
+
+static cnv_status binary_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
+{
+    return cnv_broadcast_shape(node->x_shape[0], node->x_shape[1], y, err);
+}
+
+/* Sums look at no operand, the gradient of one factor looks at the other only, the rest at both. */
+static void binary_needs(const cnv_node *node, cnv_needs *needs)
+{
+    cnv_binary_op op = (cnv_binary_op)node->op->variant;
+    if (op == CNV_ADD || op == CNV_SUB) return;
+    needs->backward_reads = 1u << 0 | 1u << 1;
+    if (op == CNV_MUL && !cnv_wants(node, 0)) needs->backward_reads = 1u << 0;
+    if (op == CNV_MUL && !cnv_wants(node, 1)) needs->backward_reads = 1u << 1;
+}
+
+static void binary_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_broadcast shape = cnv_broadcast_of(node->y_shape, node->x_shape[0], node->x_shape[1]);
+    cnv_binary_forward((cnv_binary_op)node->op->variant, io->y, io->x[0], io->x[1], &shape, run);
+}
+
+static void binary_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_binary_op op = (cnv_binary_op)node->op->variant;
+    cnv_broadcast shape = cnv_broadcast_of(node->y_shape, node->x_shape[0], node->x_shape[1]);
+    if (io->dx[0] != NULL) cnv_binary_backward_a(op, io->dx[0], io->dy, io->x[0], io->x[1], &shape, run);
+    if (io->dx[1] != NULL) cnv_binary_backward_b(op, io->dx[1], io->dy, io->x[0], io->x[1], &shape, run);
+}
+
+const cnv_op cnv_binary_ops[] = {
+    [CNV_ADD] = {"add", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
+                 .variant = CNV_ADD},
+    [CNV_SUB] = {"sub", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
+                 .variant = CNV_SUB},
+    [CNV_MUL] = {"mul", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
+                 .variant = CNV_MUL},
+    [CNV_DIV] = {"div", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
+                 .variant = CNV_DIV},
+    [CNV_MIN] = {"min", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
+                 .variant = CNV_MIN},
+    [CNV_MAX] = {"max", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
+                 .variant = CNV_MAX},
+    [CNV_POW] = {"pow", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
+                 .variant = CNV_POW},
+};

@@ -1,0 +1,102 @@
+/*
+ * conv2d(x, w[, b])   x: N,C,H,W   w: O,C/groups,KH,KW   b: O   ->   N,O,OH,OW
+ */
+#include "kernels/portable/conv.h"
+#include "plan/op.h"
+
+static cnv_status check_channels(const cnv_node *node, cnv_error *err)
+{
+    const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1];
+    long long channels = x->dim[1], groups = node->params.groups, filters = w->dim[0];
+    if (groups < 1 || channels % groups != 0 || filters % groups != 0)
+        return cnv_fail(err, CNV_INVALID, "%lld groups do not divide %lld input and %lld output channels",
+                        groups, channels, filters);
+    if (w->dim[1] != channels / groups)
+        return cnv_fail(err, CNV_INVALID,
+                        "w has %lld channels per filter (%s), but x has %lld channels in %lld groups (%s)",
+                        (long long)w->dim[1], cnv_shape_format(w).text, channels, groups,
+                        cnv_shape_format(x).text);
+    return CNV_OK;
+}
+
+static cnv_status check_bias(const cnv_node *node, cnv_error *err)
+{
+    if (node->n_inputs < 3 || node->x_shape[2] == NULL) return CNV_OK;
+    const cnv_shape *b = node->x_shape[2];
+    if (b->ndim == 1 && b->dim[0] == node->x_shape[1]->dim[0]) return CNV_OK;
+    return cnv_fail(err, CNV_INVALID, "b has shape %s, but w has %lld filters", cnv_shape_format(b).text,
+                    (long long)node->x_shape[1]->dim[0]);
+}
+
+static cnv_status conv2d_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1];
+    CNV_TRY(cnv_check_ndim(node, 0, "x", 4, err));
+    CNV_TRY(cnv_check_ndim(node, 1, "w", 4, err));
+    CNV_TRY(check_channels(node, err));
+    CNV_TRY(check_bias(node, err));
+    *y = (cnv_shape){4, {x->dim[0], w->dim[0]}};
+    for (int axis = 0; axis < 2; axis++)
+        CNV_TRY(cnv_infer_window(&node->params, &w->dim[2], axis, x->dim[2 + axis], &y->dim[2 + axis], err));
+done:
+    return status;
+}
+
+static cnv_conv2d geometry(const cnv_node *node)
+{
+    const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1], *y = node->y_shape;
+    const cnv_params *p = &node->params;
+    return (cnv_conv2d){
+        .n = x->dim[0],
+        .groups = p->groups,
+        .ic = w->dim[1],
+        .ih = x->dim[2],
+        .iw = x->dim[3],
+        .oc = w->dim[0] / p->groups,
+        .oh = y->dim[2],
+        .ow = y->dim[3],
+        .kh = w->dim[2],
+        .kw = w->dim[3],
+        .stride = {p->stride[0], p->stride[1]},
+        .pad = {p->pad[0], p->pad[1]},
+        .dilation = {p->dilation[0], p->dilation[1]},
+    };
+}
+
+static void conv2d_needs(const cnv_node *node, cnv_needs *needs)
+{
+    cnv_conv2d c = geometry(node);
+    size_t data = cnv_wants(node, 0) ? cnv_conv2d_backward_data_scratch(&c) : 0;
+    size_t weight = cnv_wants(node, 1) ? cnv_conv2d_backward_weight_scratch(&c) : 0;
+    needs->forward_scratch = cnv_conv2d_forward_scratch(&c);
+    needs->backward_scratch = data > weight ? data : weight;
+    needs->backward_reads = (cnv_wants(node, 0) ? 1u << 1 : 0) | (cnv_wants(node, 1) ? 1u << 0 : 0);
+}
+
+static void conv2d_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_conv2d c = geometry(node);
+    const float *b = node->n_inputs > 2 ? io->x[2] : NULL;
+    cnv_conv2d_forward(io->y, io->x[0], io->x[1], b, &c, io->scratch, io->scratch_stride, run);
+}
+
+static void conv2d_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_conv2d c = geometry(node);
+    if (io->dx[0] != NULL)
+        cnv_conv2d_backward_data(io->dx[0], io->dy, io->x[1], &c, io->scratch, io->scratch_stride, run);
+    if (io->dx[1] != NULL)
+        cnv_conv2d_backward_weight(io->dx[1], io->dy, io->x[0], &c, io->scratch, io->scratch_stride, run);
+    if (node->n_inputs > 2 && io->dx[2] != NULL) cnv_conv2d_backward_bias(io->dx[2], io->dy, &c, run);
+}
+
+const cnv_op cnv_op_conv2d = {
+    .name = "conv2d",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .infer = conv2d_infer,
+    .needs = conv2d_needs,
+    .forward = conv2d_forward,
+    .backward = conv2d_backward,
+};

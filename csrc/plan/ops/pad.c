@@ -1,0 +1,66 @@
+/*
+ * pad(x; before, after, mode, alpha)   negative pads crop
+ */
+#include "kernels/portable/pad.h"
+#include "plan/op.h"
+
+/* Reflection looks back over what is left of the axis, which must be longer than the padding. */
+static cnv_status check_reflection(const cnv_node *node, int axis, cnv_error *err)
+{
+    int64_t before = node->params.before[axis], after = node->params.after[axis];
+    int64_t left = node->x_shape[0]->dim[axis] + (before < 0 ? before : 0) + (after < 0 ? after : 0);
+    if (node->params.mode != CNV_PAD_REFLECT || (before < left && after < left)) return CNV_OK;
+    return cnv_fail(err, CNV_INVALID, "axis %d: an extent of %lld can not be reflected over %lld and %lld",
+                    axis, (long long)left, (long long)before, (long long)after);
+}
+
+static cnv_status pad_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    *y = *node->x_shape[0];
+    if (y->ndim == 0) {
+        status = cnv_fail(err, CNV_INVALID, "x is a scalar, there is no axis to pad");
+        goto done;
+    }
+    for (int i = 0; i < y->ndim; i++) {
+        int64_t before = node->params.before[i], after = node->params.after[i], x = y->dim[i];
+        if (before <= -x || after <= -x || before > INT32_MAX || after > INT32_MAX ||
+            x + before + after < 1) {
+            status =
+                cnv_fail(err, CNV_INVALID, "axis %d: an extent of %lld can not be padded by %lld and %lld", i,
+                         (long long)x, (long long)before, (long long)after);
+            goto done;
+        }
+        CNV_TRY(check_reflection(node, i, err));
+        y->dim[i] = x + before + after;
+    }
+done:
+    return status;
+}
+
+static cnv_pad geometry(const cnv_node *node)
+{
+    return (cnv_pad){*node->x_shape[0], *node->y_shape, node->params.before, node->params.mode,
+                     node->params.alpha};
+}
+
+static void pad_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pad p = geometry(node);
+    cnv_pad_forward(io->y, io->x[0], &p, run);
+}
+
+static void pad_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pad p = geometry(node);
+    if (io->dx[0] != NULL) cnv_pad_backward(io->dx[0], io->dy, &p, run);
+}
+
+const cnv_op cnv_op_pad = {
+    .name = "pad",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = pad_infer,
+    .forward = pad_forward,
+    .backward = pad_backward,
+};

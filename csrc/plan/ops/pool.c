@@ -1,0 +1,156 @@
+/*
+ * max_pool(x), average_pool(x)                      x: N,C,H,W  ->  N,C,OH,OW
+ * global_average_pool(x), global_max_pool(x)        x: N,C,...  ->  N,C,1,...
+ */
+#include "kernels/portable/pool.h"
+#include "plan/op.h"
+
+static cnv_status pool_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    const cnv_shape *x = node->x_shape[0];
+    const cnv_params *p = &node->params;
+    CNV_TRY(cnv_check_ndim(node, 0, "x", 4, err));
+    *y = *x;
+    for (int axis = 0; axis < 2; axis++)
+        CNV_TRY(cnv_infer_window(p, p->kernel, axis, x->dim[2 + axis], &y->dim[2 + axis], err));
+    /* the winner's number is stored in 32 bits */
+    if (p->kernel[0] * p->kernel[1] > INT32_MAX)
+        status = cnv_fail(err, CNV_INVALID, "kernel %lld x %lld has more than %d taps",
+                          (long long)p->kernel[0], (long long)p->kernel[1], INT32_MAX);
+done:
+    return status;
+}
+
+static cnv_pool2d geometry(const cnv_node *node)
+{
+    const cnv_shape *x = node->x_shape[0], *y = node->y_shape;
+    const cnv_params *p = &node->params;
+    return (cnv_pool2d){
+        .planes = x->dim[0] * x->dim[1],
+        .ih = x->dim[2],
+        .iw = x->dim[3],
+        .oh = y->dim[2],
+        .ow = y->dim[3],
+        .kernel = {p->kernel[0], p->kernel[1]},
+        .stride = {p->stride[0], p->stride[1]},
+        .pad = {p->pad[0], p->pad[1], p->pad[2], p->pad[3]},
+        .dilation = {p->dilation[0], p->dilation[1]},
+        .count_include_pad = p->count_include_pad,
+    };
+}
+
+static void max_pool_needs(const cnv_node *node, cnv_needs *needs)
+{
+    cnv_pool2d p = geometry(node);
+    needs->saved_nbytes = (size_t)cnv_shape_size(node->y_shape) * cnv_max_pool_index_nbytes(&p);
+}
+
+static void max_pool_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pool2d p = geometry(node);
+    cnv_max_pool_forward(io->y, io->saved, io->x[0], &p, run);
+}
+
+static void max_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pool2d p = geometry(node);
+    if (io->dx[0] != NULL) cnv_max_pool_backward(io->dx[0], io->dy, io->saved, &p, run);
+}
+
+const cnv_op cnv_op_max_pool = {
+    .name = "max_pool",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = pool_infer,
+    .needs = max_pool_needs,
+    .forward = max_pool_forward,
+    .backward = max_pool_backward,
+};
+
+static void average_pool_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pool2d p = geometry(node);
+    cnv_average_pool_forward(io->y, io->x[0], &p, run);
+}
+
+static void average_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pool2d p = geometry(node);
+    if (io->dx[0] != NULL) cnv_average_pool_backward(io->dx[0], io->dy, &p, run);
+}
+
+const cnv_op cnv_op_average_pool = {
+    .name = "average_pool",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = pool_infer,
+    .forward = average_pool_forward,
+    .backward = average_pool_backward,
+};
+
+static cnv_status global_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
+{
+    *y = *node->x_shape[0];
+    if (y->ndim < 3)
+        return cnv_fail(err, CNV_INVALID, "x has %d dimensions (%s), at least 3 are needed", y->ndim,
+                        cnv_shape_format(y).text);
+    for (int i = 2; i < y->ndim; i++) y->dim[i] = 1;
+    return CNV_OK;
+}
+
+static int64_t planes_of(const cnv_node *node)
+{
+    return node->x_shape[0]->dim[0] * node->x_shape[0]->dim[1];
+}
+
+static int64_t plane_size(const cnv_node *node)
+{
+    return cnv_size_of_x(node) / planes_of(node);
+}
+
+static void global_average_pool_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_global_average_pool_forward(io->y, io->x[0], planes_of(node), plane_size(node), run);
+}
+
+static void global_average_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    if (io->dx[0] != NULL)
+        cnv_global_average_pool_backward(io->dx[0], io->dy, planes_of(node), plane_size(node), run);
+}
+
+const cnv_op cnv_op_global_average_pool = {
+    .name = "global_average_pool",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = global_infer,
+    .forward = global_average_pool_forward,
+    .backward = global_average_pool_backward,
+};
+
+static void global_max_pool_needs(const cnv_node *node, cnv_needs *needs)
+{
+    needs->saved_nbytes = (size_t)planes_of(node) * sizeof(int64_t);
+}
+
+static void global_max_pool_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_global_max_pool_forward(io->y, io->saved, io->x[0], planes_of(node), plane_size(node), run);
+}
+
+static void global_max_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    if (io->dx[0] != NULL)
+        cnv_global_max_pool_backward(io->dx[0], io->dy, io->saved, planes_of(node), plane_size(node), run);
+}
+
+const cnv_op cnv_op_global_max_pool = {
+    .name = "global_max_pool",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = global_infer,
+    .needs = global_max_pool_needs,
+    .forward = global_max_pool_forward,
+    .backward = global_max_pool_backward,
+};
