@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cnnviz.methods.sanity import SanityCheck, sanity_check
     from cnnviz.methods.style import style_transfer
     from cnnviz.model import Model, Prediction
-    from cnnviz.preprocessing import Preprocessing
+    from cnnviz.pictures.preprocessing import Preprocessing
     from cnnviz.replaying import replay
     from cnnviz.results import Attribution, Synthesis, load_result
     from cnnviz.zoo import load
@@ -46,7 +46,7 @@ _HOMES = {
     "Model": "cnnviz.model",
     "ModelFormatError": "cnnviz.errors",
     "Prediction": "cnnviz.model",
-    "Preprocessing": "cnnviz.preprocessing",
+    "Preprocessing": "cnnviz.pictures.preprocessing",
     "SanityCheck": "cnnviz.methods.sanity",
     "Synthesis": "cnnviz.results",
     "UnsupportedModelError": "cnnviz.errors",

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from cnnviz.errors import CnnvizError
 from cnnviz.labels import LabelsLike
 from cnnviz.model import Model
-from cnnviz.onnx_reader import read
-from cnnviz.preprocessing import PreprocessingLike
+from cnnviz.pictures.preprocessing import PreprocessingLike
+from cnnviz.reader.onnx_file import read
 
 # Two float32 programs that do the same sums in another order differ by less, relative to the largest output;
 # the floor is for outputs that are all zero, or as good as that.

@@ -6,7 +6,7 @@ import difflib
 import math
 from typing import Dict, Iterator, List, Mapping, Tuple
 
-from cnnviz.graph import Graph
+from cnnviz.graph.graph import Graph
 from cnnviz.lower import Lowered
 
 Shape = Tuple[int, ...]

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from cnnviz._config import _core
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.fold import Budget, can_evaluate, evaluate, shape_value
 from cnnviz.fork_lock import ForkLock
-from cnnviz.graph import Graph, Node
+from cnnviz.graph.fold import Budget, can_evaluate, evaluate, shape_value
+from cnnviz.graph.graph import Graph, Node
+from cnnviz.graph.schema import SCHEMAS, bind
 from cnnviz.lower_arithmetic import ROWS as ARITHMETIC
 from cnnviz.lower_linear import ROWS as LINEAR
 from cnnviz.lower_shapes import ROWS as SHAPES
 from cnnviz.lower_shapes import rebatched
 from cnnviz.lower_windows import ROWS as WINDOWS
-from cnnviz.onnx_schema import SCHEMAS, bind
 
 __all__ = ["Lowered", "Lowering", "Weights", "lower", "supported_ops"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
 
 from numpy.typing import NDArray
 
-from cnnviz.graph import Node
-from cnnviz.shapes import axes_of, axis_of
+from cnnviz.graph.graph import Node
+from cnnviz.graph.shapes import axes_of, axis_of
 
 if TYPE_CHECKING:
     from cnnviz.lower import Lowering

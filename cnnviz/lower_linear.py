@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.graph import Node
-from cnnviz.shapes import axis_of
+from cnnviz.graph.graph import Node
+from cnnviz.graph.shapes import axis_of
 
 if TYPE_CHECKING:
     from cnnviz.lower import Lowering

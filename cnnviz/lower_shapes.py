@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import UnsupportedModelError
-from cnnviz.graph import Node
-from cnnviz.onnx_schema import MAX_LIST
-from cnnviz.resize import resize_matrices
-from cnnviz.shapes import (
+from cnnviz.graph.graph import Node
+from cnnviz.graph.schema import MAX_LIST
+from cnnviz.graph.shapes import (
     axes_of,
     axis_of,
     expanded,
@@ -23,6 +22,7 @@ from cnnviz.shapes import (
     squeezed,
     unsqueezed,
 )
+from cnnviz.resize import resize_matrices
 
 if TYPE_CHECKING:
     from cnnviz.lower import Lowering

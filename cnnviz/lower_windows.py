@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from cnnviz.errors import UnsupportedModelError
-from cnnviz.graph import Node
-from cnnviz.shapes import window_pads
+from cnnviz.graph.graph import Node
+from cnnviz.graph.shapes import window_pads
 
 if TYPE_CHECKING:
     from cnnviz.lower import Lowering

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from cnnviz.errors import ModelFormatError
-from cnnviz.preprocessing import Preprocessing
+from cnnviz.pictures.preprocessing import Preprocessing
 
 PREPROCESSING = "cnnviz.preprocessing"
 LABELS = "cnnviz.labels"

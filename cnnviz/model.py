@@ -8,18 +8,20 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import all_finite, single
 from cnnviz.gradients import Gradient, gradient_request, joined, joined_gradients, seeds_by_value
-from cnnviz.graph import Graph, Names, Node, Tensor, pre_softmax, probability_node
-from cnnviz.image import ImagesLike, read_images
+from cnnviz.graph.entry import channels_first, image_input
+from cnnviz.graph.graph import Graph
+from cnnviz.graph.scores import pre_softmax, probability_node
+from cnnviz.graph.simplify import simplify
 from cnnviz.labels import LabelsLike, as_labels
 from cnnviz.layers import LayerList
 from cnnviz.metadata import labels_in, preprocessing_in
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.objectives.scores import sigmoid, softmax
+from cnnviz.pictures.arithmetic import all_finite, single
+from cnnviz.pictures.image import ImagesLike, read_images
+from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
 from cnnviz.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
-from cnnviz.preprocessing import PreprocessingLike, as_preprocessing
-from cnnviz.rewrite import simplify
 
 Array = NDArray[np.float32]
 RELU_RULES = ("plain", "guided", "deconv", "redirected")
@@ -30,8 +32,6 @@ _MOST_IMAGES = 4
 _BUDGET_NBYTES = 2**30
 # Idle plans are kept up to this: a dozen of SqueezeNet's at its usual size.
 _IDLE_NBYTES = 2**28
-# The customary size where neither the file nor the preprocessing says one.
-_USUAL_SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class Model:
         packed_nbytes: Optional[int] = None,
     ) -> None:
         self.name = name
-        self.graph = simplify(_channels_first(graph))
-        self.input_name, channels, size = _image_input(self.graph, name)
+        self.graph = simplify(channels_first(graph))
+        self.input_name, channels, size = image_input(self.graph, name)
         self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
         last = probability_node(self.graph, self.graph.outputs[0].name)
         self.multi_label = last is not None and last.op == "Sigmoid"
@@ -400,36 +400,6 @@ class Model:
         logits = scores.reshape(-1)
         best = np.argsort(-logits, kind="stable")[:top]
         return [Prediction(int(i), self.labels[i], float(shares[i]), float(logits[i])) for i in best]
-
-
-def _channels_first(graph: Graph) -> Graph:
-    """Give a network that wants N,H,W,C an input N,C,H,W, by a Transpose in front."""
-    shape = graph.inputs[0].shape if len(graph.inputs) == 1 else None
-    if shape is None or len(shape) != 4 or shape[1] in (1, 3) or shape[3] not in (1, 3):
-        return graph
-    inner = graph.inputs[0].name
-    taken = {name for node in graph.nodes for name in (node.name, *node.outputs)} | {inner}
-    outer = Names(taken).fresh(f"{inner}_channels_first")
-    transpose = Node("Transpose", outer, (outer,), (inner,), {"perm": (0, 2, 3, 1)})
-    image = Tensor(outer, (shape[0], shape[3], shape[1], shape[2]))
-    return graph.replace(inputs=(image,), nodes=(transpose, *graph.nodes))
-
-
-def _image_input(graph: Graph, name: str) -> Tuple[str, int, Tuple[int, int]]:
-    """Return the input's name, its channels, and its height and width as far as the file says them."""
-    if len(graph.inputs) != 1:
-        names = ", ".join(tensor.name for tensor in graph.inputs)
-        raise ValueError(
-            f"{name} has {len(graph.inputs)} inputs ({names}): cnnviz explains networks of one image"
-        )
-    tensor = graph.inputs[0]
-    shape = tensor.shape if tensor.shape is not None else (None, 3, None, None)
-    if len(shape) != 4:
-        raise ValueError(f"{name}: input {tensor.name!r} has shape {shape}, an image batch is N,C,H,W")
-    channels = shape[1] or 3
-    if channels not in (1, 3):
-        raise ValueError(f"{name}: input {tensor.name!r} has {channels} channels, pictures have 1 or 3")
-    return tensor.name, channels, (shape[2] or _USUAL_SIZE, shape[3] or _USUAL_SIZE)
 
 
 def _rebuilt(

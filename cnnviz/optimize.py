@@ -26,11 +26,11 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import Array, all_finite, single
 from cnnviz.errors import CnnvizError
 from cnnviz.objectives import IMAGE, INPUT, Objective, Sum
 from cnnviz.objectives.base import Activations, Evaluation, scaled
 from cnnviz.parametrize import Feed, NetworkInput, Parametrization
+from cnnviz.pictures.arithmetic import Array, all_finite, single
 from cnnviz.steps import Memory, Numbers, Point, StepRule
 from cnnviz.transforms import LinearMap, Transform
 

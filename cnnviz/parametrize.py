@@ -15,8 +15,8 @@ from typing import Any, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import Array, Bounds, affine, single
-from cnnviz.preprocessing import Preprocessing
+from cnnviz.pictures.arithmetic import Array, Bounds, affine, single
+from cnnviz.pictures.preprocessing import Preprocessing
 
 #: Principal directions of ImageNet's colours, each scaled by the square root of its variance (lucid): rows
 #: are R, G, B. Divided by the largest column norm, so that no component is amplified.

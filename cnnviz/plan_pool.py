@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from cnnviz._config import _core
 from cnnviz.fork_lock import ForkLock
-from cnnviz.graph import Graph, Tensor, prune
+from cnnviz.graph.graph import Graph, Tensor, prune
 from cnnviz.lower import Lowered, Weights, lower
 
 # What packed weights may take unless a model is told otherwise; csrc/DESIGN.md has what less would cost. A

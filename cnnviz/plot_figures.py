@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Mapping, NamedTuple, Opti
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.image import as_float, read_image
+from cnnviz.pictures.image import as_float, read_image
 from cnnviz.plot_maps import (
     MAP_OPTIONS,
     draw_picture,

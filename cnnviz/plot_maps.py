@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.image import as_float, read_image
+from cnnviz.pictures.image import as_float, read_image
 from cnnviz.results import Attribution
 
 if TYPE_CHECKING:

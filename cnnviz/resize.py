@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import UnsupportedModelError
-from cnnviz.shapes import axes_of, axis_of
+from cnnviz.graph.shapes import axes_of, axis_of
 
 __all__ = ["resize_matrices"]
 

@@ -14,9 +14,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import Array, single
 from cnnviz.optimize import NonFiniteError, Problem, State, Step, climb, generator
 from cnnviz.parametrize import Feed
+from cnnviz.pictures.arithmetic import Array, single
 from cnnviz.steps import Numbers
 
 #: Seconds that a run must last before a progress bar appears unasked.

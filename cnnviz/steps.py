@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import (
+from cnnviz.pictures.arithmetic import (
     Array,
     Bounds,
     adam_step,

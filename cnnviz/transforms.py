@@ -16,7 +16,7 @@ from typing import Any, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import Place, resample, roll
+from cnnviz.pictures.arithmetic import Place, resample, roll
 
 Images = NDArray[Any]  # N,C,H,W of any float type
 Size = Tuple[int, int]

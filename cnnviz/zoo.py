@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Union
 from cnnviz.errors import CnnvizError
 from cnnviz.labels import LabelsLike
 from cnnviz.model import Model
-from cnnviz.onnx_reader import read
-from cnnviz.preprocessing import PreprocessingLike
+from cnnviz.pictures.preprocessing import PreprocessingLike
+from cnnviz.reader.onnx_file import read
 
 if TYPE_CHECKING:
     import onnx

@@ -7,7 +7,7 @@ from typing import Dict, Optional, Sequence
 
 import numpy as np
 
-from cnnviz.preprocessing import as_preprocessing
+from cnnviz.pictures.preprocessing import as_preprocessing
 
 
 class NumpyModel:

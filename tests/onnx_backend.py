@@ -8,11 +8,11 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep
 
+from cnnviz.graph.schema import OLDEST_OPSET, SCHEMAS
+from cnnviz.graph.simplify import simplify
 from cnnviz.lower import Weights, lower, supported_ops
-from cnnviz.onnx_normalise import RENAMED
-from cnnviz.onnx_reader import read
-from cnnviz.onnx_schema import OLDEST_OPSET, SCHEMAS
-from cnnviz.rewrite import simplify
+from cnnviz.reader.onnx_file import read
+from cnnviz.reader.opsets import RENAMED
 
 DOMAINS = ("", "ai.onnx")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnviz import _core
-from cnnviz.arithmetic import (
+from cnnviz.pictures.arithmetic import (
     LARGEST,
     adam_step,
     affine,

@@ -10,8 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from test_lower import run
 
-from cnnviz.onnx_reader import read
-from cnnviz.rewrite import simplify
+from cnnviz.graph.simplify import simplify
+from cnnviz.reader.onnx_file import read
 
 INTEGERS = np.array([[-7, 7, 5], [3, -2, 9]])
 OTHERS = np.array([2, -2, 3])

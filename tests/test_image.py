@@ -11,7 +11,7 @@ import pytest
 from toy_networks import small_vgg
 
 import cnnviz
-from cnnviz.image import read_image, read_images
+from cnnviz.pictures.image import read_image, read_images
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)

@@ -10,12 +10,13 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from cnnviz.errors import ModelFormatError
-from cnnviz.fold import can_evaluate
-from cnnviz.graph import Graph, Node, pre_softmax
+from cnnviz.graph.fold import can_evaluate
+from cnnviz.graph.graph import Graph, Node
+from cnnviz.graph.schema import NEWEST_OPSET, SCHEMAS
+from cnnviz.graph.scores import pre_softmax
+from cnnviz.graph.simplify import simplify
 from cnnviz.lower import _ROWS, Weights, lower, supported_ops
-from cnnviz.onnx_reader import read
-from cnnviz.onnx_schema import NEWEST_OPSET, SCHEMAS
-from cnnviz.rewrite import simplify
+from cnnviz.reader.onnx_file import read
 
 NETWORKS = [
     "darknet-tiny",

@@ -11,9 +11,9 @@ from malformed_models import ROWS, conv, net, node, tensor
 from onnx import helper
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.graph.simplify import simplify
 from cnnviz.lower import Weights, lower
-from cnnviz.onnx_reader import read
-from cnnviz.rewrite import simplify
+from cnnviz.reader.onnx_file import read
 
 SECONDS = 30.0  # generous: the slowest takes four on a busy machine
 

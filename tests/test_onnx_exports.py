@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from test_lower import run
 
-from cnnviz.onnx_reader import read
-from cnnviz.rewrite import simplify
+from cnnviz.graph.simplify import simplify
+from cnnviz.reader.onnx_file import read
 
 torch = pytest.importorskip("torch")
 nn, functional = torch.nn, torch.nn.functional

@@ -11,7 +11,7 @@ import pytest
 from malformed_models import conv, external
 
 from cnnviz.errors import ModelFormatError
-from cnnviz.onnx_reader import read
+from cnnviz.reader.onnx_file import read
 
 NBYTES = 4 * 108
 Prepare = Callable[[Path], None]

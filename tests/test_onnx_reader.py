@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import cnnviz.graph as graph_module
-from cnnviz.onnx_reader import read
+import cnnviz.graph.scores as graph_module
+from cnnviz.reader.onnx_file import read
 
 ASSETS = os.environ.get("CNNVIZ_ASSETS")
 

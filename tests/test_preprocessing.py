@@ -8,7 +8,7 @@ from typing import Any, Dict, Tuple
 import numpy as np
 import pytest
 
-from cnnviz.preprocessing import PRESETS, Preprocessing, as_preprocessing
+from cnnviz.pictures.preprocessing import PRESETS, Preprocessing, as_preprocessing
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ from typing import List
 import numpy as np
 import pytest
 
-from cnnviz.onnx_schema import SCHEMAS
+from cnnviz.graph.schema import SCHEMAS
 from cnnviz.resize import resize_matrices
 
 # Length, scale, coordinates, rounding, and which inputs are taken: as onnxruntime gives them.

@@ -9,9 +9,9 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from test_lower import run
 
-from cnnviz.graph import Graph
-from cnnviz.onnx_reader import read
-from cnnviz.rewrite import simplify
+from cnnviz.graph.graph import Graph
+from cnnviz.graph.simplify import simplify
+from cnnviz.reader.onnx_file import read
 
 random = np.random.default_rng(0)
 # One set of constants for all rows: weights, biases, statistics of batches, and numbers that broadcast.

@@ -7,7 +7,7 @@ import pytest
 
 from cnnviz import transforms as tf
 from cnnviz.parametrize import COLOUR_BASIS, Feed, Fourier, NetworkInput, Pixels
-from cnnviz.preprocessing import PRESETS, Preprocessing
+from cnnviz.pictures.preprocessing import PRESETS, Preprocessing
 
 SIZE = (11, 14)
 TRANSFORMS = [

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cnnviz._config import _core
 from cnnviz.metadata import metadata_of
-from cnnviz.preprocessing import Preprocessing
+from cnnviz.pictures.preprocessing import Preprocessing
 
 from .pictures import CLASSES, SIZE
 

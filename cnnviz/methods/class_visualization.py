@@ -14,7 +14,6 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import Array, affine
 from cnnviz.methods.recipe import (
     Bytes,
     Callback,
@@ -33,6 +32,7 @@ from cnnviz.model import Model
 from cnnviz.objectives import L2, LOGITS, Logit, Objective
 from cnnviz.optimize import Problem
 from cnnviz.parametrize import Feed, Fourier, NetworkInput, Parametrization, Pixels
+from cnnviz.pictures.arithmetic import Array, affine
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch
 from cnnviz.steps import Adam, NormalizedGradient, StepRule

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 import cnnviz
 from cnnviz.gradients import Gradient, joined_gradients
-from cnnviz.image import ImagesLike, read_images
 from cnnviz.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
 from cnnviz.objectives.base import Activations, Evaluation
+from cnnviz.pictures.image import ImagesLike, read_images
 from cnnviz.results import ALL_ZERO, Attribution
 
 Array = NDArray[np.float32]

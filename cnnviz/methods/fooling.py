@@ -13,8 +13,6 @@ from typing import Any, Dict, List, Mapping, Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import affine
-from cnnviz.image import ImagesLike, as_float
 from cnnviz.methods.recipe import (
     Bytes,
     Callback,
@@ -35,6 +33,8 @@ from cnnviz.objectives.base import Activations, Array
 from cnnviz.objectives.scores import at_columns, lead
 from cnnviz.optimize import Problem, Step
 from cnnviz.parametrize import Feed, NetworkInput, Pixels
+from cnnviz.pictures.arithmetic import affine
+from cnnviz.pictures.image import ImagesLike, as_float
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch, as_bytes
 from cnnviz.steps import NormalizedGradient, Numbers, Progress

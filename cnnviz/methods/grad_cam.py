@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.gradients import Gradient
-from cnnviz.image import ImagesLike
 from cnnviz.methods.common import Question, Targets, ask_and_differentiate
 from cnnviz.methods.places import layers_with_places
 from cnnviz.model import Model
+from cnnviz.pictures.image import ImagesLike
 
 Array = NDArray[np.float32]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Mapping, NamedTuple, Optional, Tuple
 
-from cnnviz.graph import Node
+from cnnviz.graph.graph import Node
 from cnnviz.model import Model
 
 Shape = Tuple[int, ...]

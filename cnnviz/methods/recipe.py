@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cnnviz
-from cnnviz.image import ImagesLike, as_float, read_images
 from cnnviz.methods.checks import checked_count as checked_count
 from cnnviz.methods.checks import checked_number as checked_number
 from cnnviz.model import Model
@@ -23,6 +22,7 @@ from cnnviz.objectives.base import Activations, Array
 from cnnviz.objectives.scores import at_columns
 from cnnviz.optimize import NonFiniteError, Step, squeezed
 from cnnviz.parametrize import Feed
+from cnnviz.pictures.image import ImagesLike, as_float, read_images
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
 from cnnviz.steps import Numbers

@@ -11,11 +11,11 @@ from typing import Any, Callable, Dict, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.image import ImagesLike
 from cnnviz.methods.checks import checked_count, checked_number
 from cnnviz.methods.common import Question, Targets, ask, ask_and_differentiate
 from cnnviz.model import Model
 from cnnviz.objectives.copies import Copies
+from cnnviz.pictures.image import ImagesLike
 
 Array = NDArray[np.float32]
 

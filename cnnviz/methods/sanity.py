@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Un
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.graph import Graph
-from cnnviz.image import ImageLike
+from cnnviz.graph.graph import Graph
 from cnnviz.methods.checks import checked_count
 from cnnviz.methods.common import ask
 from cnnviz.methods.techniques import TECHNIQUES
 from cnnviz.model import Model
+from cnnviz.pictures.image import ImageLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

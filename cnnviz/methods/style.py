@@ -13,23 +13,15 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import single
-from cnnviz.image import ImageLike, ImagesLike, as_float, read_image, read_images
-from cnnviz.methods.recipe import (
-    Bytes,
-    Callback,
-    Finished,
-    Recipe,
-    checked_count,
-    checked_number,
-    synthesize,
-)
+from cnnviz.methods.recipe import Bytes, Callback, Finished, Recipe, checked_count, checked_number, synthesize
 from cnnviz.methods.style_presets import PRESETS, Preset, settled
 from cnnviz.model import Model
 from cnnviz.objectives import INPUT, Content, Gram, Objective, Sum, TotalVariation, gram_matrix
 from cnnviz.objectives.base import Array
 from cnnviz.optimize import Problem
 from cnnviz.parametrize import Feed, NetworkInput, Parametrization, Pixels
+from cnnviz.pictures.arithmetic import single
+from cnnviz.pictures.image import ImageLike, ImagesLike, as_float, read_image, read_images
 from cnnviz.results import Synthesis
 from cnnviz.run import Stage, Trace, Watch, as_bytes
 from cnnviz.steps import LBFGS, Adam, StepRule

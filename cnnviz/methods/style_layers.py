@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Sequence, Tuple
 
-from cnnviz.graph import Node
+from cnnviz.graph.graph import Node
 from cnnviz.methods.places import layers_with_places
 from cnnviz.model import Model
 

@@ -7,10 +7,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Unio
 
 import numpy as np
 
-from cnnviz.arithmetic import Array
 from cnnviz.methods.recipe import checked_count, checked_number
 from cnnviz.methods.style_layers import automatic, torchvision_squeezenet, vgg
 from cnnviz.model import Model
+from cnnviz.pictures.arithmetic import Array
 
 Layers = Union[None, Sequence[str], Mapping[str, float]]
 Chosen = Tuple[Dict[str, float], Dict[str, float]]

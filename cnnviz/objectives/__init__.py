@@ -13,16 +13,7 @@ Objectives combine like numbers::
     Neuron("fire5/concat", 12) * Probability(281)
 """
 
-from cnnviz.objectives.base import (
-    IMAGE,
-    INPUT,
-    LOGITS,
-    Cotangents,
-    Objective,
-    ObjectiveLike,
-    Product,
-    Sum,
-)
+from cnnviz.objectives.base import IMAGE, INPUT, LOGITS, Cotangents, Objective, ObjectiveLike, Product, Sum
 from cnnviz.objectives.features import Channel, Content, Direction, Gram, Layer, Neuron, gram_matrix
 from cnnviz.objectives.penalties import L1, L2, TotalVariation
 from cnnviz.objectives.scores import CrossEntropy, Logit, Margin, Probability, as_objective

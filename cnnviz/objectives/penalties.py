@@ -7,9 +7,9 @@ from typing import Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arithmetic import Array, dots, total_variation
 from cnnviz.objectives.base import IMAGE, INPUT, Activations, Evaluation, Objective, sum_per_image
 from cnnviz.objectives.features import check_reduction
+from cnnviz.pictures.arithmetic import Array, dots, total_variation
 
 
 class _Penalty(Objective):
@@ -55,7 +55,7 @@ class TotalVariation(_Penalty):
 
 
 def _total_variation(x: Array, power: int, scale: float) -> Tuple[NDArray[np.float64], Array]:
-    """`cnnviz.arithmetic.total_variation` in the type of x."""
+    """`cnnviz.pictures.arithmetic.total_variation` in the type of x."""
     value = np.zeros(len(x))
     dx = np.zeros_like(x)
     for axis in (2, 3):

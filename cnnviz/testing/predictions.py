@@ -7,9 +7,9 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.image import ImageLike, as_float, read_image
 from cnnviz.model import Model
 from cnnviz.objectives.scores import lead
+from cnnviz.pictures.image import ImageLike, as_float, read_image
 
 from .evidence import Panel, failure, ranked
 

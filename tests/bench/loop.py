@@ -29,7 +29,7 @@ from networks import IMAGE_SIZE, NETWORKS
 from timing import pin
 
 import cnnviz
-import cnnviz.arithmetic
+import cnnviz.pictures.arithmetic
 from cnnviz import objectives, steps
 from cnnviz.model import Model
 from cnnviz.optimize import Problem

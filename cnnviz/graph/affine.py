@@ -13,7 +13,7 @@ from typing import Any, Dict, Mapping, Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.graph import Node
+from cnnviz.graph.graph import Node
 
 __all__ = ["Affine", "Linear", "affine_of", "linear_of", "scaled_weights"]
 

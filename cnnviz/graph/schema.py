@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError
-from cnnviz.graph import Node
+from cnnviz.graph.graph import Node
 
 __all__ = ["MAX_LIST", "NEWEST_OPSET", "OLDEST_OPSET", "SCHEMAS", "Schema", "bind", "complete"]
 

@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.image import Pixels, as_float
+from cnnviz.pictures.image import Pixels, as_float
 
 Array = NDArray[np.float32]
 Channels = Tuple[float, ...]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Callable, Dict, List
 
 from cnnviz.errors import UnsupportedModelError
-from cnnviz.graph import Node
+from cnnviz.graph.graph import Node
 
 __all__ = ["RENAMED", "normalise", "refuse_training"]
 

@@ -12,10 +12,10 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.fold import Budget, can_evaluate, evaluate
-from cnnviz.graph import Graph, Names, Node, consumers, prune
-from cnnviz.onnx_schema import bind
-from cnnviz.rewrite_affine import Affine, affine_of, linear_of, scaled_weights
+from cnnviz.graph.affine import Affine, affine_of, linear_of, scaled_weights
+from cnnviz.graph.fold import Budget, can_evaluate, evaluate
+from cnnviz.graph.graph import Graph, Names, Node, consumers, prune
+from cnnviz.graph.schema import bind
 
 __all__ = ["simplify"]
 

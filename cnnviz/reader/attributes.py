@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.onnx_normalise import RENAMED
-from cnnviz.onnx_schema import MAX_LIST, SCHEMAS
-from cnnviz.onnx_tensor import TensorDecoder, text
+from cnnviz.graph.schema import MAX_LIST, SCHEMAS
+from cnnviz.reader.opsets import RENAMED
+from cnnviz.reader.tensors import TensorDecoder, text
 
 __all__ = ["decode_attributes", "decode_constant"]
 

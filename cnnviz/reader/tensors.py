@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.onnx_external import ExternalData
+from cnnviz.reader.external import ExternalData
 
 __all__ = ["MAX_NDIM", "TensorDecoder", "text"]
 

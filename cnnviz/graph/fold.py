@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.graph import Node
-from cnnviz.shapes import (
+from cnnviz.graph.graph import Node
+from cnnviz.graph.shapes import (
     axes_of,
     axis_of,
     expanded,

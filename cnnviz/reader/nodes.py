@@ -7,11 +7,11 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.graph import Graph, Names, Node, Tensor
-from cnnviz.onnx_attribute import decode_attributes, decode_constant
-from cnnviz.onnx_normalise import RENAMED, normalise, refuse_training
-from cnnviz.onnx_schema import MAX_LIST, SCHEMAS, bind, complete
-from cnnviz.onnx_tensor import MAX_NDIM, TensorDecoder, data_type_name, text
+from cnnviz.graph.graph import Graph, Names, Node, Tensor
+from cnnviz.graph.schema import MAX_LIST, SCHEMAS, bind, complete
+from cnnviz.reader.attributes import decode_attributes, decode_constant
+from cnnviz.reader.opsets import RENAMED, normalise, refuse_training
+from cnnviz.reader.tensors import MAX_NDIM, TensorDecoder, data_type_name, text
 
 __all__ = ["STANDARD_DOMAINS", "GraphReader"]
 

@@ -12,11 +12,11 @@ import stat
 from typing import TYPE_CHECKING, Any, List, Optional, Set, Tuple, Union
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.graph import Graph, prune
-from cnnviz.onnx_external import ExternalData
-from cnnviz.onnx_graph import STANDARD_DOMAINS, GraphReader
-from cnnviz.onnx_schema import NEWEST_OPSET, OLDEST_OPSET
-from cnnviz.onnx_tensor import TensorDecoder, text
+from cnnviz.graph.graph import Graph, prune
+from cnnviz.graph.schema import NEWEST_OPSET, OLDEST_OPSET
+from cnnviz.reader.external import ExternalData
+from cnnviz.reader.nodes import STANDARD_DOMAINS, GraphReader
+from cnnviz.reader.tensors import TensorDecoder, text
 
 if TYPE_CHECKING:
     import onnx
