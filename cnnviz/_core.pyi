@@ -1,7 +1,7 @@
 """The C core: plans of operators, run forward and backward on float32 arrays.
 
-Everything here is internal to the package: `cnnviz.lower` builds plans, `cnnviz.pictures.arithmetic` has the
-passes over pictures.
+Everything here is internal to the package: `cnnviz.lowering` builds plans, `cnnviz.pictures.arithmetic` has
+the passes over pictures.
 """
 
 from typing import Any, Mapping, Optional, Sequence, Tuple, final

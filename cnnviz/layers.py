@@ -7,7 +7,7 @@ import math
 from typing import Dict, Iterator, List, Mapping, Tuple
 
 from cnnviz.graph.graph import Graph
-from cnnviz.lower import Lowered
+from cnnviz.lowering.lower import Lowered
 
 Shape = Tuple[int, ...]
 

@@ -11,7 +11,8 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from cnnviz._config import _core
 from cnnviz.fork_lock import ForkLock
 from cnnviz.graph.graph import Graph, Tensor, prune
-from cnnviz.lower import Lowered, Weights, lower
+from cnnviz.lowering.lower import Lowered, lower
+from cnnviz.lowering.weights import Weights
 
 # What packed weights may take unless a model is told otherwise; csrc/DESIGN.md has what less would cost. A
 # network of so many multiply-adds has much to do for each weight, and gains next to nothing from more.

@@ -15,7 +15,8 @@ from cnnviz.graph.graph import Graph, Node
 from cnnviz.graph.schema import NEWEST_OPSET, SCHEMAS
 from cnnviz.graph.scores import pre_softmax
 from cnnviz.graph.simplify import simplify
-from cnnviz.lower import _ROWS, Weights, lower, supported_ops
+from cnnviz.lowering.lower import _ROWS, lower, supported_ops
+from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
 
 NETWORKS = [

@@ -12,7 +12,8 @@ from onnx import helper
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.simplify import simplify
-from cnnviz.lower import Weights, lower
+from cnnviz.lowering.lower import lower
+from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
 
 SECONDS = 30.0  # generous: the slowest takes four on a busy machine

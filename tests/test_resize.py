@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnviz.graph.schema import SCHEMAS
-from cnnviz.resize import resize_matrices
+from cnnviz.lowering.resize import resize_matrices
 
 # Length, scale, coordinates, rounding, and which inputs are taken: as onnxruntime gives them.
 ROWS = [

@@ -15,7 +15,8 @@ from timing import pin
 
 import cnnviz
 from cnnviz._config import _core
-from cnnviz.lower import Weights, lower
+from cnnviz.lowering.lower import lower
+from cnnviz.lowering.weights import Weights
 
 
 class Row(NamedTuple):

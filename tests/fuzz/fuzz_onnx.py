@@ -20,7 +20,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cnnviz.graph.simplify import simplify
-from cnnviz.lower import Weights, lower
+from cnnviz.lowering.lower import lower
+from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
 
 LARGEST = 1 << 16  # damage to the weights of a large file finds nothing

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.graph.graph import Node
 from cnnviz.graph.shapes import axis_of
-
-if TYPE_CHECKING:
-    from cnnviz.lower import Lowering
+from cnnviz.lowering.state import Lowering
 
 __all__ = ["ROWS"]
 

@@ -6,14 +6,12 @@ way out; pictures with more dimensions are not supported.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.graph import Node
 from cnnviz.graph.shapes import window_pads
-
-if TYPE_CHECKING:
-    from cnnviz.lower import Lowering
+from cnnviz.lowering.state import Lowering
 
 __all__ = ["ROWS"]
 

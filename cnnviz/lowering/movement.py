@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,8 @@ from cnnviz.graph.shapes import (
     squeezed,
     unsqueezed,
 )
-from cnnviz.resize import resize_matrices
-
-if TYPE_CHECKING:
-    from cnnviz.lower import Lowering
+from cnnviz.lowering.resize import resize_matrices
+from cnnviz.lowering.state import Lowering
 
 __all__ = ["ROWS", "rebatched"]
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 from numpy.typing import NDArray
 
 from cnnviz.graph.graph import Node
 from cnnviz.graph.shapes import axes_of, axis_of
-
-if TYPE_CHECKING:
-    from cnnviz.lower import Lowering
+from cnnviz.lowering.state import Lowering
 
 __all__ = ["ROWS"]
 

@@ -1,0 +1,154 @@
+"""Graph -> _core.Plan, for one shape of the inputs.
+
+One builder call per operator, in the graph's order. Values that follow from the shapes alone (what exporters
+compute around Reshape) are evaluated here and never reach the plan.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Callable, FrozenSet, Mapping, Optional, Sequence, Tuple
+
+from cnnviz._config import _core
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.graph.fold import can_evaluate, evaluate, shape_value
+from cnnviz.graph.graph import Graph, Node
+from cnnviz.graph.schema import SCHEMAS, bind
+from cnnviz.lowering.elementwise import ROWS as ELEMENTWISE
+from cnnviz.lowering.movement import ROWS as MOVEMENT
+from cnnviz.lowering.movement import rebatched
+from cnnviz.lowering.products import ROWS as PRODUCTS
+from cnnviz.lowering.state import Lowering
+from cnnviz.lowering.weights import Weights
+from cnnviz.lowering.windows import ROWS as WINDOWS
+
+__all__ = ["Lowered", "lower", "supported_ops"]
+
+# 8 GiB of float32. No network comes near it, and files that ask for more do so to exhaust the memory.
+MAX_VALUE_ELEMENTS = 1 << 31
+
+_ROWS = {**ELEMENTWISE, **MOVEMENT, **PRODUCTS, **WINDOWS}
+
+
+def supported_ops() -> FrozenSet[str]:
+    """The ONNX operators that a model may hold, in the newest opset's words."""
+    return frozenset(SCHEMAS) | {"Constant", "Upsample"}
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A plan that is not prepared yet, and where the graph's values are in it.
+
+    Attributes
+    ----------
+    plan : _core.Plan
+    values : mapping of str to int
+        Value name -> value id. Values that were evaluated in advance are not in it.
+    inputs : tuple of str
+        The order in which `plan.forward` wants them.
+    """
+
+    plan: _core.Plan
+    values: Mapping[str, int]
+    inputs: Tuple[str, ...]
+
+
+def lower(graph: Graph, input_shapes: Mapping[str, Sequence[int]], weights: Weights) -> Lowered:
+    """Build the plan of a graph for inputs of the given shapes.
+
+    The batch may differ from the one that the file declares: a Reshape whose hard-coded leading dimension
+    stands for the file's batch follows the real one. So may the spatial size, where the network allows it.
+
+    Parameters
+    ----------
+    graph : Graph
+    input_shapes : mapping of str to sequence of int
+        A shape for each of the graph's inputs.
+    weights : Weights
+        Of the same graph.
+
+    Raises
+    ------
+    ValueError
+        Some node does not accept its shapes; a ModelFormatError when the file itself declares these shapes.
+    UnsupportedModelError
+        Some node needs numbers in advance that depend on what is fed.
+    """
+    shapes = {tensor.name: _input_shape(graph, tensor.name, input_shapes) for tensor in graph.inputs}
+    node: Optional[Node] = None
+    try:
+        low = Lowering(graph, shapes, weights)
+        for node in graph.nodes:
+            _lower_node(low, node)
+        for tensor in graph.outputs:
+            low.id(tensor.name)
+    except (ModelFormatError, UnsupportedModelError):
+        raise
+    except (ValueError, IndexError) as error:
+        raise _blame(graph, shapes)(_located(error, node)) from None
+    return Lowered(low.plan, low.values, tuple(shapes))
+
+
+def _lower_node(low: Lowering, node: Node) -> None:
+    """Evaluate one node, or append what computes it to the plan."""
+    if node.op == "Reshape" and "shape" in node.attributes and node.inputs[0] not in low.known:
+        node = rebatched(node, low.shape(node.inputs[0]), low.declared_batch, low.batch)
+    node = bind(node, low.known)
+    inputs = [name for name in node.inputs if name]
+    if node.op in ("Shape", "Size"):
+        low.known[node.outputs[0]] = shape_value(node, low.shape(inputs[0]))
+    elif can_evaluate(node) and all(name in low.known for name in inputs):
+        results = evaluate(node, [low.known[name] for name in inputs], low.budget)
+        low.known.update(zip(node.outputs, results))
+    else:
+        _append(low, node)
+
+
+def _append(low: Lowering, node: Node) -> None:
+    pending = [name for i, name in SCHEMAS[node.op].operands.items() if i < len(node.inputs)]
+    if pending:
+        raise UnsupportedModelError(
+            f"node {node.name!r} ({node.op}): {pending[0]} depends on the numbers that are fed", [node.op]
+        )
+    if node.op not in _ROWS:
+        raise UnsupportedModelError(
+            f"node {node.name!r}: {node.op} is only supported on values that are known in advance",
+            [node.op],
+        )
+    ids = _ROWS[node.op](low, node)
+    for name, value in zip(node.outputs, ids if isinstance(ids, tuple) else (ids,)):
+        size = math.prod(low.plan.shape(value))
+        if size > MAX_VALUE_ELEMENTS:
+            raise ValueError(f"{node.name}: {name!r} would have {size} elements")
+        if name:
+            low.values[name] = value
+
+
+def _input_shape(graph: Graph, name: str, shapes: Mapping[str, Sequence[int]]) -> Tuple[int, ...]:
+    if name not in shapes:
+        raise ValueError(f"input_shapes has no shape for the input {name!r}")
+    shape = tuple(int(n) for n in shapes[name])
+    declared = next(tensor.shape for tensor in graph.inputs if tensor.name == name)
+    if declared is not None and len(declared) != len(shape):
+        raise ValueError(f"input {name!r} has {len(declared)} dimensions, not {len(shape)} as in {shape}")
+    return shape
+
+
+def _located(error: Exception, node: Optional[Node]) -> str:
+    """The message, with the node in front unless it is there already."""
+    message = str(error)
+    if node is None or message.startswith(node.name):
+        return message
+    return f"{node.name} ({node.op}): {message}"
+
+
+def _blame(graph: Graph, shapes: Mapping[str, Tuple[int, ...]]) -> Callable[[str], ValueError]:
+    """The file, when it says itself that it takes these shapes; otherwise the caller."""
+    for tensor in graph.inputs:
+        declared = tensor.shape or (None,)
+        if any(n not in (None, given) for n, given in zip(declared, shapes[tensor.name])):
+            return ValueError
+        if None in declared[2:]:  # other spatial sizes than the network takes
+            return ValueError
+    return ModelFormatError

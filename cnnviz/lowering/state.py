@@ -1,0 +1,77 @@
+"""The state of one walk over a graph: the plan so far, and what is known of the values without running it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz._config import _core
+from cnnviz.graph.fold import Budget
+from cnnviz.graph.graph import Graph, Node
+from cnnviz.lowering.weights import Weights, as_constant
+
+__all__ = ["Lowering"]
+
+
+class Lowering:
+    """A plan under construction: what the rows of the lowering tables read and append to.
+
+    Attributes
+    ----------
+    plan : _core.Plan
+    known : mapping of str to ndarray
+        Values whose numbers do not depend on the inputs.
+    values : mapping of str to int
+        The plan's value for each value of the graph that is in the plan.
+    budget : Budget
+        The elements that evaluating nodes in advance may still make.
+    batch, declared_batch : int or None
+        The leading dimension of the first input, as it is and as the file declares it.
+    """
+
+    def __init__(self, graph: Graph, input_shapes: Mapping[str, Tuple[int, ...]], weights: Weights) -> None:
+        self.plan = _core.Plan()
+        self.known: Dict[str, NDArray[Any]] = dict(graph.constants)
+        self.values: Dict[str, int] = {}
+        self._weights = weights
+        self.budget = Budget()
+        for tensor in graph.inputs:
+            self.values[tensor.name] = self.plan.input(input_shapes[tensor.name], name=tensor.name)
+        self.batch: Optional[int] = None
+        self.declared_batch: Optional[int] = None
+        if graph.inputs and input_shapes[graph.inputs[0].name]:
+            self.batch = input_shapes[graph.inputs[0].name][0]
+            self.declared_batch = (graph.inputs[0].shape or (None,))[0]
+
+    def id(self, name: str) -> int:
+        """The plan's value for a value of the graph."""
+        if name not in self.values:
+            constant = self._weights.get(name) if name in self._weights else as_constant(self.known[name])
+            self.values[name] = self.plan.constant(constant, name=name)
+        return self.values[name]
+
+    def shape(self, name: str) -> Tuple[int, ...]:
+        """The shape of a value of the graph."""
+        return self.known[name].shape if name in self.known else self.plan.shape(self.values[name])
+
+    def derived(self, name: str, form: str, make: Callable[[NDArray[Any]], NDArray[Any]]) -> int:
+        """A known value in another form, which all plans of the model share if they can."""
+        if name in self._weights:
+            constant = self._weights.get(name, form, make)
+        else:
+            constant = as_constant(self.known[name], make)
+        return self.plan.constant(constant, name=f"{name} {form}")
+
+    def number(self, value: float) -> int:
+        """A scalar as a value of the plan."""
+        return self.array(np.full((), value, np.float32), f"{value:g}")
+
+    def array(self, array: NDArray[Any], name: str) -> int:
+        """Numbers that lowering makes up, as a value of the plan."""
+        return self.plan.constant(as_constant(array), name=name)
+
+    def spend(self, elements: int, node: Node) -> None:
+        """Raise before lowering makes up more numbers than a graph may have."""
+        self.budget.spend(elements, node)
