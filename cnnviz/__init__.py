@@ -18,11 +18,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cnnviz._config import get_num_threads, set_num_threads, show_config
-    from cnnviz.convert import from_keras, from_torch
     from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
     from cnnviz.evaluation import Evaluation, evaluate
-    from cnnviz.gradients import Gradient
-    from cnnviz.labels import Labels
+    from cnnviz.loading.convert import from_keras, from_torch
+    from cnnviz.loading.load import load
     from cnnviz.methods.class_visualization import class_visualization
     from cnnviz.methods.fooling import fooling_image
     from cnnviz.methods.grad_cam import grad_cam
@@ -30,22 +29,23 @@ if TYPE_CHECKING:
     from cnnviz.methods.saliency import saliency
     from cnnviz.methods.sanity import SanityCheck, sanity_check
     from cnnviz.methods.style import style_transfer
-    from cnnviz.model import Model, Prediction
+    from cnnviz.model.gradients import Gradient
+    from cnnviz.model.labels import Labels
+    from cnnviz.model.model import Model, Prediction
     from cnnviz.pictures.preprocessing import Preprocessing
     from cnnviz.replaying import replay
     from cnnviz.results import Attribution, Synthesis, load_result
-    from cnnviz.zoo import load
 
 # Where each public name lives.
 _HOMES = {
     "Attribution": "cnnviz.results",
     "CnnvizError": "cnnviz.errors",
     "Evaluation": "cnnviz.evaluation",
-    "Gradient": "cnnviz.gradients",
-    "Labels": "cnnviz.labels",
-    "Model": "cnnviz.model",
+    "Gradient": "cnnviz.model.gradients",
+    "Labels": "cnnviz.model.labels",
+    "Model": "cnnviz.model.model",
     "ModelFormatError": "cnnviz.errors",
-    "Prediction": "cnnviz.model",
+    "Prediction": "cnnviz.model.model",
     "Preprocessing": "cnnviz.pictures.preprocessing",
     "SanityCheck": "cnnviz.methods.sanity",
     "Synthesis": "cnnviz.results",
@@ -53,13 +53,13 @@ _HOMES = {
     "class_visualization": "cnnviz.methods.class_visualization",
     "evaluate": "cnnviz.evaluation",
     "fooling_image": "cnnviz.methods.fooling",
-    "from_keras": "cnnviz.convert",
-    "from_torch": "cnnviz.convert",
+    "from_keras": "cnnviz.loading.convert",
+    "from_torch": "cnnviz.loading.convert",
     "get_num_threads": "cnnviz._config",
     "grad_cam": "cnnviz.methods.grad_cam",
     "guided_backprop": "cnnviz.methods.guided_backprop",
     "guided_grad_cam": "cnnviz.methods.guided_backprop",
-    "load": "cnnviz.zoo",
+    "load": "cnnviz.loading.load",
     "load_result": "cnnviz.results",
     "replay": "cnnviz.replaying",
     "saliency": "cnnviz.methods.saliency",

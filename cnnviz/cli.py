@@ -362,7 +362,7 @@ def _info(arguments: argparse.Namespace) -> None:
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    from cnnviz.zoo import zoo
+    from cnnviz.loading.zoo import zoo
 
     for name, entry in zoo().items():
         _say(f"{name:<14} {entry.nbytes / 1e6:6.1f} MB  {entry.preprocessing:<9} {entry.licence}")

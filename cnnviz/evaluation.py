@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cnnviz.bundled import CLASSES, Drawn, draw
 from cnnviz.methods.techniques import TECHNIQUES as NAMED
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 
 Map = NDArray[np.float32]
 #: Given the model, a list of pictures and a list of targets: an `Attribution`, or a map H,W, for each.

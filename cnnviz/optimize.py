@@ -35,8 +35,8 @@ from cnnviz.steps import Memory, Numbers, Point, StepRule
 from cnnviz.transforms import LinearMap, Transform
 
 if TYPE_CHECKING:
-    from cnnviz.gradients import Gradient
-    from cnnviz.model import Model
+    from cnnviz.model.gradients import Gradient
+    from cnnviz.model.model import Model
 
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 

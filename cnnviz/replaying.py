@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from cnnviz import files
 from cnnviz.methods import recipe as recipes
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.results import Attribution, PathLike, Result, Synthesis
 from cnnviz.run import Watch
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from cnnviz.model import Model
+    from cnnviz.model.model import Model
 
 Array = NDArray[np.float32]
 PathLike = Union[str, "os.PathLike[str]"]

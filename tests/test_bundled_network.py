@@ -14,7 +14,7 @@ import cnnviz
 from cnnviz import bundled
 from cnnviz.bundled.network import PREPROCESSING, STAGES
 from cnnviz.bundled.state import Recipe
-from cnnviz.zoo import BUNDLED
+from cnnviz.loading.load import BUNDLED
 
 # Neither a seed of the training, nor of the report, nor of the figures in the README.
 SEED = 20_000

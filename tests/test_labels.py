@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnviz.labels import CIFAR10, Labels, as_labels, imagenet
+from cnnviz.model.labels import CIFAR10, Labels, as_labels, imagenet
 
 KNOWN = (
     (0, "tench"),

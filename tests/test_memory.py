@@ -15,7 +15,7 @@ from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
 from cnnviz import _core
-from cnnviz.plan_pool import PACKED_NBYTES, Request
+from cnnviz.model.plan_pool import PACKED_NBYTES, Request
 
 # Of a forward pass and an image gradient, by what may be packed (None: the default). With VGG-16 they take
 # PyTorch 144 MB, and a third of that is the most that we want to.

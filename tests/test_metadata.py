@@ -8,7 +8,7 @@ import pytest
 
 import cnnviz
 from cnnviz.bundled.network import initial_parameters, onnx_model
-from cnnviz.metadata import LABELS, PREPROCESSING, labels_in, metadata_of, preprocessing_in
+from cnnviz.model.metadata import LABELS, PREPROCESSING, labels_in, metadata_of, preprocessing_in
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from onnx import helper
 from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
-from cnnviz import model as model_module
+from cnnviz.model import model as model_module
 from cnnviz.objectives import Logit
 
 RNG = np.random.default_rng(0)

@@ -102,7 +102,12 @@ def test_wheel_has_the_package_and_its_data(wheel: Path) -> None:
 
 def test_wheel_has_what_the_demo_needs(wheel: Path) -> None:
     """By name, in case git should track them no more."""
-    needed = {"cnnviz/bundled/shapes.onnx", "cnnviz/demo/tour.md", "cnnviz/demo/page.html", "cnnviz/zoo.txt"}
+    needed = {
+        "cnnviz/bundled/shapes.onnx",
+        "cnnviz/demo/tour.md",
+        "cnnviz/demo/page.html",
+        "cnnviz/loading/zoo.txt",
+    }
     assert needed <= names(wheel)
     with zipfile.ZipFile(wheel) as archive:
         assert archive.getinfo("cnnviz/bundled/shapes.onnx").file_size <= 2e6

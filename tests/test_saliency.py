@@ -151,7 +151,7 @@ def test_smooth_grad_does_not_depend_on_how_it_is_cut(
 
     whole = maps()
     monkeypatch.setattr("cnnviz.methods.saliency.BATCH", batch)
-    monkeypatch.setattr("cnnviz.model._BUDGET_NBYTES", budget)
+    monkeypatch.setattr("cnnviz.model.model._BUDGET_NBYTES", budget)
     np.testing.assert_array_equal(maps(), whole)
 
 

@@ -12,8 +12,8 @@ import pytest
 from toy_networks import small_classifier
 
 import cnnviz
-from cnnviz import zoo
-from cnnviz.zoo import ZooEntry
+from cnnviz.loading import zoo
+from cnnviz.loading.zoo import ZooEntry
 
 DATA = small_classifier()
 ENTRY = ZooEntry("small-1", hashlib.sha256(DATA).hexdigest(), len(DATA), "unit", "MIT")

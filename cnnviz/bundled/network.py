@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz._config import _core
-from cnnviz.metadata import metadata_of
+from cnnviz.model.metadata import metadata_of
 from cnnviz.pictures.preprocessing import Preprocessing
 
 from .pictures import CLASSES, SIZE

@@ -28,7 +28,7 @@ from cnnviz.methods.recipe import (
     measure_probability,
     synthesize,
 )
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.objectives import L2, LOGITS, Logit, Objective
 from cnnviz.optimize import Problem
 from cnnviz.parametrize import Feed, Fourier, NetworkInput, Parametrization, Pixels

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cnnviz
-from cnnviz.gradients import Gradient, joined_gradients
-from cnnviz.model import Model
+from cnnviz.model.gradients import Gradient, joined_gradients
+from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
 from cnnviz.objectives.base import Activations, Evaluation
 from cnnviz.pictures.image import ImagesLike, read_images

@@ -27,7 +27,7 @@ from cnnviz.methods.recipe import (
     planes_of,
     synthesize,
 )
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.objectives import LOGITS, Logit, Margin, Objective, Probability
 from cnnviz.objectives.base import Activations, Array
 from cnnviz.objectives.scores import at_columns, lead

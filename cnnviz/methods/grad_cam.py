@@ -7,10 +7,10 @@ from typing import Any, FrozenSet, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.gradients import Gradient
 from cnnviz.methods.common import Question, Targets, ask_and_differentiate
-from cnnviz.methods.places import layers_with_places
-from cnnviz.model import Model
+from cnnviz.model.gradients import Gradient
+from cnnviz.model.model import Model
+from cnnviz.model.places import layers_with_places
 from cnnviz.pictures.image import ImagesLike
 
 Array = NDArray[np.float32]

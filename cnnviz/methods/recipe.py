@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import cnnviz
 from cnnviz.methods.checks import checked_count as checked_count
 from cnnviz.methods.checks import checked_number as checked_number
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.objectives import LOGITS
 from cnnviz.objectives.base import Activations, Array
 from cnnviz.objectives.scores import at_columns

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cnnviz.methods.checks import checked_count, checked_number
 from cnnviz.methods.common import Question, Targets, ask, ask_and_differentiate
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.objectives.copies import Copies
 from cnnviz.pictures.image import ImagesLike
 

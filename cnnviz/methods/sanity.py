@@ -17,7 +17,7 @@ from cnnviz.graph.graph import Graph
 from cnnviz.methods.checks import checked_count
 from cnnviz.methods.common import ask
 from cnnviz.methods.techniques import TECHNIQUES
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.pictures.image import ImageLike
 
 if TYPE_CHECKING:

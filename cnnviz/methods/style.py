@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cnnviz.methods.recipe import Bytes, Callback, Finished, Recipe, checked_count, checked_number, synthesize
 from cnnviz.methods.style_presets import PRESETS, Preset, settled
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, Content, Gram, Objective, Sum, TotalVariation, gram_matrix
 from cnnviz.objectives.base import Array
 from cnnviz.optimize import Problem

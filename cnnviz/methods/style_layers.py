@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Tuple
 
 from cnnviz.graph.graph import Node
-from cnnviz.methods.places import layers_with_places
-from cnnviz.model import Model
+from cnnviz.model.model import Model
+from cnnviz.model.places import layers_with_places
 
 #: Operators that end a unit of computation: what a person would call "the layer".
 ACTIVATIONS = frozenset({"Relu", "LeakyRelu", "PRelu", "Clip", "Elu", "Selu", "HardSwish", "Sigmoid", "Tanh"})

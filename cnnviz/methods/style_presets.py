@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnviz.methods.recipe import checked_count, checked_number
 from cnnviz.methods.style_layers import automatic, torchvision_squeezenet, vgg
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.pictures.arithmetic import Array
 
 Layers = Union[None, Sequence[str], Mapping[str, float]]

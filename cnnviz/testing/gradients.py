@@ -7,7 +7,7 @@ from typing import Any, Callable, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.pictures.image import ImageLike
 
 from .evidence import Panel, failure, largest

@@ -16,7 +16,7 @@ from .place import FOLDER, Place, file_name, kept_in
 
 if TYPE_CHECKING:
     from cnnviz.bundled import Drawn
-    from cnnviz.model import Model
+    from cnnviz.model.model import Model
     from cnnviz.results import Attribution
 
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.objectives.scores import lead
 from cnnviz.pictures.image import ImageLike, as_float, read_image
 

@@ -17,7 +17,7 @@ from networks import NETWORKS
 from timing import interleaved, pin
 
 import cnnviz
-from cnnviz.plan_pool import PACKED_NBYTES
+from cnnviz.model.plan_pool import PACKED_NBYTES
 
 UNBOUNDED = sys.maxsize
 TARGET = 7

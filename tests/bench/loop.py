@@ -31,7 +31,7 @@ from timing import pin
 import cnnviz
 import cnnviz.pictures.arithmetic
 from cnnviz import objectives, steps
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 from cnnviz.optimize import Problem
 from cnnviz.parametrize import Feed, NetworkInput, Pixels
 from cnnviz.run import Stage, Watch, advance, begin

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import CnnvizError
-from cnnviz.labels import LabelsLike
-from cnnviz.model import Model
+from cnnviz.model.labels import LabelsLike
+from cnnviz.model.model import Model
 from cnnviz.pictures.preprocessing import PreprocessingLike
 from cnnviz.reader.onnx_file import read
 

@@ -8,20 +8,20 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.gradients import Gradient, gradient_request, joined, joined_gradients, seeds_by_value
 from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.scores import pre_softmax, probability_node
 from cnnviz.graph.simplify import simplify
-from cnnviz.labels import LabelsLike, as_labels
-from cnnviz.layers import LayerList
-from cnnviz.metadata import labels_in, preprocessing_in
+from cnnviz.model.gradients import Gradient, gradient_request, joined, joined_gradients, seeds_by_value
+from cnnviz.model.labels import LabelsLike, as_labels
+from cnnviz.model.layers import LayerList
+from cnnviz.model.metadata import labels_in, preprocessing_in
+from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.objectives.scores import sigmoid, softmax
 from cnnviz.pictures.arithmetic import all_finite, single
 from cnnviz.pictures.image import ImagesLike, read_images
 from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
-from cnnviz.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 
 Array = NDArray[np.float32]
 RELU_RULES = ("plain", "guided", "deconv", "redirected")
@@ -62,7 +62,7 @@ class Model:
     graph : Graph
         As the reader made it.
     preprocessing : str or Preprocessing, optional
-        Without it, what the graph's metadata carries (`cnnviz.metadata`), else "imagenet".
+        Without it, what the graph's metadata carries (`cnnviz.model.metadata`), else "imagenet".
     labels : str, path or sequence of str, optional
         Likewise, else by the number of classes.
     name : str

@@ -8,7 +8,7 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.plan_pool import Request
+from cnnviz.model.plan_pool import Request
 
 Array = NDArray[np.float32]
 

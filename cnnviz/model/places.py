@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, Mapping, NamedTuple, Optional, Tuple
 
 from cnnviz.graph.graph import Node
-from cnnviz.model import Model
+from cnnviz.model.model import Model
 
 Shape = Tuple[int, ...]
 
