@@ -14,59 +14,60 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, List
 
-__version__ = "0.1.0"
+from cnnviz._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from cnnviz._config import get_num_threads, set_num_threads, show_config
+    from cnnviz.attribution.grad_cam import grad_cam
+    from cnnviz.attribution.guided_backprop import guided_backprop, guided_grad_cam
+    from cnnviz.attribution.saliency import saliency
+    from cnnviz.attribution.sanity import SanityCheck, sanity_check
     from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
-    from cnnviz.evaluation import Evaluation, evaluate
+    from cnnviz.evaluation.pointing import Evaluation, evaluate
     from cnnviz.loading.convert import from_keras, from_torch
     from cnnviz.loading.load import load
-    from cnnviz.methods.class_visualization import class_visualization
-    from cnnviz.methods.fooling import fooling_image
-    from cnnviz.methods.grad_cam import grad_cam
-    from cnnviz.methods.guided_backprop import guided_backprop, guided_grad_cam
-    from cnnviz.methods.saliency import saliency
-    from cnnviz.methods.sanity import SanityCheck, sanity_check
-    from cnnviz.methods.style import style_transfer
     from cnnviz.model.gradients import Gradient
     from cnnviz.model.labels import Labels
     from cnnviz.model.model import Model, Prediction
     from cnnviz.pictures.preprocessing import Preprocessing
-    from cnnviz.replaying import replay
-    from cnnviz.results import Attribution, Synthesis, load_result
+    from cnnviz.replaying import load_result, replay, resume
+    from cnnviz.results.results import Attribution, Synthesis
+    from cnnviz.synthesis.class_visualization import class_visualization
+    from cnnviz.synthesis.fooling import fooling_image
+    from cnnviz.synthesis.style import style_transfer
 
 # Where each public name lives.
 _HOMES = {
-    "Attribution": "cnnviz.results",
+    "Attribution": "cnnviz.results.results",
     "CnnvizError": "cnnviz.errors",
-    "Evaluation": "cnnviz.evaluation",
+    "Evaluation": "cnnviz.evaluation.pointing",
     "Gradient": "cnnviz.model.gradients",
     "Labels": "cnnviz.model.labels",
     "Model": "cnnviz.model.model",
     "ModelFormatError": "cnnviz.errors",
     "Prediction": "cnnviz.model.model",
     "Preprocessing": "cnnviz.pictures.preprocessing",
-    "SanityCheck": "cnnviz.methods.sanity",
-    "Synthesis": "cnnviz.results",
+    "SanityCheck": "cnnviz.attribution.sanity",
+    "Synthesis": "cnnviz.results.results",
     "UnsupportedModelError": "cnnviz.errors",
-    "class_visualization": "cnnviz.methods.class_visualization",
-    "evaluate": "cnnviz.evaluation",
-    "fooling_image": "cnnviz.methods.fooling",
+    "class_visualization": "cnnviz.synthesis.class_visualization",
+    "evaluate": "cnnviz.evaluation.pointing",
+    "fooling_image": "cnnviz.synthesis.fooling",
     "from_keras": "cnnviz.loading.convert",
     "from_torch": "cnnviz.loading.convert",
     "get_num_threads": "cnnviz._config",
-    "grad_cam": "cnnviz.methods.grad_cam",
-    "guided_backprop": "cnnviz.methods.guided_backprop",
-    "guided_grad_cam": "cnnviz.methods.guided_backprop",
+    "grad_cam": "cnnviz.attribution.grad_cam",
+    "guided_backprop": "cnnviz.attribution.guided_backprop",
+    "guided_grad_cam": "cnnviz.attribution.guided_backprop",
     "load": "cnnviz.loading.load",
-    "load_result": "cnnviz.results",
+    "load_result": "cnnviz.replaying",
     "replay": "cnnviz.replaying",
-    "saliency": "cnnviz.methods.saliency",
-    "sanity_check": "cnnviz.methods.sanity",
+    "resume": "cnnviz.replaying",
+    "saliency": "cnnviz.attribution.saliency",
+    "sanity_check": "cnnviz.attribution.sanity",
     "set_num_threads": "cnnviz._config",
     "show_config": "cnnviz._config",
-    "style_transfer": "cnnviz.methods.style",
+    "style_transfer": "cnnviz.synthesis.style",
 }
 _MODULES = frozenset(["bundled", "objectives", "plot", "testing"])
 
@@ -99,6 +100,7 @@ __all__ = [
     "objectives",
     "plot",
     "replay",
+    "resume",
     "saliency",
     "sanity_check",
     "set_num_threads",

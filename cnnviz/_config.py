@@ -14,6 +14,7 @@ from typing import Any, Dict
 import numpy as np
 
 from cnnviz import _core as _core
+from cnnviz._version import __version__
 
 
 def _choose_blas() -> None:
@@ -58,8 +59,6 @@ def set_num_threads(n: int) -> None:
 
 def configuration() -> Dict[str, Any]:
     """Return what `show_config` prints, as a dictionary."""
-    from cnnviz import __version__
-
     core = dict(_core.config())
     return {
         "cnnviz": __version__,

@@ -224,7 +224,7 @@ def _load(arguments: argparse.Namespace) -> Any:
 
 def _output(arguments: argparse.Namespace, name: str, kind: Any) -> str:
     """Return where the result goes, once it is known that one of this kind can be written there."""
-    from cnnviz.files import check_path
+    from cnnviz.results.results import check_path
 
     output: str = arguments.output or name
     check_path(output, kind)
@@ -266,7 +266,7 @@ def _style(arguments: argparse.Namespace) -> None:
 
 def _fool(arguments: argparse.Namespace) -> None:
     import cnnviz
-    from cnnviz.files import lossy
+    from cnnviz.results.files import lossy
 
     output = _output(arguments, f"{Path(arguments.image or 'noise').stem}-fool.png", cnnviz.Synthesis)
     if lossy(output):
@@ -333,7 +333,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from cnnviz.evaluation import CONTROLS, TECHNIQUES, evaluate
+    from cnnviz.evaluation.pointing import CONTROLS, TECHNIQUES, evaluate
 
     model = _load(arguments)
     head = "| | points at it | energy on it | of two: points at it | energy on it | on the other | ratio |\n"

@@ -1,28 +1,34 @@
-"""Results made again, or gone on with, from what a file keeps: settings, sources and the state of a run."""
+"""Results made again, or continued, from what a file keeps: settings, sources and the checkpoint of a run."""
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from typing import Any, Dict, Mapping, Optional
+from dataclasses import replace
+from functools import partial
+from typing import Any, Callable, Dict, Mapping, Optional
 
-from cnnviz import files
-from cnnviz.methods import recipe as recipes
+from cnnviz.attribution.grad_cam import grad_cam
+from cnnviz.attribution.guided_backprop import guided_backprop, guided_grad_cam
+from cnnviz.attribution.saliency import saliency
 from cnnviz.model.model import Model
-from cnnviz.results import Attribution, PathLike, Result, Synthesis
-from cnnviz.run import Watch
+from cnnviz.optimize.run import Watch
+from cnnviz.results import files, results
+from cnnviz.results.files import PathLike
+from cnnviz.results.results import Attribution, Result, Synthesis
+from cnnviz.synthesis import class_visualization, fooling, style
+from cnnviz.synthesis.recipe import ADDED, Recipe, repeat, take_up
 
-#: Where each technique that makes pictures keeps its `recipe`.
-_RECIPES = {
-    "class_visualization": "cnnviz.methods.class_visualization",
-    "fooling_image": "cnnviz.methods.fooling",
-    "style_transfer": "cnnviz.methods.style",
+#: The function that makes the recipe of each technique that synthesises pictures.
+_RECIPES: Mapping[str, Callable[..., Recipe]] = {
+    "class_visualization": class_visualization.recipe,
+    "fooling_image": fooling.recipe,
+    "style_transfer": style.recipe,
 }
-_ATTRIBUTIONS = {
-    "grad_cam": "cnnviz.methods.grad_cam",
-    "guided_backprop": "cnnviz.methods.guided_backprop",
-    "guided_grad_cam": "cnnviz.methods.guided_backprop",
-    "saliency": "cnnviz.methods.saliency",
+_ATTRIBUTIONS: Mapping[str, Callable[..., Any]] = {
+    "grad_cam": grad_cam,
+    "guided_backprop": guided_backprop,
+    "guided_grad_cam": guided_grad_cam,
+    "saliency": saliency,
 }
 
 
@@ -68,37 +74,87 @@ def replay(path: PathLike, model: Model, *, progress: Optional[bool] = None) -> 
         stage, done = settings["position"]
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"path {path!r} has settings that make no picture ({error!r})") from error
-    return recipes.repeat(recipe, Watch(progress), stage, done)
+    return repeat(recipe, Watch(progress), stage, done)
 
 
-def take_up(result: Synthesis, model: Model, steps: int) -> Synthesis:
-    """Go on with a result that was loaded from a file."""
-    if not result.memory:
+def load_result(path: PathLike) -> Result:
+    """Read back what ``result.save("x.npz")`` wrote.
+
+    A `Synthesis` of a file can be continued with `resume`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file is not one that `save` wrote.
+    """
+    result = results.load_result(path)
+    if isinstance(result, Attribution):
+        return result
+    return replace(result, run=replace(result.run, continuation=partial(_continued, result)))
+
+
+def resume(result: Synthesis, model: Model, n: int) -> Synthesis:
+    """Continue a run from its result, exactly as if it had never stopped.
+
+    Parameters
+    ----------
+    result : Synthesis
+        In memory, or read by `load_result`: a file does not hold the network.
+    model : Model
+        The network that made it.
+    n : int
+        The number of further steps.
+
+    Returns
+    -------
+    Synthesis
+
+    Raises
+    ------
+    ValueError
+        When the number is negative, or the result holds no checkpoint or no settings.
+    """
+    run = result.run
+    if not run.memory:
         raise ValueError("this result cannot be resumed: it holds no state of a run")
-    if not result.settings:
+    if not run.settings:
         raise ValueError(
             "this result cannot be resumed from a file: its target was an objective, which is code and is "
             "not stored; call resume(n) on the result itself"
         )
-    return recipes.take_up(_recipe(model, result.settings, result.sources), result.memory, steps)
+    return take_up(_recipe(model, run.settings, run.sources), run.memory, n)
 
 
-def _recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> recipes.Recipe:
-    method = settings.get("method")
+def _continued(result: Synthesis, n: int, model: Any) -> Synthesis:
+    """`Run.continuation` of a result from a file."""
+    if model is None:
+        raise ValueError(
+            "a result from a file does not hold its network: call cnnviz.resume(result, model, n)"
+        )
+    warnings.warn(
+        "resume(n, model) is deprecated: call cnnviz.resume(result, model, n)",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return resume(result, model, n)
+
+
+def _recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> Recipe:
+    method = str(settings.get("method"))
     if method not in _RECIPES:
         raise ValueError(f"{method!r} is no technique that can be taken up; known: {', '.join(_RECIPES)}")
-    own = {name: value for name, value in settings.items() if name not in recipes.ADDED}
-    made: recipes.Recipe = importlib.import_module(_RECIPES[method]).recipe(model, own, sources)
-    return made
+    own = {name: value for name, value in settings.items() if name not in ADDED}
+    return _RECIPES[method](model, own, sources)
 
 
 def _attribution(
     method: str, model: Model, settings: Mapping[str, Any], sources: Mapping[str, Any]
 ) -> Attribution:
-    options: Dict[str, Any] = {k: v for k, v in settings.items() if k not in recipes.ADDED}
-    function = getattr(importlib.import_module(_ATTRIBUTIONS[method]), method)
+    options: Dict[str, Any] = {name: value for name, value in settings.items() if name not in ADDED}
     try:
-        made: Attribution = function(model, sources["image"], **options)
+        made: Attribution = _ATTRIBUTIONS[method](model, sources["image"], **options)
     except (KeyError, TypeError) as error:
         raise ValueError(f"these settings make no {method} ({error})") from error
     return made

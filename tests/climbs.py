@@ -8,12 +8,12 @@ import numpy as np
 from numpy_model import NumpyModel
 
 from cnnviz import objectives as obj
-from cnnviz import steps
-from cnnviz import transforms as tf
 from cnnviz.objectives import IMAGE
-from cnnviz.optimize import Problem
-from cnnviz.parametrize import Fourier, NetworkInput, Pixels
-from cnnviz.run import Stage, Trace, Watch, advance, begin
+from cnnviz.optimize import steps
+from cnnviz.optimize import transforms as tf
+from cnnviz.optimize.loop import Problem
+from cnnviz.optimize.parametrize import Fourier, NetworkInput, Pixels
+from cnnviz.optimize.run import Stage, Trace, Watch, advance, begin
 
 MODEL = NumpyModel()
 SIZE = (6, 8)

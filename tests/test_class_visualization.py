@@ -10,10 +10,10 @@ import pytest
 from toy_networks import small_classifier
 
 import cnnviz
-from cnnviz.methods.class_visualization import PRESETS
 from cnnviz.objectives import Channel, Layer, Logit, Neuron, TotalVariation
-from cnnviz.optimize import NonFiniteError
-from cnnviz.results import Synthesis
+from cnnviz.optimize.loop import NonFiniteError
+from cnnviz.results.results import Synthesis
+from cnnviz.synthesis.class_visualization import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_resume_replay_and_repetition_are_bit_for_bit(
     assert isinstance(loaded, Synthesis)
     whole.save(tmp_path / "whole.png")
     replayed = cnnviz.replay(tmp_path / "whole.png", model, progress=False)
-    for other in (again, part.resume(4), loaded.resume(4, model), replayed):
+    for other in (again, part.resume(4), cnnviz.resume(loaded, model, 4), replayed):
         assert isinstance(other, Synthesis)
         np.testing.assert_array_equal(other.image, whole.image)
         np.testing.assert_array_equal(other.history["value"], whole.history["value"])
@@ -173,7 +173,7 @@ def test_an_objective_is_not_stored_and_files_say_so(model: cnnviz.Model, tmp_pa
     np.testing.assert_array_equal(loaded.image, result.image)
     assert isinstance(loaded, Synthesis)
     with pytest.raises(ValueError, match="cannot be resumed from a file: its target was an objective"):
-        loaded.resume(3, model)
+        cnnviz.resume(loaded, model, 3)
 
 
 MISTAKES = (

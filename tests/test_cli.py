@@ -14,7 +14,7 @@ from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz.cli import commands, main
-from cnnviz.evaluation import CONTROLS, TECHNIQUES
+from cnnviz.evaluation.pointing import CONTROLS, TECHNIQUES
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Rules that the code keeps: which way imports point, what library code never does, what is exported."""
+"""Rules that the code keeps: lengths, what library code never does, what is exported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Dict, Iterator, List, Set, Tuple
+from typing import Iterator, List, Tuple
 
 import pytest
 
@@ -19,28 +19,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 C_FILES = sorted(CSRC.rglob("*.[ch]"))
 TEXTS = {".py", ".pyi", ".c", ".h", ".md", ".toml", ".in", ".ipynb", ".txt", ".json", ""}
 
-LONGEST_FILE = 500
-
-# Imported inside the function that needs them, so that `import cnnviz` stays cheap.
-LAZY = {"matplotlib", "scipy", "onnx", "PIL", "pooch", "tqdm", "torch", "keras", "onnxscript"}
-
-# Modules of cnnviz that the module on the left must not reach for; a folder stands for all of it.
-FORBIDDEN = {
-    "errors": {"*"},
-    "graph": {"_core", "onnx_reader", "rewrite", "lower", "model", "methods", "plot", "cli"},
-    "onnx_reader": {"_core", "rewrite", "lower", "model", "methods", "plot", "cli"},
-    "rewrite": {"_core", "onnx_reader", "lower", "model", "methods", "plot", "cli"},
-    "lower": {"onnx_reader", "model", "objectives", "methods", "plot", "cli"},
-    "preprocessing": {"_core", "model", "methods", "plot", "cli"},
-    "objectives": {"_core", "lower", "methods", "plot", "cli"},
-    "optimize": {"_core", "lower", "methods", "plot", "cli"},
-    "model": {"methods", "optimize", "results", "plot", "cli"},
-    "methods": {"_core", "lower", "onnx_reader", "plot", "cli"},
-    "plot": {"_core", "lower", "onnx_reader", "graph", "model", "methods", "optimize", "cli"},
-    "results": {"_core", "lower", "model", "methods", "cli"},
-}
-
-LAYERS = {"runtime": 0, "kernels": 1, "plan": 2, "python": 3}
+# Lines; the docstring of a function does not count.
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 # stdout, stderr and the process belong to the caller.
 FORBIDDEN_CALLS = {"print", "exit", "quit", "sys.exit", "os._exit", "os.abort"}
@@ -57,78 +37,6 @@ MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|Users|mnt)/\w")
 
 def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def test_the_package_is_where_it_is_looked_for() -> None:
-    assert MODULES
-    assert C_FILES
-
-
-def imports(tree: ast.AST, inside_functions: bool) -> Iterator[Tuple[str, int]]:
-    """Full names of what a module imports, and their lines; `if TYPE_CHECKING` blocks do not count."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module, node.lineno
-            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            continue
-        elif inside_functions or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from imports(node, inside_functions)
-
-
-def part_of_package(name: str) -> str:
-    """cnnviz.methods.saliency -> methods."""
-    return name.split(".")[1] if name.startswith("cnnviz.") else ""
-
-
-@pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_import_arrows_point_down(path: Path) -> None:
-    owner = path.relative_to(PACKAGE).parts[0]
-    owner = owner[:-3] if owner.endswith(".py") else owner
-    forbidden = FORBIDDEN.get(owner, set())
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    # A result may draw itself when asked to: that import stands in the function.
-    reached = {part_of_package(name) for name, _ in imports(tree, inside_functions=owner != "results")} - {""}
-    wrong = reached if "*" in forbidden else reached & forbidden
-    assert not wrong, f"{relative(path)} imports {sorted(wrong)}"
-
-
-@pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = [(name.partition(".")[0], line) for name, line in imports(tree, inside_functions=False)]
-    assert not [(name, line) for name, line in names if name in LAZY]
-
-
-def test_the_core_comes_from_the_module_that_lets_it_choose() -> None:
-    """Whoever imports cnnviz._core by itself may compute before a BLAS is chosen."""
-    wrong = []
-    for path in MODULES:
-        names = [
-            name for name, _ in imports(ast.parse(path.read_text(encoding="utf-8")), inside_functions=True)
-        ]
-        if "cnnviz._core" in names and path != PACKAGE / "_config.py":
-            wrong.append(relative(path))
-    assert not wrong
-
-
-def test_modules_do_not_import_each_other_in_circles() -> None:
-    names = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).replace(".__init__", ""): path
-        for path in MODULES
-    }
-    arrows: Dict[str, Set[str]] = {}
-    for name, path in names.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        arrows[name] = {target for target, _ in imports(tree, inside_functions=False) if target in names}
-        arrows[name] -= {name, "cnnviz"}  # what a submodule takes from the package is its version
-    done: List[str] = []
-    while len(done) < len(names):
-        ready = [name for name in names if name not in done and arrows[name] <= set(done)]
-        assert ready, f"a circle among {sorted(set(names) - set(done))}"
-        done.extend(ready)
 
 
 def dotted(node: ast.AST) -> str:
@@ -165,23 +73,28 @@ def test_c_code_does_not_print_exit_or_bypass_the_allocator(path: Path) -> None:
     assert not [f"{number}: {line}" for number, line in enumerate(lines, 1) if FORBIDDEN_CALLS_C.search(line)]
 
 
-@pytest.mark.parametrize("path", C_FILES, ids=relative)
-def test_c_includes_point_down(path: Path) -> None:
-    """python -> plan -> kernels -> runtime; cnnviz.h is the plan's face, and only python/ sees Python.h."""
-    folder = path.relative_to(CSRC).parts[0]
-    layer = LAYERS.get(folder, LAYERS["plan"])
-    for target in re.findall(r'^#include [<"]([^>"]+)[>"]', path.read_text(encoding="utf-8"), re.MULTILINE):
-        if target == "cnnviz.h":
-            assert layer >= LAYERS["plan"], f"{relative(path)} includes {target}"
-        elif target == "Python.h" or target.startswith("numpy/"):
-            assert folder == "python", f"{relative(path)} includes {target}"
-        elif target.split("/")[0] in LAYERS:
-            assert LAYERS[target.split("/")[0]] <= layer, f"{relative(path)} includes {target}"
-
-
 @pytest.mark.parametrize("path", [*MODULES, *C_FILES], ids=relative)
 def test_files_are_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+def function_lengths(path: Path) -> Iterator[Tuple[str, int]]:
+    """Names of functions, or the C lines before their bodies, with their lengths in lines."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        for match in re.finditer(r"^([^\n]*)\n\{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
+            yield match.group(1), match.group(2).count("\n") + 2
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            lines = len(ast.get_source_segment(text, node, padded=True).splitlines())  # type: ignore[union-attr]
+            docstring = ast.get_docstring(node, clean=False)
+            yield node.name, lines - (0 if docstring is None else docstring.count("\n") + 1)
+
+
+@pytest.mark.parametrize("path", [*MODULES, *C_FILES], ids=relative)
+def test_functions_are_short_enough_to_read(path: Path) -> None:
+    assert not [(name, lines) for name, lines in function_lengths(path) if lines > LONGEST_FUNCTION]
 
 
 def tracked_texts() -> List[Path]:

@@ -13,9 +13,9 @@ from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz import plot
-from cnnviz.files import LOSSLESS
-from cnnviz.methods import fooling
-from cnnviz.results import Synthesis
+from cnnviz.results.files import LOSSLESS
+from cnnviz.results.results import Synthesis
+from cnnviz.synthesis import fooling
 
 pytestmark = pytest.mark.filterwarnings("ignore:after .* not fool:UserWarning")
 
@@ -91,7 +91,7 @@ def test_the_first_step_is_cs231n_s(model: cnnviz.Model) -> None:
     low, high = model.preprocessing.bounds()
     stepped = np.clip(x + 0.5 * g / np.sqrt((g**2).sum()), low, high).astype(np.float32)
     result = fool(model, PICTURE, target, steps=1, learning_rate=0.5, confidence=0.999, preset="cs231n")
-    planes = result.memory["planes"]
+    planes = result.run.memory["planes"]
     np.testing.assert_allclose(planes, model.preprocessing.inverse(stepped).transpose(0, 3, 1, 2), atol=1e-5)
 
 
@@ -170,8 +170,8 @@ def test_resume_equals_uninterrupted_bit_for_bit(
     part.save(tmp_path / "part.npz")
     loaded = cnnviz.load_result(tmp_path / "part.npz")
     assert isinstance(loaded, Synthesis)
-    for other in (again, part.resume(3), loaded.resume(3, model)):
-        np.testing.assert_array_equal(other.memory["planes"], whole.memory["planes"])
+    for other in (again, part.resume(3), cnnviz.resume(loaded, model, 3)):
+        np.testing.assert_array_equal(other.run.memory["planes"], whole.run.memory["planes"])
         np.testing.assert_array_equal(other.history["value"], whole.history["value"])
         np.testing.assert_array_equal(other.frames, whole.frames)
 

@@ -10,8 +10,8 @@ from toy_networks import captum_toy
 
 import cnnviz
 from cnnviz import Preprocessing
-from cnnviz.methods import guided_backprop
-from cnnviz.methods.grad_cam import upsample
+from cnnviz.attribution import guided_backprop
+from cnnviz.attribution.grad_cam import upsample
 
 IMAGE = (np.arange(16, dtype=np.float32) / 15).reshape(4, 4)
 X = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)

@@ -13,7 +13,7 @@ from onnx import NodeProto, helper
 from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
-from cnnviz.methods.grad_cam import last_spatial_layer, upsample
+from cnnviz.attribution.grad_cam import last_spatial_layer, upsample
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)

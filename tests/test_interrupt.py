@@ -17,7 +17,7 @@ from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz import plot
-from cnnviz.methods import fooling
+from cnnviz.synthesis import fooling
 
 LIMIT_S = 0.2
 
@@ -99,6 +99,6 @@ def test_a_run_that_is_stopped_before_its_first_evaluation_is_whole(
     assert isinstance(loaded, cnnviz.Synthesis)
     stage, done = whole.settings["position"]
     steps = stage * FIRST_STAGE.get(whole.method, 0) + done
-    for resumed in (stopped.resume(steps), loaded.resume(steps, model)):
+    for resumed in (stopped.resume(steps), cnnviz.resume(loaded, model, steps)):
         np.testing.assert_array_equal(resumed.image, whole.image)
         np.testing.assert_array_equal(resumed.history["value"], whole.history["value"])

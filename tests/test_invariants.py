@@ -12,11 +12,11 @@ from toy_networks import small_classifier
 
 import cnnviz
 from cnnviz import Preprocessing
-from cnnviz.methods.grad_cam import weighted_sum
+from cnnviz.attribution.grad_cam import weighted_sum
 from cnnviz.objectives import L2, Logit
-from cnnviz.optimize import Problem, evaluate
-from cnnviz.parametrize import Pixels
-from cnnviz.steps import Gradient
+from cnnviz.optimize.loop import Problem, evaluate
+from cnnviz.optimize.parametrize import Pixels
+from cnnviz.optimize.steps import Gradient
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)

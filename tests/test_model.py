@@ -15,7 +15,7 @@ from onnx import helper
 from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
-from cnnviz.model import model as model_module
+from cnnviz.model import passes
 from cnnviz.objectives import Logit
 
 RNG = np.random.default_rng(0)
@@ -235,7 +235,7 @@ def test_large_batches_run_in_pieces(model: cnnviz.Model, monkeypatch: pytest.Mo
     shapes: List[Any] = []
     lend = model._pool.lend
     monkeypatch.setattr(model._pool, "lend", lambda request: shapes.append(request.shape) or lend(request))
-    monkeypatch.setattr(model_module, "_BUDGET_NBYTES", 1)
+    monkeypatch.setattr(passes, "BUDGET_NBYTES", 1)
     for goal, whole in zip(([4, 3, 2, 1, 0], cotangent), expected):
         pieces = model.gradient(X, goal, wrt=["input", "relu1"])
         np.testing.assert_array_equal(pieces.value, whole.value)
@@ -254,7 +254,7 @@ def test_batches_run_in_pieces_that_caches_hold(model: cnnviz.Model, monkeypatch
     monkeypatch.setattr(model._pool, "lend", lambda request: sizes.append(request.shape[0]) or lend(request))
     again = model.gradient(x, targets)
     assert sizes == [4, 4, 4, 4, 2]
-    monkeypatch.setattr(model_module, "_MOST_IMAGES", 18)
+    monkeypatch.setattr(passes, "MOST_IMAGES", 18)
     whole = model.gradient(x, targets)
     assert sizes[5:] == [18]
     for other in (again, whole):

@@ -10,11 +10,12 @@ from climbs import AIM, DISTANCE, MODEL, PROBLEMS, SIZE, START, run
 from numpy_model import NumpyModel
 
 from cnnviz import objectives as obj
-from cnnviz import steps
-from cnnviz import transforms as tf
 from cnnviz.objectives import IMAGE
-from cnnviz.optimize import NonFiniteError, Problem
-from cnnviz.parametrize import Feed, Pixels
+from cnnviz.optimize import steps
+from cnnviz.optimize import transforms as tf
+from cnnviz.optimize.loop import NonFiniteError, Problem
+from cnnviz.optimize.parametrize import Pixels
+from cnnviz.pictures.feed import Feed
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

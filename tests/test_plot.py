@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cnnviz import plot, plot_maps
-from cnnviz.results import Attribution
+from cnnviz import plot
+from cnnviz.plot import maps as plot_maps
+from cnnviz.results.results import Attribution
 
 RNG = np.random.default_rng(0)
 MAP = RNG.random((6, 8)).astype(np.float32) * 40

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from cnnviz import plot
-from cnnviz.results import Attribution, Synthesis
+from cnnviz.results import Attribution, Run, Synthesis
 
 RNG = np.random.default_rng(0)
 BEFORE = RNG.integers(0, 200, (1, 6, 8, 3), dtype=np.uint8)
@@ -35,16 +35,18 @@ FOOLING = Synthesis(
     {"value": np.arange(4.0), "probability": np.array([0.25, 0.4, 0.6, 0.7])},
     "fooling_image",
     report=REPORT,
-    sources={"image": BEFORE},
+    run=Run(sources={"image": BEFORE}),
 )
 STYLE = replace(
-    FOOLING, method="style_transfer", sources={"content": BEFORE, "style0": BEFORE, "style1": BEFORE[:, :4]}
+    FOOLING,
+    method="style_transfer",
+    run=Run(sources={"content": BEFORE, "style0": BEFORE, "style1": BEFORE[:, :4]}),
 )
 CLASSES = replace(
     FOOLING,
     image=np.stack([AFTER, AFTER]),
     method="class_visualization",
-    sources={},
+    run=Run(sources={}),
     report={"label": ["a", "b"]},
 )
 
@@ -175,7 +177,7 @@ def test_a_grid_leaves_the_size_of_a_given_figure() -> None:
 
 def test_without_its_original_there_is_no_difference() -> None:
     with pytest.raises(ValueError, match="did not start from a picture"):
-        plot.fooling(replace(FOOLING, sources={}))
+        plot.fooling(replace(FOOLING, run=Run(sources={})))
 
 
 def test_style_comes_with_content_and_styles() -> None:

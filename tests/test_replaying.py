@@ -13,8 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 from toy_networks import small_classifier
 
 import cnnviz
-from cnnviz import files
 from cnnviz.objectives import Logit
+from cnnviz.results import files
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (45, 38, 3), dtype=np.uint8)
 

@@ -10,7 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from cnnviz.results import ALL_ZERO, Attribution, Synthesis, load_result
+from cnnviz import load_result, resume
+from cnnviz.results.results import ALL_ZERO, Attribution, Run, Synthesis
 
 RNG = np.random.default_rng(0)
 
@@ -31,7 +32,7 @@ SYNTHESIS = Synthesis(
     history={"logit": np.arange(5.0), "tv": np.arange(5.0) / 3},
     method="fooling_image",
     converged=True,
-    settings={"seed": 3, "rate": 0.5, "layers": ["a", "b"]},
+    run=Run({"seed": 3, "rate": 0.5, "layers": ["a", "b"]}),
 )
 
 
@@ -84,10 +85,10 @@ def test_a_result_from_a_file_needs_its_network_to_be_resumed(tmp_path: Path) ->
     SYNTHESIS.save(tmp_path / "x.npz")
     loaded = load_result(tmp_path / "x.npz")
     assert isinstance(loaded, Synthesis)
-    with pytest.raises(ValueError, match=r"call resume\(n, model\)"):
+    with pytest.raises(ValueError, match=r"call cnnviz.resume\(result, model, n\)"):
         loaded.resume(3)
     with pytest.raises(ValueError, match="cannot be resumed: it holds no state"):
-        loaded.resume(3, object())  # type: ignore[arg-type]
+        resume(loaded, object(), 3)  # type: ignore[arg-type]
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
@@ -109,7 +110,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_kept_frames_become_an_animation(tmp_path: Path) -> None:
     """Frames of two sizes, as a style transfer through scales has them, in order, then the picture itself."""
     small, large = (RNG.integers(0, 256, (1, h, w, 3), dtype=np.uint8) for h, w in ((3, 4), (6, 8)))
-    kept = replace(SYNTHESIS, memory={"frames/1/0": large, "frames/0/10": small, "frames/0/0": small})
+    kept = replace(
+        SYNTHESIS, run=Run(memory={"frames/1/0": large, "frames/0/10": small, "frames/0/0": small})
+    )
     assert [frame.shape for frame in kept.frames] == [(3, 4, 3), (3, 4, 3), (6, 8, 3)]
     kept.save(tmp_path / "way.gif")
     with PIL.Image.open(tmp_path / "way.gif") as animation:

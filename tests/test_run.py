@@ -12,10 +12,10 @@ from climbs import MODEL, PROBLEMS, QUIET, SIZE, START, assert_same, run, stages
 from numpy_model import NumpyModel
 
 from cnnviz import objectives as obj
-from cnnviz import steps
-from cnnviz.optimize import Problem
-from cnnviz.parametrize import Pixels
-from cnnviz.run import Stage, Watch, advance, begin, pack, unpack
+from cnnviz.optimize import steps
+from cnnviz.optimize.loop import Problem
+from cnnviz.optimize.parametrize import Pixels
+from cnnviz.optimize.run import Stage, Watch, advance, begin, pack, unpack
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

@@ -150,8 +150,8 @@ def test_smooth_grad_does_not_depend_on_how_it_is_cut(
         return [one.values for one in (found if isinstance(found, list) else [found])]
 
     whole = maps()
-    monkeypatch.setattr("cnnviz.methods.saliency.BATCH", batch)
-    monkeypatch.setattr("cnnviz.model.model._BUDGET_NBYTES", budget)
+    monkeypatch.setattr("cnnviz.attribution.saliency.BATCH", batch)
+    monkeypatch.setattr("cnnviz.model.passes.BUDGET_NBYTES", budget)
     np.testing.assert_array_equal(maps(), whole)
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from toy_networks import small_classifier
 
 import cnnviz
-from cnnviz.methods.sanity import SanityCheck
-from cnnviz.methods.techniques import TECHNIQUES
+from cnnviz.attribution.sanity import SanityCheck
+from cnnviz.attribution.techniques import TECHNIQUES
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 

@@ -12,9 +12,9 @@ from onnx import helper
 from toy_networks import onnx_bytes, small_vgg
 
 import cnnviz
-from cnnviz.methods.style import LUMA, style_transfer
-from cnnviz.methods.style_layers import automatic, torchvision_squeezenet, vgg
-from cnnviz.methods.style_presets import PRESETS
+from cnnviz.synthesis.style import LUMA, style_transfer
+from cnnviz.synthesis.style_layers import automatic, torchvision_squeezenet, vgg
+from cnnviz.synthesis.style_presets import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_same_seed_same_picture_and_resume_equals_uninterrupted(
         whole = run(init="noise", seed=3, steps=6, **options)
         assert np.array_equal(part.resume(4).image, whole.image), options
         loaded = cnnviz.load_result(tmp_path / "part.npz")
-        assert np.array_equal(loaded.resume(4, model).image, whole.image), options
+        assert np.array_equal(cnnviz.resume(loaded, model, 4).image, whole.image), options
 
 
 def test_a_saved_picture_is_made_again(run: Callable[..., Any], model: cnnviz.Model, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnviz import transforms as tf
-from cnnviz.parametrize import COLOUR_BASIS, Feed, Fourier, NetworkInput, Pixels
+from cnnviz.optimize import transforms as tf
+from cnnviz.optimize.parametrize import COLOUR_BASIS, Fourier, NetworkInput, Pixels
+from cnnviz.pictures.feed import Feed
 from cnnviz.pictures.preprocessing import PRESETS, Preprocessing
 
 SIZE = (11, 14)

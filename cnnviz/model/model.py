@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,11 @@ from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.scores import pre_softmax, probability_node
 from cnnviz.graph.simplify import simplify
-from cnnviz.model.gradients import Gradient, gradient_request, joined, joined_gradients, seeds_by_value
+from cnnviz.model.gradients import Gradient, gradient_request
 from cnnviz.model.labels import LabelsLike, as_labels
 from cnnviz.model.layers import LayerList
 from cnnviz.model.metadata import labels_in, preprocessing_in
+from cnnviz.model.passes import run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.objectives.scores import sigmoid, softmax
@@ -26,10 +27,6 @@ from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
 Array = NDArray[np.float32]
 RELU_RULES = ("plain", "guided", "deconv", "redirected")
 
-# Batches are run in pieces of so many images: more leave the caches, fewer read large weights too often
-# (tests/bench/chunks.py). And of fewer, where a plan would take more than this.
-_MOST_IMAGES = 4
-_BUDGET_NBYTES = 2**30
 # Idle plans are kept up to this: a dozen of SqueezeNet's at its usual size.
 _IDLE_NBYTES = 2**28
 
@@ -183,8 +180,8 @@ class Model:
         output = self.graph.outputs[0].name
         values = {name: self.layers.resolve(name) for name in (layers if layers is not None else [output])}
         request = Request(x.shape, keep=tuple(dict.fromkeys(values.values())))
-        pieces = [self._forward(piece, request) for piece, _, _ in self._pieces(x, request)]
-        found = {name: joined([piece[value] for piece in pieces]) for name, value in values.items()}
+        read = run_forward(self._pool, x, request)
+        found = {name: read[value] for name, value in values.items()}
         return found if layers is not None else found[output]
 
     def gradient(
@@ -270,18 +267,7 @@ class Model:
         read = tuple(dict.fromkeys(layer for goal in goals for layer in goal.layers))
         values = {name: self.layers.resolve(name) for name in dict.fromkeys((*read, *names))}
         request = gradient_request(x.shape, read, names, values, self.input_name)
-        pieces = [
-            self._gradients(
-                piece,
-                goals if len(piece) == len(x) else [goal.take(start, stop) for goal in goals],
-                names,
-                values,
-                request,
-                relu,
-            )
-            for piece, start, stop in self._pieces(x, request)
-        ]
-        return pieces[0] if len(pieces) == 1 else [joined_gradients(parts) for parts in zip(*pieces)]
+        return run_backward(self._pool, x, goals, names, values, request, relu)
 
     def objective(self, target: ObjectiveLike) -> Objective:
         """Turn a class, a label, a list of them, or cotangents by layer into an objective."""
@@ -347,44 +333,6 @@ class Model:
             bad = array.size - int(np.isfinite(array).sum())
             raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
         return array
-
-    def _pieces(self, x: Array, request: Request) -> Iterator[Tuple[Array, int, int]]:
-        """Cut a batch so that a plan stays small; results do not depend on the cut."""
-        step = min(len(x), _MOST_IMAGES)
-        if step > 1:
-            one = self._pool.nbytes(request._replace(shape=(1, *request.shape[1:])))
-            step = max(1, min(step, _BUDGET_NBYTES // max(one, 1)))
-        for start in range(0, len(x), step):
-            stop = min(start + step, len(x))
-            yield x[start:stop], start, stop
-
-    def _forward(self, x: Array, request: Request) -> Dict[str, Array]:
-        with self._pool.lend(request._replace(shape=x.shape)) as lowered:
-            lowered.plan.forward([x])
-            return {name: lowered.plan.read(lowered.values[name]) for name in request.keep}
-
-    def _gradients(
-        self,
-        x: Array,
-        goals: Sequence[Objective],
-        names: Tuple[str, ...],
-        values: Mapping[str, str],
-        request: Request,
-        relu: str,
-    ) -> List[Gradient]:
-        found = []
-        with self._pool.lend(request._replace(shape=x.shape)) as lowered:
-            plan, ids = lowered.plan, lowered.values
-            plan.forward([x])
-            kept = {value: plan.read(ids[value]) for value in request.keep}
-            for goal in goals:
-                value, cotangents = goal.evaluate({name: kept.get(values[name], x) for name in goal.layers})
-                plan.backward(seeds_by_value(cotangents, values, ids), relu=relu)
-                gradients = {name: plan.gradient(ids[values[name]]) for name in names}
-                read = (*goal.layers, *names)
-                activations = {name: kept[values[name]] for name in read if values[name] in kept}
-                found.append(Gradient(value, gradients, activations))
-        return found
 
     def _count_classes(self) -> int:
         """How many scores there are for an image; 0 for a network that ends in feature maps."""

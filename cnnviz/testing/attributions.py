@@ -9,7 +9,7 @@ from typing import Any, List, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.results import Attribution, load_result
+from cnnviz.results.results import Attribution, load_result
 
 from .evidence import Panel, failure, largest
 

@@ -17,7 +17,7 @@ from .place import FOLDER, Place, file_name, kept_in
 if TYPE_CHECKING:
     from cnnviz.bundled import Drawn
     from cnnviz.model.model import Model
-    from cnnviz.results import Attribution
+    from cnnviz.results.results import Attribution
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,9 +46,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cnnviz_model() -> Model:
     """Return the network that comes with the package, which needs no download."""
-    import cnnviz
+    from cnnviz.loading.load import load
 
-    return cnnviz.load()
+    return load()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from networks import NETWORKS
 from timing import pin
 
 import cnnviz
-import cnnviz.model.model
+import cnnviz.model.passes
 
 
 def per_image(name: str, sizes: Sequence[int], rounds: int, threads: int) -> Dict[int, float]:
@@ -54,7 +54,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     pin(options.threads, options.first_cpu)
     cnnviz.set_num_threads(options.threads)
     sizes = [int(size) for size in options.sizes.split(",")]
-    cnnviz.model.model._MOST_IMAGES = max(sizes)
+    cnnviz.model.passes.MOST_IMAGES = max(sizes)
     print("| network | " + " | ".join(map(str, sizes)) + " |")
     print("|---" * (len(sizes) + 1) + "|")
     for name in options.networks.split(","):

@@ -30,11 +30,13 @@ from timing import pin
 
 import cnnviz
 import cnnviz.pictures.arithmetic
-from cnnviz import objectives, steps
+from cnnviz import objectives
 from cnnviz.model.model import Model
-from cnnviz.optimize import Problem
-from cnnviz.parametrize import Feed, NetworkInput, Pixels
-from cnnviz.run import Stage, Watch, advance, begin
+from cnnviz.optimize import steps
+from cnnviz.optimize.loop import Problem
+from cnnviz.optimize.parametrize import NetworkInput, Pixels
+from cnnviz.optimize.run import Stage, Watch, advance, begin
+from cnnviz.pictures.feed import Feed
 
 TARGET = 7
 UNREACHABLE = 1e6  # a margin that keeps a fooling image going to its last step

@@ -1,7 +1,7 @@
 """The one loop that climbs: evaluate, move, again.
 
 `climb` is the loop, a generator that knows nothing of progress bars, stopping or Ctrl-C: those belong to
-`cnnviz.run`, which drives it. All that the next step depends on is in a `State`.
+`cnnviz.optimize.run`, which drives it. All that the next step depends on is in a `State`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 from cnnviz.errors import CnnvizError
 from cnnviz.objectives import IMAGE, INPUT, Objective, Sum
 from cnnviz.objectives.base import Activations, Evaluation, scaled
-from cnnviz.parametrize import Feed, NetworkInput, Parametrization
+from cnnviz.optimize.parametrize import NetworkInput, Parametrization
+from cnnviz.optimize.steps import Memory, Numbers, Point, StepRule
+from cnnviz.optimize.transforms import LinearMap, Transform
 from cnnviz.pictures.arithmetic import Array, all_finite, single
-from cnnviz.steps import Memory, Numbers, Point, StepRule
-from cnnviz.transforms import LinearMap, Transform
+from cnnviz.pictures.feed import Feed
 
 if TYPE_CHECKING:
     from cnnviz.model.gradients import Gradient

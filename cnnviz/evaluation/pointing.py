@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.attribution.techniques import TECHNIQUES as NAMED
 from cnnviz.bundled import CLASSES, Drawn, draw
-from cnnviz.methods.techniques import TECHNIQUES as NAMED
 from cnnviz.model.model import Model
 
 Map = NDArray[np.float32]

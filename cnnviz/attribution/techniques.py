@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Mapping
 
-from cnnviz.methods.grad_cam import grad_cam
-from cnnviz.methods.guided_backprop import guided_backprop, guided_grad_cam
-from cnnviz.methods.saliency import saliency
+from cnnviz.attribution.grad_cam import grad_cam
+from cnnviz.attribution.guided_backprop import guided_backprop, guided_grad_cam
+from cnnviz.attribution.saliency import saliency
 
 TECHNIQUES: Mapping[str, Callable[..., Any]] = {
     "saliency": saliency,

@@ -13,31 +13,31 @@ from typing import Any, Dict, List, Mapping, Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.methods.recipe import (
+from cnnviz.checks import checked_count, checked_number
+from cnnviz.model.model import Model
+from cnnviz.objectives import LOGITS, Logit, Margin, Objective, Probability
+from cnnviz.objectives.base import Activations, Array
+from cnnviz.objectives.scores import at_columns, lead
+from cnnviz.optimize.loop import Problem, Step
+from cnnviz.optimize.parametrize import NetworkInput, Pixels
+from cnnviz.optimize.run import Stage, Trace, Watch, as_bytes
+from cnnviz.optimize.steps import NormalizedGradient, Numbers, Progress
+from cnnviz.pictures.arithmetic import affine
+from cnnviz.pictures.feed import Feed
+from cnnviz.pictures.image import ImagesLike, as_float
+from cnnviz.results.results import Synthesis
+from cnnviz.synthesis.recipe import (
     Bytes,
     Callback,
     Classes,
     Finished,
     Recipe,
-    checked_count,
-    checked_number,
     chosen,
     classes_of,
     pictures_of,
     planes_of,
     synthesize,
 )
-from cnnviz.model.model import Model
-from cnnviz.objectives import LOGITS, Logit, Margin, Objective, Probability
-from cnnviz.objectives.base import Activations, Array
-from cnnviz.objectives.scores import at_columns, lead
-from cnnviz.optimize import Problem, Step
-from cnnviz.parametrize import Feed, NetworkInput, Pixels
-from cnnviz.pictures.arithmetic import affine
-from cnnviz.pictures.image import ImagesLike, as_float
-from cnnviz.results import Synthesis
-from cnnviz.run import Stage, Trace, Watch, as_bytes
-from cnnviz.steps import NormalizedGradient, Numbers, Progress
 
 #: L2 length of a step in displayed pixels, which mean the same to every network: about what cs231n's step
 #: of 1 is behind ImageNet's usual deviation of 0.225.

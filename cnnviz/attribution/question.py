@@ -7,13 +7,13 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 from numpy.typing import NDArray
 
-import cnnviz
+from cnnviz._version import __version__
 from cnnviz.model.gradients import Gradient, joined_gradients
 from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
 from cnnviz.objectives.base import Activations, Evaluation
 from cnnviz.pictures.image import ImagesLike, read_images
-from cnnviz.results import ALL_ZERO, Attribution
+from cnnviz.results.results import ALL_ZERO, Attribution
 
 Array = NDArray[np.float32]
 
@@ -79,7 +79,7 @@ class Question(NamedTuple):
     def _settings(self, row: int, method: str, arguments: Mapping[str, Any]) -> Dict[str, Any]:
         if self.targets[row] is None:
             return {}  # an objective is code, which a file does not hold
-        made_by = {"method": method, "model": self.model.name, "version": cnnviz.__version__}
+        made_by = {"method": method, "model": self.model.name, "version": __version__}
         return {**made_by, "target": self.targets[row], **arguments}
 
 

@@ -11,8 +11,8 @@ from typing import Any, Callable, Dict, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.methods.checks import checked_count, checked_number
-from cnnviz.methods.common import Question, Targets, ask, ask_and_differentiate
+from cnnviz.attribution.question import Question, Targets, ask, ask_and_differentiate
+from cnnviz.checks import checked_count, checked_number
 from cnnviz.model.model import Model
 from cnnviz.objectives.copies import Copies
 from cnnviz.pictures.image import ImagesLike

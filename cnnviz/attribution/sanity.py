@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Un
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.attribution.question import ask
+from cnnviz.attribution.techniques import TECHNIQUES
+from cnnviz.checks import checked_count
 from cnnviz.graph.graph import Graph
-from cnnviz.methods.checks import checked_count
-from cnnviz.methods.common import ask
-from cnnviz.methods.techniques import TECHNIQUES
 from cnnviz.model.model import Model
 from cnnviz.pictures.image import ImageLike
 

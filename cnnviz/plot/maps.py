@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.pictures.image import as_float, read_image
-from cnnviz.results import Attribution
+from cnnviz.plot.shown import ShownMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ _UNITS = {
 }
 
 
-def attribution(result: Attribution, *, ax: Optional[Axes] = None, **options: Any) -> Axes:
+def attribution(result: ShownMap, *, ax: Optional[Axes] = None, **options: Any) -> Axes:
     """Draw an `Attribution`: a map of a layer over its picture, a map of the image by itself.
 
     Parameters
@@ -61,12 +61,12 @@ def attribution(result: Attribution, *, ax: Optional[Axes] = None, **options: An
     return saliency(result.map, ax=ax, **options)
 
 
-def is_overlay(result: Attribution) -> bool:
+def is_overlay(result: ShownMap) -> bool:
     """Whether a result is drawn over its picture: it is a map of a layer, not of the image."""
     return result.values.ndim == 2
 
 
-def shared_scale(results: Sequence[Attribution], percentile: Optional[float] = None) -> Dict[str, Any]:
+def shared_scale(results: Sequence[ShownMap], percentile: Optional[float] = None) -> Dict[str, Any]:
     """Return the options that draw every map on the scale of the largest, signed where one of them is."""
     usual = [ALL if is_overlay(one) else MOST for one in results]
     limits = [
@@ -243,7 +243,7 @@ def size_of_panels(
     return columns * (width + beside), rows * (height + above)
 
 
-def _units(result: Attribution) -> str:
+def _units(result: ShownMap) -> str:
     text = _UNITS.get(result.method, "score")
     if result.settings.get("times_input"):
         text = f"|x * {text.strip('|')}|"

@@ -13,19 +13,19 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Unio
 import numpy as np
 from numpy.typing import NDArray
 
-import cnnviz
-from cnnviz.methods.checks import checked_count as checked_count
-from cnnviz.methods.checks import checked_number as checked_number
+from cnnviz._version import __version__
+from cnnviz.checks import checked_count as checked_count
+from cnnviz.checks import checked_number as checked_number
 from cnnviz.model.model import Model
 from cnnviz.objectives import LOGITS
 from cnnviz.objectives.base import Activations, Array
 from cnnviz.objectives.scores import at_columns
-from cnnviz.optimize import NonFiniteError, Step, squeezed
-from cnnviz.parametrize import Feed
+from cnnviz.optimize.loop import NonFiniteError, Step, squeezed
+from cnnviz.optimize.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
+from cnnviz.optimize.steps import Numbers
+from cnnviz.pictures.feed import Feed
 from cnnviz.pictures.image import ImagesLike, as_float, read_images
-from cnnviz.results import Synthesis
-from cnnviz.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
-from cnnviz.steps import Numbers
+from cnnviz.results.results import Run, Synthesis
 
 Bytes = NDArray[np.uint8]
 Callback = Callable[[Step], Optional[bool]]
@@ -85,7 +85,7 @@ def repeat(recipe: Recipe, watch: Watch, stage: int, done: int) -> Synthesis:
 
 
 def take_up(recipe: Recipe, memory: Mapping[str, NDArray[Any]], steps: int) -> Synthesis:
-    """Continue a run whose `Synthesis.memory` was saved."""
+    """Continue a run whose checkpoint was saved."""
     watch = Watch(keep_every=int(memory["keep_every"]))
     return _go_on(recipe, watch, unpack(memory), steps)
 
@@ -102,6 +102,11 @@ def _go_on(
         raise
 
 
+def _continue(recipe: Recipe, watch: Watch, trace: Trace, steps: int, _: Any) -> Synthesis:
+    """`Run.continuation` of a run in memory, which has its model and needs none."""
+    return _go_on(recipe, watch, trace, steps)
+
+
 def _synthesis(recipe: Recipe, watch: Watch, trace: Trace) -> Synthesis:
     finished = as_they_are(trace) if recipe.finish is None else recipe.finish(trace)
     history = {name: squeezed(np.array(series).T).T for name, series in trace.history.items()}
@@ -112,11 +117,13 @@ def _synthesis(recipe: Recipe, watch: Watch, trace: Trace) -> Synthesis:
         method=recipe.method,
         converged=finished.converged,
         interrupted=trace.interrupted,
-        settings=_stored(recipe, trace),
         report=finished.report,
-        sources=recipe.sources,
-        memory={**pack(trace), "keep_every": np.array(watch.keep_every)},
-        continuation=partial(_go_on, recipe, watch, trace),
+        run=Run(
+            settings=_stored(recipe, trace),
+            sources=recipe.sources,
+            memory={**pack(trace), "keep_every": np.array(watch.keep_every)},
+            continuation=partial(_continue, recipe, watch, trace),
+        ),
     )
 
 
@@ -124,7 +131,7 @@ def _stored(recipe: Recipe, trace: Trace) -> Dict[str, Any]:
     """What a file says of a run; nothing where that could not make it again."""
     if not recipe.storable:
         return {}
-    made_by = {"method": recipe.method, "model": recipe.model.name, "version": cnnviz.__version__}
+    made_by = {"method": recipe.method, "model": recipe.model.name, "version": __version__}
     return {**made_by, "position": [trace.stage, trace.done], **recipe.settings}
 
 

@@ -7,10 +7,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Unio
 
 import numpy as np
 
-from cnnviz.methods.recipe import checked_count, checked_number
-from cnnviz.methods.style_layers import automatic, torchvision_squeezenet, vgg
+from cnnviz.checks import checked_count, checked_number
 from cnnviz.model.model import Model
 from cnnviz.pictures.arithmetic import Array
+from cnnviz.synthesis.style_layers import automatic, torchvision_squeezenet, vgg
 
 Layers = Union[None, Sequence[str], Mapping[str, float]]
 Chosen = Tuple[Dict[str, float], Dict[str, float]]

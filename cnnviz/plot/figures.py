@@ -1,4 +1,4 @@
-"""Figures of several pictures: what a technique started from beside what came of it, results side by side."""
+"""Figures of syntheses: the made picture beside the pictures it was made from, and the history of a run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING, Any, Callable, List, Mapping, NamedTuple, Opti
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.pictures.image import as_float, read_image
-from cnnviz.plot_maps import (
-    MAP_OPTIONS,
-    draw_picture,
-    is_overlay,
-    own_axes,
-    shared_scale,
-    size_of_panels,
-    wrapped,
-)
-from cnnviz.results import Attribution, Synthesis
+from cnnviz.pictures.image import as_float
+from cnnviz.plot.maps import draw_picture, own_axes, size_of_one, size_of_panels, wrapped
+from cnnviz.plot.panels import caption, columns_of, grid, mosaic, new_figure, size_of_grid, slenderness
+from cnnviz.plot.shown import ShownPicture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +19,34 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 
-def fooling(result: Synthesis, *, figure: Optional[Figure] = None, factor: Optional[float] = None) -> Figure:
+def synthesis(result: ShownPicture, *, ax: Optional[Axes] = None, title: str = "") -> Any:
+    """Draw the picture that was made; beside what it was made from where there is room for that.
+
+    Parameters
+    ----------
+    result : Synthesis
+    ax : Axes, optional
+        Draw the picture alone, there; those of a batch in rows. Without it, a fooling image, a style transfer
+        and a batch come as a figure of their own: see `fooling`, `style` and `pictures`.
+    title : str
+        The technique and its classes by default; above a figure of several pictures nothing.
+
+    Returns
+    -------
+    Axes, or Figure for a composite
+    """
+    together = composite(result) if ax is None else None
+    if together is not None:
+        return entitled(together.draw(result), title)
+    pixels = result.image if result.image.ndim == 3 else mosaic(result.image)
+    ax = own_axes(ax, size_of_one(pixels))
+    draw_picture(ax, pixels, title or caption(result))
+    return ax
+
+
+def fooling(
+    result: ShownPicture, *, figure: Optional[Figure] = None, factor: Optional[float] = None
+) -> Figure:
     """Draw fooling images: the original, what fools, the difference magnified, and the confidences.
 
     Parameters
@@ -52,7 +72,7 @@ def fooling(result: Synthesis, *, figure: Optional[Figure] = None, factor: Optio
         raise ValueError("this result did not start from a picture: there is no difference to show")
     after = _batch(result)
     before = np.broadcast_to(as_float(result.sources["image"]), after.shape)
-    figure = figure or _new_figure(_size_of_fooling(result))
+    figure = figure or new_figure(_size_of_fooling(result))
     measured = result.history.get("probability", np.empty(0))
     start = np.atleast_1d(measured[0]) if len(measured) else np.full(len(after), np.nan)
     for row, axes in enumerate(figure.subplots(len(after), 4, squeeze=False)):
@@ -69,7 +89,7 @@ def fooling(result: Synthesis, *, figure: Optional[Figure] = None, factor: Optio
     return figure
 
 
-def style(result: Synthesis, *, figure: Optional[Figure] = None) -> Figure:
+def style(result: ShownPicture, *, figure: Optional[Figure] = None) -> Figure:
     """Draw a style transfer: the content, the styles, and what came of them.
 
     Parameters
@@ -82,14 +102,14 @@ def style(result: Synthesis, *, figure: Optional[Figure] = None) -> Figure:
     -------
     Figure
     """
-    figure = figure or _new_figure(_size_of_style(result))
+    figure = figure or new_figure(_size_of_style(result))
     panels = _style_panels(result)
     for ax, (name, pixels) in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels):
         draw_picture(ax, pixels, name)
     return figure
 
 
-def pictures(result: Synthesis, *, figure: Optional[Figure] = None) -> Figure:
+def pictures(result: ShownPicture, *, figure: Optional[Figure] = None) -> Figure:
     """Draw the pictures of a batch, in rows.
 
     Parameters
@@ -112,7 +132,7 @@ def pictures(result: Synthesis, *, figure: Optional[Figure] = None) -> Figure:
     return grid(made, titles=titles, figure=figure)
 
 
-def history(result: Synthesis, *, ax: Optional[Axes] = None, logarithmic: Optional[bool] = None) -> Axes:
+def history(result: ShownPicture, *, ax: Optional[Axes] = None, logarithmic: Optional[bool] = None) -> Axes:
     """Draw what was measured at every step: a colour for each term, a thin line for each picture of a batch.
 
     Parameters
@@ -172,96 +192,14 @@ def _legend(scales: Sequence[Axes], lines: Sequence[Any]) -> None:
         line.set(linewidth=2, alpha=1)
 
 
-def grid(
-    results: Sequence[Any],
-    *,
-    columns: Optional[int] = None,
-    titles: Optional[Sequence[str]] = None,
-    share_scale: bool = False,
-    figure: Optional[Figure] = None,
-    **options: Any,
-) -> Figure:
-    """Draw results side by side: techniques, layers, classes or pictures to compare.
-
-    Parameters
-    ----------
-    results : sequence of Attribution, Synthesis or pictures
-    columns : int, optional
-        By default up to five, as many in each row.
-    titles : sequence of str, optional
-        One for each.
-    share_scale : bool
-        Draw every map on the scale of the largest, so that their colours can be compared. Only sensible for
-        maps in the same units.
-    figure : Figure, optional
-        An empty figure to draw into; a new one of pyplot's without it.
-    **options
-        Those of `attribution`, for the attributions among the results.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    TypeError
-        When there is no such option.
-    ValueError
-        When there is nothing to draw, not one title for each result, or two options contradict each other.
-    """
-    results = list(results)
-    if not results:
-        raise ValueError("results is empty: there is nothing to draw")
-    if titles is not None and len(titles) != len(results):
-        raise ValueError(f"titles lists {len(titles)} for {len(results)} results")
-    _check_options(options, titles is not None, share_scale)
-    columns = columns or _columns(len(results))
-    maps = [one for one in results if isinstance(one, Attribution)]
-    shared = shared_scale(maps, options.get("percentile")) if share_scale else {}
-    panels = [one if isinstance(one, Attribution) else _pixels(one) for one in results]
-    rows = -(-len(panels) // columns)
-    figure = figure or _new_figure(_size_of_grid(panels, columns, rows, bool(options.get("colorbar", True))))
-    for i, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        ax.set_axis_off()
-        if i < len(panels):
-            title = options.get("title") if titles is None else titles[i]
-            _draw_panel(ax, results[i], panels[i], title, {**options, **shared})
-    return figure
-
-
-def _check_options(options: Mapping[str, Any], titles: bool, share_scale: bool) -> None:
-    unknown = sorted(set(options) - {"title", "opacity", *MAP_OPTIONS})
-    if unknown:
-        raise TypeError(f"grid takes no option {', '.join(unknown)}")
-    if titles and "title" in options:
-        raise ValueError("titles and title contradict each other: give one of them")
-    if share_scale and options.get("vmax") is not None:
-        raise ValueError(
-            f"share_scale=True and vmax={options['vmax']} contradict each other: give one of them"
-        )
-
-
-def _draw_panel(ax: Axes, result: Any, panel: Any, title: Optional[str], options: Mapping[str, Any]) -> None:
-    if not isinstance(result, Attribution):
-        usual = caption(result) if isinstance(result, Synthesis) else ""
-        draw_picture(ax, panel, usual if title is None else title)
-        return
-    chosen = {name: value for name, value in options.items() if name in MAP_OPTIONS}
-    if "opacity" in options and is_overlay(result):
-        chosen["opacity"] = options["opacity"]
-    if title is not None:
-        chosen["title"] = title
-    result.plot(ax=ax, **chosen)
-
-
 class Composite(NamedTuple):
     """A figure that a kind of result fills by itself."""
 
     draw: Callable[..., Figure]
-    size: Callable[[Synthesis], Tuple[float, float]]
+    size: Callable[[ShownPicture], Tuple[float, float]]
 
 
-def composite(result: Synthesis) -> Optional[Composite]:
+def composite(result: ShownPicture) -> Optional[Composite]:
     """Return the figure that shows more of a result than one picture, where there is such a one."""
     if result.method == "fooling_image" and "image" in result.sources and result.report:
         return Composite(fooling, _size_of_fooling)
@@ -270,74 +208,30 @@ def composite(result: Synthesis) -> Optional[Composite]:
     return Composite(pictures, _size_of_pictures) if result.image.ndim == 4 else None
 
 
-def _size_of_fooling(result: Synthesis) -> Tuple[float, float]:
+def _size_of_fooling(result: ShownPicture) -> Tuple[float, float]:
     after = _batch(result)
     return size_of_panels(4, len(after), after[0], lowest=1.8)  # the bars need some height
 
 
-def _size_of_style(result: Synthesis) -> Tuple[float, float]:
+def _size_of_style(result: ShownPicture) -> Tuple[float, float]:
     panels = [pixels for _, pixels in _style_panels(result)]
-    return size_of_panels(len(panels), 1, max(panels, key=_slenderness))
+    return size_of_panels(len(panels), 1, max(panels, key=slenderness))
 
 
-def _size_of_pictures(result: Synthesis) -> Tuple[float, float]:
-    columns = _columns(len(result.image))
-    return _size_of_grid(list(result.image), columns, -(-len(result.image) // columns), False)
+def _size_of_pictures(result: ShownPicture) -> Tuple[float, float]:
+    columns = columns_of(len(result.image))
+    return size_of_grid(list(result.image), columns, -(-len(result.image) // columns), False)
 
 
-def _size_of_grid(panels: Sequence[Any], columns: int, rows: int, colorbar: bool) -> Tuple[float, float]:
-    maps = [one for one in panels if isinstance(one, Attribution)]
-    shown = [one.image if isinstance(one, Attribution) else one for one in panels]
-    return size_of_panels(columns, rows, max(shown, key=_slenderness), colorbar=bool(maps) and colorbar)
-
-
-def _slenderness(pixels: NDArray[Any]) -> float:
-    return pixels.shape[0] / pixels.shape[1]
-
-
-def _new_figure(size: Tuple[float, float]) -> Figure:
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=size, layout="constrained")
-
-
-def _columns(count: int) -> int:
-    """How many of so many pictures stand in a row: at most five, and as many in each row as can be."""
-    return -(-count // -(-count // 5))
-
-
-def mosaic(images: Array) -> Array:
-    """Join the pictures of a batch to one, in rows; what is left of the last row is white."""
-    columns = _columns(len(images))
-    blank = np.ones((-len(images) % columns, *images.shape[1:]), images.dtype)
-    rows = np.concatenate([images, blank]).reshape(-1, columns, *images.shape[1:])
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
-
-
-def _pixels(one: Any) -> Array:
-    """What a grid shows of a picture, or of a result that is pictures."""
-    if isinstance(one, Synthesis):
-        return one.image if one.image.ndim == 3 else mosaic(one.image)
-    return as_float(read_image(one))
-
-
-def _batch(result: Synthesis) -> Array:
+def _batch(result: ShownPicture) -> Array:
     return result.image if result.image.ndim == 4 else result.image[None]
 
 
-def _style_panels(result: Synthesis) -> List[Tuple[str, Array]]:
+def _style_panels(result: ShownPicture) -> List[Tuple[str, Array]]:
     named = [("content", result.sources["content"])]
     named += [("style", picture) for name, picture in result.sources.items() if name.startswith("style")]
     panels = [(name, as_float(picture.reshape(picture.shape[-3:]))) for name, picture in named]
     return [*panels, ("result", result.image)]
-
-
-def caption(result: Synthesis) -> str:
-    """Return the technique and its classes, in words."""
-    label = result.report.get("label", result.report.get("target_label", ""))
-    different = list(dict.fromkeys(label if isinstance(label, list) else [label]))
-    names = ", ".join(different if len(different) < 5 else [*different[:3], f"{len(different) - 3} more"])
-    return f"{result.method.replace('_', ' ')}: {names}" if names else result.method.replace("_", " ")
 
 
 def _size_of(facts: Mapping[str, Any]) -> str:
@@ -360,3 +254,10 @@ def _confidences(ax: Axes, facts: Mapping[str, Any], reached_before: Optional[fl
     ax.set_xlim(0, 1)
     ax.set_xlabel("confidence")
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, borderaxespad=0.2)
+
+
+def entitled(figure: Figure, title: str) -> Figure:
+    """Give a figure a title above its pictures, where there is one."""
+    if title:
+        figure.suptitle(title)
+    return figure

@@ -7,7 +7,7 @@ from typing import Any, FrozenSet, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.methods.common import Question, Targets, ask_and_differentiate
+from cnnviz.attribution.question import Question, Targets, ask_and_differentiate
 from cnnviz.model.gradients import Gradient
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places

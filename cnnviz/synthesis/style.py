@@ -13,18 +13,20 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.methods.recipe import Bytes, Callback, Finished, Recipe, checked_count, checked_number, synthesize
-from cnnviz.methods.style_presets import PRESETS, Preset, settled
+from cnnviz.checks import checked_count, checked_number
 from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, Content, Gram, Objective, Sum, TotalVariation, gram_matrix
 from cnnviz.objectives.base import Array
-from cnnviz.optimize import Problem
-from cnnviz.parametrize import Feed, NetworkInput, Parametrization, Pixels
+from cnnviz.optimize.loop import Problem
+from cnnviz.optimize.parametrize import NetworkInput, Parametrization, Pixels
+from cnnviz.optimize.run import Stage, Trace, Watch, as_bytes
+from cnnviz.optimize.steps import LBFGS, Adam, StepRule
 from cnnviz.pictures.arithmetic import single
+from cnnviz.pictures.feed import Feed
 from cnnviz.pictures.image import ImageLike, ImagesLike, as_float, read_image, read_images
-from cnnviz.results import Synthesis
-from cnnviz.run import Stage, Trace, Watch, as_bytes
-from cnnviz.steps import LBFGS, Adam, StepRule
+from cnnviz.results.results import Synthesis
+from cnnviz.synthesis.recipe import Bytes, Callback, Finished, Recipe, synthesize
+from cnnviz.synthesis.style_presets import PRESETS, Preset, settled
 
 Layers = Union[None, Sequence[str], Mapping[str, float]]
 
@@ -66,7 +68,7 @@ def style_transfer(
     + tv_weight * total variation. With ``preset="default"`` each layer's loss is the squared distance to its
     target over the squared norm of that target, and total variation the mean squared difference of
     neighbouring pixels (0 to 1), so that weights mean the same on any network and at any size. The other
-    presets are published recipes; what they fix is listed in `cnnviz.methods.style_presets`.
+    presets are published recipes; what they fix is listed in `cnnviz.synthesis.style_presets`.
 
     Parameters
     ----------
@@ -117,10 +119,7 @@ def style_transfer(
     TypeError, ValueError, FileNotFoundError
         For a picture, a layer or a number that does not exist or is out of range.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
-    if colors not in ("style", "content"):
-        raise ValueError(f"colors must be 'style' or 'content', not {colors!r}")
+    _check_names(preset, colors)
     chosen = settled(
         model,
         PRESETS[preset],
@@ -134,33 +133,50 @@ def style_transfer(
         steps=steps,
     )
     picture = read_image(content, "content")
-    if size is None:
-        _check_large_enough(picture.shape)
-        size = min(PRESETS[preset].size, min(picture.shape[:2]))
-    height, width = _sized(picture.shape, size)
+    own_size = _result_size(picture, size, PRESETS[preset].size)
     styles, _ = read_images(style, "style")
-    side = _style_side(style_size, PRESETS[preset].style_size or min(height, width), style_scale)
-    sources = {"content": _fitted(model, picture, (height, width))[None]}
+    side = _style_side(style_size, PRESETS[preset].style_size or min(own_size), style_scale)
+    sources = {"content": _fitted(model, picture, own_size)[None]}
     for i, one in enumerate(styles):
         sources[f"style{i}"] = _fitted(model, one, _sized(one.shape, side))[None]
-    named = isinstance(init, str) and init in ("content", "noise")
-    if not named:
-        if isinstance(init, str) and not os.path.exists(init):
-            raise ValueError(
-                f"init must be 'content', 'noise' or a picture, not {init!r}: there is no such file"
-            )
-        sources["init"] = _fitted(model, read_image(init, "init"), (height, width))[None]
+    if not _is_word(init):
+        sources["init"] = _fitted(model, _read_init(init), own_size)[None]
     settings = {
         **chosen,
         "preset": preset,
         "style_weights": _shares(style_weights, len(styles)),
         "scales": checked_count("scales", scales, 1),
         "colors": colors,
-        "init": init if named else "picture",
+        "init": "picture" if "init" in sources else init,
         "seed": checked_count("seed", seed),
     }
-    watch = Watch(progress, callback, checked_count("keep_every", keep_every))
-    return synthesize(recipe(model, settings, sources), watch)
+    run = recipe(model, settings, sources)
+    return synthesize(run, Watch(progress, callback, checked_count("keep_every", keep_every)))
+
+
+def _check_names(preset: str, colors: str) -> None:
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    if colors not in ("style", "content"):
+        raise ValueError(f"colors must be 'style' or 'content', not {colors!r}")
+
+
+def _result_size(content: NDArray[Any], size: Optional[int], usual: int) -> Tuple[int, int]:
+    """Height and width of the result, whose shorter side is `size`, by default `usual` or the content's."""
+    if size is None:
+        _check_large_enough(content.shape)
+        size = min(usual, min(content.shape[:2]))
+    return _sized(content.shape, size)
+
+
+def _is_word(init: Union[str, ImageLike]) -> bool:
+    return isinstance(init, str) and init in ("content", "noise")
+
+
+def _read_init(init: Union[str, ImageLike]) -> NDArray[Any]:
+    if isinstance(init, str) and not os.path.exists(init):
+        raise ValueError(f"init must be 'content', 'noise' or a picture, not {init!r}: there is no such file")
+    return read_image(init, "init")
 
 
 def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:

@@ -10,9 +10,9 @@ from typing import Any, Optional
 
 import numpy as np
 
-from cnnviz.methods.common import Targets, ask_and_differentiate
-from cnnviz.methods.grad_cam import layer_with_maps, upsample, weighted_sum
-from cnnviz.methods.saliency import check_reduction, reduced
+from cnnviz.attribution.grad_cam import layer_with_maps, upsample, weighted_sum
+from cnnviz.attribution.question import Targets, ask_and_differentiate
+from cnnviz.attribution.saliency import check_reduction, reduced
 from cnnviz.model.model import Model
 from cnnviz.pictures.image import ImagesLike
 

@@ -14,10 +14,10 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.optimize import NonFiniteError, Problem, State, Step, climb, generator
-from cnnviz.parametrize import Feed
+from cnnviz.optimize.loop import NonFiniteError, Problem, State, Step, climb, generator
+from cnnviz.optimize.steps import Numbers
 from cnnviz.pictures.arithmetic import Array, single
-from cnnviz.steps import Numbers
+from cnnviz.pictures.feed import Feed
 
 #: Seconds that a run must last before a progress bar appears unasked.
 PATIENCE = 1.0

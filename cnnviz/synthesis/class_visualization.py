@@ -14,29 +14,29 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.methods.recipe import (
+from cnnviz.checks import checked_count, checked_number
+from cnnviz.model.model import Model
+from cnnviz.objectives import L2, LOGITS, Logit, Objective
+from cnnviz.optimize.loop import Problem
+from cnnviz.optimize.parametrize import Fourier, NetworkInput, Parametrization, Pixels
+from cnnviz.optimize.run import Stage, Trace, Watch
+from cnnviz.optimize.steps import Adam, NormalizedGradient, StepRule
+from cnnviz.optimize.transforms import Compose, Crop, Jitter, Pad, Rotate, Scale, Transform, gaussian
+from cnnviz.pictures.arithmetic import Array, affine
+from cnnviz.pictures.feed import Feed
+from cnnviz.results.results import Synthesis
+from cnnviz.synthesis.recipe import (
     Bytes,
     Callback,
     Classes,
     Finished,
     Recipe,
     as_they_are,
-    checked_count,
-    checked_number,
     chosen,
     classes_of,
     measure_probability,
     synthesize,
 )
-from cnnviz.model.model import Model
-from cnnviz.objectives import L2, LOGITS, Logit, Objective
-from cnnviz.optimize import Problem
-from cnnviz.parametrize import Feed, Fourier, NetworkInput, Parametrization, Pixels
-from cnnviz.pictures.arithmetic import Array, affine
-from cnnviz.results import Synthesis
-from cnnviz.run import Stage, Trace, Watch
-from cnnviz.steps import Adam, NormalizedGradient, StepRule
-from cnnviz.transforms import Compose, Crop, Jitter, Pad, Rotate, Scale, Transform, gaussian
 
 #: The numbers of each recipe; `learning_rate` is in the units of what the recipe moves.
 PRESETS: Mapping[str, Mapping[str, Any]] = {

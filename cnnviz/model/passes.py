@@ -1,0 +1,111 @@
+"""Forward and backward passes of a batch: cut into pieces, each run on a plan that a pool lends."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.model.gradients import Gradient, joined, joined_gradients, seeds_by_value
+from cnnviz.model.plan_pool import PlanPool, Request
+from cnnviz.objectives import Objective
+
+Array = NDArray[np.float32]
+
+# The largest number of images of one pass: more leave the caches, fewer read large weights too often
+# (tests/bench/chunks.py).
+MOST_IMAGES = 4
+# The largest arena of one pass; a pass of one image may take more.
+BUDGET_NBYTES = 2**30
+
+
+def pieces(pool: PlanPool, x: Array, request: Request) -> Iterator[Tuple[Array, int, int]]:
+    """Cut a batch so that a plan stays small: pieces, with where each begins and ends.
+
+    Results do not depend on the cut.
+    """
+    step = min(len(x), MOST_IMAGES)
+    if step > 1:
+        one = pool.nbytes(request._replace(shape=(1, *request.shape[1:])))
+        step = max(1, min(step, BUDGET_NBYTES // max(one, 1)))
+    for start in range(0, len(x), step):
+        stop = min(start + step, len(x))
+        yield x[start:stop], start, stop
+
+
+def run_forward(pool: PlanPool, x: Array, request: Request) -> Dict[str, Array]:
+    """Return the values that `request` keeps, for a whole batch."""
+    parts = [_forward(pool, piece, request) for piece, _, _ in pieces(pool, x, request)]
+    return {name: joined([part[name] for part in parts]) for name in request.keep}
+
+
+def _forward(pool: PlanPool, x: Array, request: Request) -> Dict[str, Array]:
+    with pool.lend(request._replace(shape=x.shape)) as lowered:
+        lowered.plan.forward([x])
+        return {name: lowered.plan.read(lowered.values[name]) for name in request.keep}
+
+
+def run_backward(
+    pool: PlanPool,
+    x: Array,
+    objectives: Sequence[Objective],
+    wrt: Tuple[str, ...],
+    values: Mapping[str, str],
+    request: Request,
+    relu: str,
+) -> List[Gradient]:
+    """Differentiate objectives of a whole batch after one forward pass: a gradient for each objective.
+
+    Parameters
+    ----------
+    pool : PlanPool
+    x : ndarray of float32, shape (N, C, H, W)
+    objectives : sequence of Objective
+        Of the whole batch.
+    wrt : tuple of str
+        The names, as the caller gave them, of what to differentiate by.
+    values : mapping of str to str
+        The value of the graph for each name that an objective reads or that is in `wrt`.
+    request : Request
+        Made by `gradient_request` from the same names.
+    relu : str
+        The backward rule of rectifiers.
+    """
+    parts = [
+        _backward(
+            pool,
+            piece,
+            objectives if len(piece) == len(x) else [goal.take(start, stop) for goal in objectives],
+            wrt,
+            values,
+            request,
+            relu,
+        )
+        for piece, start, stop in pieces(pool, x, request)
+    ]
+    return parts[0] if len(parts) == 1 else [joined_gradients(each) for each in zip(*parts)]
+
+
+def _backward(
+    pool: PlanPool,
+    x: Array,
+    objectives: Sequence[Objective],
+    wrt: Tuple[str, ...],
+    values: Mapping[str, str],
+    request: Request,
+    relu: str,
+) -> List[Gradient]:
+    found = []
+    with pool.lend(request._replace(shape=x.shape)) as lowered:
+        plan, ids = lowered.plan, lowered.values
+        plan.forward([x])
+        kept = {value: plan.read(ids[value]) for value in request.keep}
+        for goal in objectives:
+            value, cotangents = goal.evaluate({name: kept.get(values[name], x) for name in goal.layers})
+            plan.backward(seeds_by_value(cotangents, values, ids), relu=relu)
+            gradients = {name: plan.gradient(ids[values[name]]) for name in wrt}
+            read = (*goal.layers, *wrt)
+            activations = {name: kept[values[name]] for name in read if values[name] in kept}
+            found.append(Gradient(value, gradients, activations))
+    return found

@@ -1,0 +1,1 @@
+"""The loop that climbs an objective: steps, transforms, parametrisations, and runs that can be resumed."""

@@ -1,0 +1,27 @@
+"""Pictures of results: arrays in, Axes out. Colour bars are in the units of the score, and zero stays zero.
+
+A function that is given `ax` draws there and touches nothing else of matplotlib; without one it opens a new
+figure with pyplot, which shows it in a notebook and works without a display. Colours are perceptually uniform
+and safe for colour-blind readers. Nothing is rescaled before it is drawn: the colour bar says what is what.
+"""
+
+from __future__ import annotations
+
+from cnnviz.plot.figures import fooling, history, pictures, style, synthesis
+from cnnviz.plot.maps import attribution, overlay, saliency
+from cnnviz.plot.panels import grid
+from cnnviz.plot.saving import png, save
+
+__all__ = [
+    "attribution",
+    "fooling",
+    "grid",
+    "history",
+    "overlay",
+    "pictures",
+    "png",
+    "saliency",
+    "save",
+    "style",
+    "synthesis",
+]

@@ -1,0 +1,152 @@
+"""Results side by side: grids of maps and pictures, and the captions and sizes that figures share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.pictures.image import as_float, read_image
+from cnnviz.plot.maps import MAP_OPTIONS, attribution, draw_picture, is_overlay, shared_scale, size_of_panels
+from cnnviz.plot.shown import ShownMap, ShownPicture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float32]
+
+
+def grid(
+    results: Sequence[Any],
+    *,
+    columns: Optional[int] = None,
+    titles: Optional[Sequence[str]] = None,
+    share_scale: bool = False,
+    figure: Optional[Figure] = None,
+    **options: Any,
+) -> Figure:
+    """Draw results side by side: techniques, layers, classes or pictures to compare.
+
+    Parameters
+    ----------
+    results : sequence of Attribution, Synthesis or pictures
+    columns : int, optional
+        By default up to five, as many in each row.
+    titles : sequence of str, optional
+        One for each.
+    share_scale : bool
+        Draw every map on the scale of the largest, so that their colours can be compared. Only sensible for
+        maps in the same units.
+    figure : Figure, optional
+        An empty figure to draw into; a new one of pyplot's without it.
+    **options
+        Those of `attribution`, for the attributions among the results.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    TypeError
+        When there is no such option.
+    ValueError
+        When there is nothing to draw, not one title for each result, or two options contradict each other.
+    """
+    results = list(results)
+    if not results:
+        raise ValueError("results is empty: there is nothing to draw")
+    if titles is not None and len(titles) != len(results):
+        raise ValueError(f"titles lists {len(titles)} for {len(results)} results")
+    _check_options(options, titles is not None, share_scale)
+    columns = columns or columns_of(len(results))
+    maps = [one for one in results if isinstance(one, ShownMap)]
+    shared = shared_scale(maps, options.get("percentile")) if share_scale else {}
+    panels = [one if isinstance(one, ShownMap) else _pixels(one) for one in results]
+    rows = -(-len(panels) // columns)
+    figure = figure or new_figure(size_of_grid(panels, columns, rows, bool(options.get("colorbar", True))))
+    for i, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        ax.set_axis_off()
+        if i < len(panels):
+            title = options.get("title") if titles is None else titles[i]
+            _draw_panel(ax, results[i], panels[i], title, {**options, **shared})
+    return figure
+
+
+def _check_options(options: Mapping[str, Any], titles: bool, share_scale: bool) -> None:
+    unknown = sorted(set(options) - {"title", "opacity", *MAP_OPTIONS})
+    if unknown:
+        raise TypeError(f"grid takes no option {', '.join(unknown)}")
+    if titles and "title" in options:
+        raise ValueError("titles and title contradict each other: give one of them")
+    if share_scale and options.get("vmax") is not None:
+        raise ValueError(
+            f"share_scale=True and vmax={options['vmax']} contradict each other: give one of them"
+        )
+
+
+def _draw_panel(ax: Axes, result: Any, panel: Any, title: Optional[str], options: Mapping[str, Any]) -> None:
+    if not isinstance(result, ShownMap):
+        usual = caption(result) if isinstance(result, ShownPicture) else ""
+        draw_picture(ax, panel, usual if title is None else title)
+        return
+    chosen = {name: value for name, value in options.items() if name in MAP_OPTIONS}
+    if "opacity" in options and is_overlay(result):
+        chosen["opacity"] = options["opacity"]
+    if title is not None:
+        chosen["title"] = title
+    attribution(result, ax=ax, **chosen)
+
+
+def size_of_grid(panels: Sequence[Any], columns: int, rows: int, colorbar: bool) -> Tuple[float, float]:
+    """Width and height in inches of a figure of maps and pictures in rows and columns."""
+    maps = [one for one in panels if isinstance(one, ShownMap)]
+    shown = [one.image if isinstance(one, ShownMap) else one for one in panels]
+    return size_of_panels(columns, rows, max(shown, key=slenderness), colorbar=bool(maps) and colorbar)
+
+
+def slenderness(pixels: NDArray[Any]) -> float:
+    """Height over width."""
+    return pixels.shape[0] / pixels.shape[1]
+
+
+def new_figure(size: Tuple[float, float]) -> Figure:
+    """Open a figure of pyplot's, width and height in inches."""
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=size, layout="constrained")
+
+
+def columns_of(count: int) -> int:
+    """How many of so many pictures stand in a row: at most five, and as many in each row as can be."""
+    return -(-count // -(-count // 5))
+
+
+def mosaic(images: Array) -> Array:
+    """Join the pictures of a batch to one, in rows; what is left of the last row is white."""
+    columns = columns_of(len(images))
+    blank = np.ones((-len(images) % columns, *images.shape[1:]), images.dtype)
+    rows = np.concatenate([images, blank]).reshape(-1, columns, *images.shape[1:])
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+
+
+def _pixels(one: Any) -> Array:
+    """What a grid shows of a picture, or of a result that is pictures."""
+    if isinstance(one, ShownPicture):
+        return one.image if one.image.ndim == 3 else mosaic(one.image)
+    return as_float(read_image(one))
+
+
+def caption(result: ShownPicture) -> str:
+    """Return the technique and its classes, in words."""
+    names = classes_in_words(result.report)
+    return f"{result.method.replace('_', ' ')}: {names}" if names else result.method.replace("_", " ")
+
+
+def classes_in_words(report: Mapping[str, Any]) -> str:
+    """Return the labels of the classes that were climbed, the first three of many; empty without any."""
+    label = report.get("label", report.get("target_label", ""))
+    different = list(dict.fromkeys(label if isinstance(label, list) else [label]))
+    return ", ".join(different if len(different) < 5 else [*different[:3], f"{len(different) - 3} more"])

@@ -1,0 +1,73 @@
+"""Plots in files and as bytes, drawn without pyplot."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple, Union
+
+from cnnviz.plot.figures import composite, entitled, synthesis
+from cnnviz.plot.maps import attribution, is_overlay, size_of_one
+from cnnviz.plot.shown import ShownMap, ShownPicture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def save(
+    result: Union[ShownMap, ShownPicture],
+    path: Union[str, os.PathLike[str]],
+    *,
+    metadata: Optional[Mapping[str, str]] = None,
+    **options: Any,
+) -> None:
+    """Write a result's plot to a file; the kind of file follows from its suffix.
+
+    Parameters
+    ----------
+    result : Attribution or Synthesis
+    path : path
+    metadata : mapping of str to str, optional
+        Texts for the file to carry, where its kind takes any.
+    **options
+        Those of the result's `plot`.
+
+    Raises
+    ------
+    ValueError
+        When the suffix is none that matplotlib writes.
+    """
+    figure = _drawn(result, options)
+    # Not every format has a place for metadata, and an older matplotlib takes the word itself amiss.
+    extra: Any = {"metadata": dict(metadata)} if metadata else {}
+    figure.savefig(os.fspath(path), bbox_inches="tight", dpi=150, **extra)
+
+
+def png(result: Union[ShownMap, ShownPicture]) -> bytes:
+    """Return a result's plot as the bytes of a PNG file, which is how a notebook shows it."""
+    buffer = io.BytesIO()
+    _drawn(result, {}).savefig(buffer, format="png", bbox_inches="tight", dpi=100)
+    return buffer.getvalue()
+
+
+def _drawn(result: Union[ShownMap, ShownPicture], options: Any) -> Figure:
+    """Draw into a figure that pyplot does not know of, so that no window opens and nothing is left behind."""
+    from matplotlib.figure import Figure
+
+    together = composite(result) if isinstance(result, ShownPicture) else None
+    if together is not None and isinstance(result, ShownPicture):
+        figure = Figure(figsize=together.size(result), layout="constrained")
+        return entitled(together.draw(result, figure=figure), options.get("title", ""))
+    figure = Figure(figsize=_size_of(result, options), layout="constrained")
+    if isinstance(result, ShownPicture):
+        synthesis(result, ax=figure.add_subplot(), **options)
+    else:
+        attribution(result, ax=figure.add_subplot(), **options)
+    return figure
+
+
+def _size_of(result: Union[ShownMap, ShownPicture], options: Mapping[str, Any]) -> Tuple[float, float]:
+    if isinstance(result, ShownPicture):
+        return size_of_one(result.image)
+    shown = result.image if is_overlay(result) else result.map
+    return size_of_one(shown, options.get("colorbar", True))

@@ -1,0 +1,1 @@
+"""Techniques that make pictures: fooling images, class visualizations, style transfer."""
