@@ -15,7 +15,7 @@ from typing import List, Set
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TRACKED = ["cnnviz", "csrc", "tests", "notebooks"]
+TRACKED = ["cnnviz", "csrc", "docs", "tests", "notebooks"]
 TOP_LEVEL = {"pyproject.toml", "setup.py", "setup.cfg", "MANIFEST.in", "PKG-INFO", "LICENSE", "README.md"}
 TOP_LEVEL |= {"CHANGELOG.md", "CONTRIBUTING.md", ".clang-format"}
 MIB = 2**20

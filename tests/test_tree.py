@@ -140,6 +140,12 @@ def test_the_top_folder_is_small() -> None:
     assert len(files) <= MOST_FILES_AT_THE_TOP, sorted(files)
 
 
+def test_tests_lie_in_the_folders_of_what_they_test() -> None:
+    folders = {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()} - {"__pycache__"}
+    packages = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert folders - {"bench", "c", "core", "fuzz"} == packages
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_heavy_packages_are_imported_where_they_are_used(module: str) -> None:
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))

@@ -2,8 +2,8 @@
 
 python tests/fuzz/fuzz_onnx.py --seconds 60 [--seed 0] [FILE.onnx ...]
 
-Without files, it starts from the models of tests/malformed_models.py and of ONNX's own node tests. Whatever
-crashes it is written to the current folder, so that it can become a row of that table.
+Without files, it starts from the models of tests/reader/malformed_models.py and of ONNX's own node tests. A
+file that crashes the reader is written to the current folder, so that it can become a row of that table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import List
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lowering"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reader"))
 
 from cnnviz.graph.simplify import simplify
 from cnnviz.lowering.lower import lower

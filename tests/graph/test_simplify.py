@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import pytest
+from graphs import run
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from test_lower import run
 
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.simplify import simplify

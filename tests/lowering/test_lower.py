@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Sequence
 
 import numpy as np
 import pytest
+from graphs import run
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from cnnviz.errors import ModelFormatError
@@ -28,16 +29,6 @@ NETWORKS = [
     "squeezenet1.1-caffe2-fp16",
     "vgg19-normalised-to-relu3_1",
 ]
-
-
-def run(graph: Graph, *feeds: np.ndarray) -> Tuple[np.ndarray, ...]:
-    """The graph's outputs for its inputs, in order."""
-    shapes = {tensor.name: feed.shape for tensor, feed in zip(graph.inputs, feeds)}
-    lowered = lower(graph, shapes, Weights(graph))
-    ids = [lowered.values[tensor.name] for tensor in graph.outputs]
-    lowered.plan.prepare(keep=ids)
-    lowered.plan.forward([np.ascontiguousarray(feed, np.float32) for feed in feeds])
-    return tuple(lowered.plan.read(value) for value in ids)
 
 
 def tensor_file(path: Path) -> np.ndarray:

@@ -15,7 +15,7 @@ import pytest
 
 from cnnviz import _core
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def build_and_run(array: np.ndarray, x: np.ndarray) -> _core.Plan:
@@ -193,7 +193,7 @@ def test_every_allocation_may_fail(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr.decode()
     module = next((tmp_path / "lib").rglob("_core*.so"))
     finished = subprocess.run(
-        [sys.executable, "-c", FAULTS, str(module), str(ROOT / "tests")],
+        [sys.executable, "-c", FAULTS, str(module), str(ROOT / "tests" / "core")],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         timeout=120,

@@ -6,9 +6,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import pytest
+from graphs import run
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from test_lower import run
 
 from cnnviz.graph.simplify import simplify
 from cnnviz.reader.onnx_file import read

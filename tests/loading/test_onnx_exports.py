@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_lower import run
+from graphs import run
 
 from cnnviz.graph.simplify import simplify
 from cnnviz.reader.onnx_file import read

@@ -153,7 +153,7 @@ def test_without_a_display(tmp_path: Path) -> None:
         "import numpy as np; from cnnviz import plot; plot.saliency(np.eye(3, dtype=np.float32))"
         ".figure.savefig('x.png')"
     )
-    environment = {"PATH": "", "PYTHONPATH": str(Path(plot.__file__).parents[1]), "HOME": str(tmp_path)}
+    environment = {"PATH": "", "PYTHONPATH": str(Path(plot.__file__).parents[2]), "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "x.png").stat().st_size > 1000
 

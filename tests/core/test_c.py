@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent / "c"
+HERE = Path(__file__).resolve().parents[1] / "c"
 COMPILER = os.environ.get("CC", "cc")
 PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 
