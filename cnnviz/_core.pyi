@@ -184,6 +184,7 @@ def affine(
     x: _Array,
     slope: _Array,
     shift: Optional[_Array] = None,
+    divisor: Optional[_Array] = None,
     reverse: bool = False,
     overwrite: bool = False,
 ) -> _Array:
