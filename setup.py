@@ -91,13 +91,19 @@ class BuildCore(build_ext):
         self.force = True  # always link: a switch may have changed since the module was built
 
     def run(self) -> None:
-        """Build the module, then lay OpenBLAS beside it."""
+        """Build the module, then lay OpenBLAS beside it; a wheel's build leaves both in the checkout, too.
+
+        Python prefers a package in the current folder to an installed one, so that after ``pip install .`` an
+        ``import cnnviz`` inside the checkout finds the sources, which need their module.
+        """
         super().run()
-        folder = Path("cnnviz" if self.inplace else Path(self.build_lib, "cnnviz"), "_blas")
-        if switch("BUNDLE_OPENBLAS", "1"):
-            bundle_openblas(folder)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)  # an earlier build may have left one
+        package = Path("cnnviz" if self.inplace else Path(self.build_lib, "cnnviz"))
+        lay_openblas(package / "_blas")
+        if not self.inplace and self.distribution.get_command_obj("bdist_wheel", create=False):
+            for extension in self.extensions:
+                built = Path(self.get_ext_fullpath(extension.name))
+                replace_file(built, ROOT / "cnnviz" / built.name)
+            lay_openblas(ROOT / "cnnviz" / "_blas")
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the files in parallel and hand the objects to the linker."""
@@ -131,6 +137,14 @@ def own_flags(source: str) -> List[str]:
     return []
 
 
+def lay_openblas(folder: Path) -> None:
+    """Bundle OpenBLAS there, or take away what an earlier build has bundled."""
+    if switch("BUNDLE_OPENBLAS", "1"):
+        bundle_openblas(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def bundle_openblas(folder: Path) -> None:
     """Copy the shared objects and licences of the scipy-openblas32 wheel, where the build has it."""
     try:
@@ -145,8 +159,13 @@ def bundle_openblas(folder: Path) -> None:
     for path in [*libraries, *licences]:
         target = folder / path.name
         if not target.exists() or target.stat().st_size != path.stat().st_size:
-            target.unlink(missing_ok=True)  # a running process may have the old file mapped
-            shutil.copy2(path, target)
+            replace_file(path, target)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Copy a file over another, which a running process may have mapped."""
+    target.unlink(missing_ok=True)
+    shutil.copy2(source, target)
 
 
 def core_module() -> Extension:

@@ -13,8 +13,16 @@ from typing import Any, Dict
 
 import numpy as np
 
-from cnnviz import _core as _core
 from cnnviz._version import __version__
+
+try:
+    from cnnviz import _core as _core
+except ImportError as error:
+    if list(Path(__file__).parent.glob("_core*.so")):
+        raise  # built, and does not load: the error says why
+    raise ImportError(
+        f"cnnviz is not built in {Path(__file__).parents[1]}: run `python -m pip install -e .` there"
+    ) from error
 
 
 def _choose_blas() -> None:
