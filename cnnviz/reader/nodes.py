@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,14 @@ from cnnviz.reader.tensors import MAX_NDIM, TensorDecoder, data_type_name, text
 __all__ = ["STANDARD_DOMAINS", "GraphReader"]
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
+
+
+class _Problem(NamedTuple):
+    """A node that needs something that cnnviz does not support."""
+
+    label: str
+    node: str
+    operators: Tuple[str, ...]
 
 
 class GraphReader:
@@ -32,8 +40,8 @@ class GraphReader:
         self._defined: Set[str] = set()
         self._value_names = Names()  # all of the file, once `_reserve` has been called
         self._data: Set[str] = set()  # values that depend on what is fed
-        self._left_out: Dict[str, str] = {}  # second outputs -> whose they are
-        self._problems: List[UnsupportedModelError] = []
+        self._left_out: Dict[str, Node] = {}  # dropped second output -> its node
+        self._problems: List[_Problem] = []
 
     def read(self) -> Graph:
         """The graph as the file has it, in the newest opset's words."""
@@ -66,7 +74,7 @@ class GraphReader:
 
     def _problem(self, index: int, proto: Any, op: str, label: str) -> None:
         name = text(proto.name, "node name") or f"node {index}"
-        self._problems.append(UnsupportedModelError(f"{label}\0{name}", [op]))
+        self._problems.append(_Problem(label, name, (op,)))
 
     def _raise_problems(self) -> None:
         """One error for all problems: each kind once, with the first nodes that have it."""
@@ -74,8 +82,7 @@ class GraphReader:
             return
         nodes: Dict[str, List[str]] = {}
         for problem in self._problems:
-            label, _, name = str(problem).partition("\0")
-            nodes.setdefault(label, []).append(name)
+            nodes.setdefault(problem.label, []).append(problem.node)
         lines = [f"  {label}: {_some(list(dict.fromkeys(names)))}" for label, names in sorted(nodes.items())]
         operators = [op for problem in self._problems for op in problem.operators]
         message = "the model uses what cnnviz does not support:\n" + "\n".join(lines)
@@ -132,9 +139,8 @@ class GraphReader:
             for part in normalise(self._keep_outputs(node), self._opset, self._value_names.fresh):
                 self._append(part)
         except UnsupportedModelError as error:
-            self._problems.append(UnsupportedModelError(f"{error}\0{node.name}", error.operators))
-            for name in node.outputs:  # so that what follows is looked at too
-                self._defined.add(name)
+            self._problems.append(_Problem(str(error), node.name, error.operators))
+            self._defined.update(node.outputs)  # so that the nodes that read them are checked too
 
     def _node(self, index: int, proto: Any) -> Node:
         """The node as the file has it, named, its lists bounded."""
@@ -154,9 +160,9 @@ class GraphReader:
 
     def _require(self, name: str, who: str, index: int) -> None:
         if name in self._left_out:
-            label, node = self._left_out[name].split("\0")
-            why = f"{label} (an output after its first)"
-            self._problems.append(UnsupportedModelError(f"{why}\0{node}", [label]))
+            node = self._left_out[name]
+            label = f"{node.op} (an output after its first)"
+            self._problems.append(_Problem(label, node.name, (node.op,)))
             return
         if name in self._defined:
             return
@@ -170,7 +176,7 @@ class GraphReader:
             return node
         for name in filter(None, node.outputs[1:]):
             self._define(name, f"node {node.name!r}")
-            self._left_out[name] = f"{node.op}\0{node.name}"
+            self._left_out[name] = node
         if not node.outputs[0]:
             raise ModelFormatError(f"node {node.name!r} ({node.op}) leaves its first output out")
         return node.replace(outputs=node.outputs[:1])

@@ -146,6 +146,8 @@ GRAPHS: Dict[str, Row] = {
     "recursive function": (function_call, U, "mine.Twice"),
     "training": (lambda: net(node("BatchNormalization", *"xssss", training_mode=1), initializers=[tensor("s", (3,))], opset=15), U, "training_mode=1"),
     "mask is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"]), node("Relu", "m")), U, "Dropout"),
+    "mask of a node with NUL in its name is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"], name="a\0b"), node("Relu", "m")), U, "Dropout (an output after its first): a\0b"),
+    "custom domain with NUL": (lambda: net(helper.make_node("Relu", ["x"], ["y"], domain="com\0example", name="n")), U, "com\0example.Relu (custom domain): n"),
     "operand from the picture": (lambda: net(node("Reshape", "x", "x")), U, "shape depends on the picture"),
     "sizes only": (lambda: net(node("Floor", "x")), U, "Floor"),
     "string input": (lambda: edited(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 8)), U, "string"),
