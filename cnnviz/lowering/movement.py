@@ -1,4 +1,4 @@
-"""Lowering of what moves numbers without computing: reshape, transpose, slice, pad and their kin."""
+"""Lowering of operators that move numbers: reshape, transpose, slice, pad, resize and the like."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _PAD_MODES = ("constant", "reflect", "edge")
 
 
 def rebatched(node: Node, shape: Tuple[int, ...], declared: Optional[int], batch: Optional[int]) -> Node:
-    """A Reshape whose numbers were written for the batch that the file declares, made to fit another batch.
+    """A Reshape whose target was written for the declared batch, made to fit another batch.
 
-    Exporters trace a network with a batch of one and write its leading 1 (or 1 times something) into the
+    Exporters trace a network with a batch of one and write its leading 1 (or a multiple of it) into the
     target. The target is resolved for the declared batch, and its leading dimension scaled.
     """
     if declared is None or batch is None or declared == batch or shape[:1] != (batch,):
@@ -47,7 +47,7 @@ def rebatched(node: Node, shape: Tuple[int, ...], declared: Optional[int], batch
 
 
 def _reshape_to(function: Callable[[Tuple[int, ...], Node], Tuple[int, ...]]) -> Callable[..., int]:
-    """The row of an operator that only changes the shape, from the function that says to which."""
+    """The row of an operator that only changes the shape; `function` computes the new one."""
 
     def row(low: Lowering, node: Node) -> int:
         shape = function(low.shape(node.inputs[0]), node)
@@ -87,7 +87,7 @@ def _transpose(low: Lowering, node: Node) -> int:
     if perm is None:
         perm = tuple(reversed(range(ndim)))
     if sorted(perm) != list(range(ndim)):
-        raise ValueError(f"perm {perm} for {ndim} dimensions")
+        raise ValueError(f"perm {perm} is not an order of {ndim} dimensions")
     return low.plan.transpose(x, perm=perm, name=node.name)
 
 
@@ -104,7 +104,7 @@ def _slice(low: Lowering, node: Node) -> int:
 
 
 def _part(low: Lowering, x: int, axis: int, start: int, count: int, name: str) -> int:
-    """`count` elements of one axis."""
+    """A slice of `count` elements along one axis."""
     shape = list(low.plan.shape(x))
     first = [0] * len(shape)
     first[axis], shape[axis] = start, count
@@ -127,7 +127,7 @@ def _gather(low: Lowering, node: Node) -> int:
     axis = axis_of(node.attributes["axis"], len(shape))
     if node.inputs[1] not in low.known:
         raise UnsupportedModelError(
-            f"node {node.name!r} (Gather): its indices depend on the numbers that are fed", ["Gather"]
+            f"node {node.name!r} (Gather): its indices depend on the picture", ["Gather"]
         )
     indices = low.known[node.inputs[1]]
     if indices.size and (int(indices.min()) < -shape[axis] or int(indices.max()) >= shape[axis]):
@@ -140,7 +140,7 @@ def _gather(low: Lowering, node: Node) -> int:
 
 
 def _runs(indices: List[int]) -> List[Tuple[int, int]]:
-    """Consecutive indices as (first, how many)."""
+    """Runs of consecutive indices, each as (first, count)."""
     runs: List[Tuple[int, int]] = []
     for index in indices:
         if runs and index == sum(runs[-1]):
@@ -151,12 +151,14 @@ def _runs(indices: List[int]) -> List[Tuple[int, int]]:
 
 
 def _pad(low: Lowering, node: Node) -> int:
-    """Negative padding cuts off; in ONNX it does so after the rest has been padded."""
+    """A pad; negative padding crops, after all other padding."""
     x = low.id(node.inputs[0])
     shape, a = low.plan.shape(x), node.attributes
     axes = tuple(range(len(shape))) if a["axes"] is None else a["axes"]
-    if len(a["pads"]) != 2 * len(axes) or a["mode"] not in _PAD_MODES:
-        raise ValueError(f"pads {a['pads']} for axes {axes}, mode {a['mode']!r} (one of {_PAD_MODES})")
+    if len(a["pads"]) != 2 * len(axes):
+        raise ValueError(f"pads {a['pads']} must have two numbers for each of the axes {axes}")
+    if a["mode"] not in _PAD_MODES:
+        raise ValueError(f"mode {a['mode']!r} is none of {', '.join(_PAD_MODES)}")
     axes_of(axes, len(shape))
     before, after = [0] * len(shape), [0] * len(shape)
     for axis, first, last in zip(axes, a["pads"][: len(axes)], a["pads"][len(axes) :]):
@@ -178,7 +180,7 @@ def _pad(low: Lowering, node: Node) -> int:
 
 
 def _expand(low: Lowering, node: Node) -> int:
-    """Broadcasting is what multiplication does with ones."""
+    """Expand as a product with ones, which broadcasts."""
     x = low.id(node.inputs[0])
     shape = low.plan.shape(x)
     target = expanded(shape, node.attributes["shape"])
@@ -193,7 +195,7 @@ def _expand(low: Lowering, node: Node) -> int:
 def _tile(low: Lowering, node: Node) -> int:
     x, repeats = low.id(node.inputs[0]), node.attributes["repeats"]
     if len(repeats) != len(low.plan.shape(x)) or any(not 1 <= n <= MAX_LIST for n in repeats):
-        raise ValueError(f"repeats {repeats} for an input of shape {low.plan.shape(x)}")
+        raise ValueError(f"repeats {repeats} must be {len(low.plan.shape(x))} numbers from 1 to {MAX_LIST}")
     for axis, n in enumerate(repeats):
         if n > 1:
             x = low.plan.concat([x] * n, axis=axis, name=node.name)
@@ -202,9 +204,9 @@ def _tile(low: Lowering, node: Node) -> int:
 
 def _depth_to_space(low: Lowering, node: Node) -> int:
     x, size = low.id(node.inputs[0]), node.attributes["blocksize"]
-    n, c, h, w = _four(low, x)
+    n, c, h, w = _nchw(low, x)
     if size < 1 or c % (size * size):
-        raise ValueError(f"blocksize {size} for {c} channels")
+        raise ValueError(f"{c} channels are not divisible by the square of blocksize {size}")
     depth = c // (size * size)
     if node.attributes["mode"] == "CRD":
         split, perm = (n, depth, size, size, h, w), (0, 1, 4, 2, 5, 3)
@@ -217,16 +219,16 @@ def _depth_to_space(low: Lowering, node: Node) -> int:
 
 def _space_to_depth(low: Lowering, node: Node) -> int:
     x, size = low.id(node.inputs[0]), node.attributes["blocksize"]
-    n, c, h, w = _four(low, x)
+    n, c, h, w = _nchw(low, x)
     if size < 1 or h % size or w % size:
-        raise ValueError(f"blocksize {size} for {h} x {w}")
+        raise ValueError(f"height and width {h} x {w} are not divisible by blocksize {size}")
     y = low.plan.reshape(x, shape=(n, c, h // size, size, w // size, size), name=node.name)
     perm = (0, 1, 3, 5, 2, 4) if node.attributes["mode"] == "CRD" else (0, 3, 5, 1, 2, 4)
     y = low.plan.transpose(y, perm=perm, name=node.name)
     return low.plan.reshape(y, shape=(n, c * size * size, h // size, w // size), name=node.name)
 
 
-def _four(low: Lowering, x: int) -> Tuple[int, int, int, int]:
+def _nchw(low: Lowering, x: int) -> Tuple[int, int, int, int]:
     shape = low.plan.shape(x)
     if len(shape) != 4:
         raise ValueError(f"input has shape {shape}, expected N,C,H,W")
@@ -234,7 +236,7 @@ def _four(low: Lowering, x: int) -> Tuple[int, int, int, int]:
 
 
 def _resize(low: Lowering, node: Node) -> int:
-    """Every mode of Resize is linear and works on one axis at a time, so it is a matrix product for each."""
+    """Resize as one matrix product for each axis: every mode is linear and works on one axis at a time."""
     y = low.id(node.inputs[0])
     ndim = len(low.plan.shape(y))
     for axis, matrix in resize_matrices(node.attributes, low.plan.shape(y)):
