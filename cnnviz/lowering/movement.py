@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import UnsupportedModelError
-from cnnviz.graph.graph import Node
+from cnnviz.graph.graph import FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
 from cnnviz.graph.shapes import (
     axes_of,
@@ -72,7 +72,7 @@ def _same(low: Lowering, node: Node) -> int:
 
 def _cast(low: Lowering, node: Node) -> int:
     """Activations are float32 throughout, so a cast to any float type changes nothing."""
-    if node.attributes["to"] not in (1, 10, 11, 16):  # TensorProto FLOAT, FLOAT16, DOUBLE, BFLOAT16
+    if node.attributes["to"] not in FLOAT_TYPES:
         raise UnsupportedModelError(
             f"node {node.name!r} (Cast): activations cannot be cast to element type {node.attributes['to']}",
             ["Cast"],

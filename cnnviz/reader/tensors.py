@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.graph.graph import FLOAT_TYPES
 from cnnviz.reader.external import ExternalData
 
 __all__ = ["MAX_NDIM", "TensorDecoder", "text"]
@@ -46,7 +47,6 @@ _STORAGE: Dict[int, _Storage] = {
     13: _Storage("uint64", "<u8", "uint64_data"),
     16: _Storage("bfloat16", "<u2", "int32_data"),
 }
-_FLOATS = frozenset({1, 10, 11, 16})
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 
 # Element types that ONNX has and cnnviz does not read.
@@ -104,7 +104,7 @@ class TensorDecoder:
         storage = self._storage(proto, what)
         dims = self._dims(proto, what)
         nbytes = math.prod(dims) * np.dtype(storage.dtype).itemsize
-        self._spend(math.prod(dims), 4 if proto.data_type in _FLOATS else 8, what)
+        self._spend(math.prod(dims), 4 if proto.data_type in FLOAT_TYPES else 8, what)
         stored = self._stored(proto, storage, math.prod(dims), nbytes, what)
         array = np.ascontiguousarray(_widen(stored, proto.data_type, what)).reshape(dims)
         array.flags.writeable = False
@@ -208,4 +208,4 @@ def _widen(stored: NDArray[Any], data_type: int, what: str) -> NDArray[Any]:
     elif label == "uint64" and stored.size and int(stored.max()) > np.iinfo(np.int64).max:
         raise ModelFormatError(f"{what}: {int(stored.max())} does not fit in int64")
     with np.errstate(over="ignore"):
-        return wide.astype(np.float32 if data_type in _FLOATS else np.int64, copy=False)
+        return wide.astype(np.float32 if data_type in FLOAT_TYPES else np.int64, copy=False)
