@@ -30,7 +30,7 @@ def sanitize(tmp_path_factory: pytest.TempPathFactory) -> list:
 
 @pytest.mark.skipif(shutil.which(COMPILER) is None, reason="no C compiler")
 @pytest.mark.slow
-def test_c(sanitize: list) -> None:
+def test_c_programs_pass(sanitize: list) -> None:
     command = [sys.executable, str(HERE / "run.py"), "--cc", COMPILER, *sanitize]
     finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert finished.returncode == 0, finished.stdout
