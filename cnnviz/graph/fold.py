@@ -26,9 +26,10 @@ from cnnviz.graph.shapes import (
     unsqueezed,
 )
 
-__all__ = ["Budget", "can_evaluate", "evaluate", "shape_value"]
+__all__ = ["RESHAPES", "Budget", "can_evaluate", "evaluate", "shape_value"]
 
 Array = NDArray[Any]
+Shape = Tuple[int, ...]
 
 # The limit for the elements evaluated for one graph: 1 GiB at four bytes each. The largest constant of a
 # known network is VGG's first linear layer, two fifths of that.
@@ -218,9 +219,27 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
     return reduced
 
 
+def _reshaped(node: Node, shape: Shape) -> Shape:
+    return reshaped(shape, node.attributes["shape"], allow_zero=bool(node.attributes["allowzero"]))
+
+
+def _unsqueezed(node: Node, shape: Shape) -> Shape:
+    if node.attributes["axes"] is None:
+        raise ValueError("axes is missing")
+    return unsqueezed(shape, node.attributes["axes"])
+
+
+#: The operators that only change the shape, each with the function from its input's shape to its output's.
+RESHAPES: Dict[str, Callable[[Node, Shape], Shape]] = {
+    "Flatten": lambda node, shape: flattened(shape, node.attributes["axis"]),
+    "Reshape": _reshaped,
+    "Squeeze": lambda node, shape: squeezed(shape, node.attributes["axes"]),
+    "Unsqueeze": _unsqueezed,
+}
+
+
 def _reshape(node: Node, x: Array) -> Array:
-    allow_zero = bool(node.attributes["allowzero"])
-    return x.reshape(reshaped(x.shape, node.attributes["shape"], allow_zero=allow_zero))
+    return x.reshape(RESHAPES[node.op](node, x.shape))
 
 
 def _slice(node: Node, x: Array) -> Array:
@@ -247,12 +266,6 @@ def _tile(node: Node, x: Array) -> Array:
 
 def _transpose(node: Node, x: Array) -> Array:
     return np.transpose(x, node.attributes["perm"])
-
-
-def _unsqueeze(node: Node, x: Array) -> Array:
-    if node.attributes["axes"] is None:
-        raise ValueError("axes is missing")
-    return x.reshape(unsqueezed(x.shape, node.attributes["axes"]))
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Array]:
@@ -284,7 +297,7 @@ _FUNCTIONS: Dict[str, Callable[..., Union[Array, Tuple[Array, ...]]]] = {
     "Dropout": _plain(lambda x: x),
     "Equal": _plain(np.equal),
     "Expand": lambda node, x: np.broadcast_to(x, expanded(x.shape, node.attributes["shape"])),
-    "Flatten": lambda node, x: x.reshape(flattened(x.shape, node.attributes["axis"])),
+    "Flatten": _reshape,
     "Floor": _plain(np.floor),
     "Gather": _gather,
     "Greater": _plain(np.greater),
@@ -308,11 +321,11 @@ _FUNCTIONS: Dict[str, Callable[..., Union[Array, Tuple[Array, ...]]]] = {
     "Slice": _slice,
     "Split": _split,
     "Sqrt": _plain(np.sqrt),
-    "Squeeze": lambda node, x: x.reshape(squeezed(x.shape, node.attributes["axes"])),
+    "Squeeze": _reshape,
     "Sub": _plain(np.subtract),
     "Sum": _nary(np.add),
     "Tile": _tile,
     "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
+    "Unsqueeze": _reshape,
     "Where": lambda node, condition, a, b: np.where(condition != 0, a, b),
 }

@@ -9,19 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import UnsupportedModelError
+from cnnviz.graph.fold import RESHAPES
 from cnnviz.graph.graph import FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
-from cnnviz.graph.shapes import (
-    axes_of,
-    axis_of,
-    expanded,
-    flattened,
-    reshaped,
-    sliced,
-    split_sizes,
-    squeezed,
-    unsqueezed,
-)
+from cnnviz.graph.shapes import axes_of, axis_of, expanded, reshaped, sliced, split_sizes
 from cnnviz.lowering.resize import resize_matrices
 from cnnviz.lowering.state import Lowering
 
@@ -46,24 +37,9 @@ def rebatched(node: Node, shape: Tuple[int, ...], declared: Optional[int], batch
     return node.replace(attributes={**node.attributes, "shape": target})
 
 
-def _reshape_to(function: Callable[[Tuple[int, ...], Node], Tuple[int, ...]]) -> Callable[..., int]:
-    """The row of an operator that only changes the shape; `function` computes the new one."""
-
-    def row(low: Lowering, node: Node) -> int:
-        shape = function(low.shape(node.inputs[0]), node)
-        return low.plan.reshape(low.id(node.inputs[0]), shape=shape, name=node.name)
-
-    return row
-
-
-def _reshape(shape: Tuple[int, ...], node: Node) -> Tuple[int, ...]:
-    return reshaped(shape, node.attributes["shape"], allow_zero=bool(node.attributes["allowzero"]))
-
-
-def _unsqueeze(shape: Tuple[int, ...], node: Node) -> Tuple[int, ...]:
-    if node.attributes["axes"] is None:
-        raise ValueError("axes is missing")
-    return unsqueezed(shape, node.attributes["axes"])
+def _reshape(low: Lowering, node: Node) -> int:
+    shape = RESHAPES[node.op](node, low.shape(node.inputs[0]))
+    return low.plan.reshape(low.id(node.inputs[0]), shape=shape, name=node.name)
 
 
 def _same(low: Lowering, node: Node) -> int:
@@ -260,17 +236,17 @@ ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, ...]]]] = {
     "DepthToSpace": _depth_to_space,
     "Dropout": _same,
     "Expand": _expand,
-    "Flatten": _reshape_to(lambda shape, node: flattened(shape, node.attributes["axis"])),
+    "Flatten": _reshape,
     "Gather": _gather,
     "Identity": _same,
     "Pad": _pad,
-    "Reshape": _reshape_to(_reshape),
+    "Reshape": _reshape,
     "Resize": _resize,
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
     "Split": _split,
-    "Squeeze": _reshape_to(lambda shape, node: squeezed(shape, node.attributes["axes"])),
+    "Squeeze": _reshape,
     "Tile": _tile,
     "Transpose": _transpose,
-    "Unsqueeze": _reshape_to(_unsqueeze),
+    "Unsqueeze": _reshape,
 }
