@@ -206,7 +206,7 @@ def _range(node: Node, start: Array, limit: Array, delta: Array) -> Array:
 
 
 def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
-    """A reduction whose result has the type of what it reduces: a mean of integers is cut to an integer."""
+    """A reduction whose result has its input's type: a mean of integers is cut to an integer."""
 
     def reduced(node: Node, x: Array) -> Array:
         axes = node.attributes["axes"]

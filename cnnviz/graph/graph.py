@@ -138,7 +138,7 @@ class Names:
         self._numbers: Dict[str, int] = {}
 
     def fresh(self, name: str) -> str:
-        """`name`, or `name` with the first number that makes it new."""
+        """`name`, or if it is taken, `name` with the lowest free number."""
         number = self._numbers.get(name, 1)
         candidate = name if number == 1 else f"{name}_{number}"
         while candidate in self._taken:

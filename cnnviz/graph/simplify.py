@@ -22,7 +22,7 @@ _INTEGERS = frozenset({"Shape", "Size"})  # operators whose result is integers f
 
 
 def simplify(graph: Graph) -> Graph:
-    """Drop what does nothing at inference, fold constants, and fold affine operators into convolutions.
+    """Drop operators without effect at inference, fold constants, fold affine operators into Conv.
 
     - Identity, Dropout and casts of activations between float types disappear.
     - Nodes of constants alone are evaluated.

@@ -26,7 +26,7 @@ Source = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto"]
 
 MAX_FILE_NBYTES = (2 << 30) - 1  # the largest protobuf message
 _IR_VERSIONS = (3, 14)  # the oldest and the newest that are read
-# First bytes of files that are often taken for ONNX files, and what they are.
+# The first bytes of files that are often taken for ONNX files, and the kind of each file.
 _MAGIC = {
     b"version https://git-lfs": "a Git LFS pointer: fetch the real file with `git lfs pull`",
     b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or a .keras file?): export the network to ONNX",

@@ -55,7 +55,7 @@ def _refuse(node: Node, why: str) -> UnsupportedModelError:
 
 
 def _batch_normalization(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """Drop spatial (0, up to opset 8: statistics per pixel) and training_mode (1: the batch's statistics)."""
+    """Refuse spatial=0 (up to opset 8: statistics per pixel) and training_mode=1 (the batch's statistics)."""
     if node.attributes.get("spatial", 1) != 1:
         raise _refuse(node, "spatial=0")
     if node.attributes.get("training_mode", 0) != 0:

@@ -86,7 +86,7 @@ class TestMarks:
 class TestMemory:
     """A buffer is reused as soon as no node reads the value in it."""
 
-    SLOT = 1 * 4 * 32 * 32 * 4  # the bytes of one value of the chains below
+    SLOT = 1 * 4 * 32 * 32 * 4  # the bytes of a value of the chains below
 
     def memory(self, depth: int, **request: Callable[[Chain], List[int]]) -> Dict[str, int]:
         net = Chain(depth, size=32)

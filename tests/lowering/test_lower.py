@@ -58,7 +58,7 @@ def test_networks_agree_with_onnxruntime(assets: Path, name: str) -> None:
     batch = np.concatenate([x[:, :, ::-1], x])
     for found in (run(graph, x)[0], run(simplify(graph), batch)[0][1:]):
         assert found.shape == expected.shape
-        limit = 1e-3 if dtype == np.float16 else 1e-5  # half precision is what the reference computes in
+        limit = 1e-3 if dtype == np.float16 else 1e-5  # the reference computes in half precision
         assert np.abs(found - expected).max() <= limit * max(1, np.abs(expected).max())
 
 
