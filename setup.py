@@ -107,7 +107,8 @@ class BuildCore(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the files in parallel and hand the objects to the linker."""
-        newest_header = max(path.stat().st_mtime for path in [*CSRC.rglob("*.h"), Path(__file__)])
+        headers = [*CSRC.rglob("*.h"), *CSRC.rglob("*.def"), Path(__file__)]
+        newest_header = max(path.stat().st_mtime for path in headers)
 
         def compile_one(source: str) -> str:
             target = Path(self.compiler.object_filenames([source], output_dir=self.build_temp)[0])

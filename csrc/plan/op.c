@@ -1,68 +1,9 @@
 /*
- * The operator table, and the checks that several rows make.
+ * The checks that operators of several families make.
  */
 #include "plan/op.h"
 
 #include <stdio.h>
-#include <string.h>
-
-#include "kernels/portable/binary.h"
-#include "kernels/portable/unary.h"
-
-const cnv_op *const cnv_ops[] = {
-    &cnv_op_conv2d,
-    &cnv_op_linear,
-    &cnv_op_matmul,
-    &cnv_op_batch_norm,
-    &cnv_op_relu,
-    &cnv_op_leaky_relu,
-    &cnv_op_prelu,
-    &cnv_op_clip,
-    &cnv_op_max_pool,
-    &cnv_op_average_pool,
-    &cnv_op_global_average_pool,
-    &cnv_op_global_max_pool,
-    &cnv_op_lrn,
-    &cnv_op_concat,
-    &cnv_op_softmax,
-    &cnv_op_log_softmax,
-    &cnv_op_reshape,
-    &cnv_op_transpose,
-    &cnv_op_pad,
-    &cnv_op_slice,
-    &cnv_op_reduce_mean,
-    &cnv_op_reduce_sum,
-    &cnv_binary_ops[CNV_ADD],
-    &cnv_binary_ops[CNV_SUB],
-    &cnv_binary_ops[CNV_MUL],
-    &cnv_binary_ops[CNV_DIV],
-    &cnv_binary_ops[CNV_MIN],
-    &cnv_binary_ops[CNV_MAX],
-    &cnv_binary_ops[CNV_POW],
-    &cnv_unary_ops[CNV_SIGMOID],
-    &cnv_unary_ops[CNV_TANH],
-    &cnv_unary_ops[CNV_EXP],
-    &cnv_unary_ops[CNV_LOG],
-    &cnv_unary_ops[CNV_SQRT],
-    &cnv_unary_ops[CNV_NEG],
-    &cnv_unary_ops[CNV_ABS],
-    &cnv_unary_ops[CNV_ERF],
-    &cnv_unary_ops[CNV_SOFTPLUS],
-    &cnv_unary_ops[CNV_ELU],
-    &cnv_unary_ops[CNV_SELU],
-    &cnv_unary_ops[CNV_HARD_SIGMOID],
-    &cnv_unary_ops[CNV_HARD_SWISH],
-    &cnv_unary_ops[CNV_SILU],
-    &cnv_unary_ops[CNV_GELU],
-    NULL,
-};
-
-const cnv_op *cnv_op_find(const char *name)
-{
-    for (const cnv_op *const *op = cnv_ops; *op != NULL; op++)
-        if (strcmp((*op)->name, name) == 0) return *op;
-    return NULL;
-}
 
 cnv_shape_text cnv_shape_format(const cnv_shape *shape)
 {

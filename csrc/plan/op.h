@@ -43,13 +43,8 @@ static inline int64_t cnv_size_of_x(const cnv_node *node)
     return cnv_shape_size(node->x_shape[0]);
 }
 
-extern const cnv_op cnv_op_conv2d, cnv_op_linear, cnv_op_matmul;
-extern const cnv_op cnv_op_relu, cnv_op_leaky_relu, cnv_op_prelu, cnv_op_clip;
-extern const cnv_op cnv_op_max_pool, cnv_op_average_pool, cnv_op_global_average_pool, cnv_op_global_max_pool;
-extern const cnv_op cnv_op_batch_norm, cnv_op_lrn, cnv_op_softmax, cnv_op_log_softmax;
-extern const cnv_op cnv_op_concat, cnv_op_reshape, cnv_op_transpose, cnv_op_slice, cnv_op_pad;
-extern const cnv_op cnv_op_reduce_mean, cnv_op_reduce_sum;
-extern const cnv_op cnv_binary_ops[]; /* by cnv_binary_op */
-extern const cnv_op cnv_unary_ops[];  /* by cnv_unary_op */
+#define CNV_OP(name) extern const cnv_op cnv_op_##name;
+#include "plan/ops/ops.def"
+#undef CNV_OP
 
 #endif

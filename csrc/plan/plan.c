@@ -6,6 +6,7 @@
 
 #include "plan/constant.h"
 #include "plan/state.h"
+#include "plan/table.h"
 #include "runtime/alloc.h"
 
 size_t cnv_value_nbytes(const cnv_value *value)
@@ -142,11 +143,11 @@ done:
 static cnv_status check_inputs(const cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs,
                                int n_inputs, cnv_error *err)
 {
-    if (n_inputs < op->min_inputs || n_inputs > op->max_inputs)
-        return cnv_fail(err, CNV_INVALID, "%d inputs given, %d to %d are possible", n_inputs, op->min_inputs,
-                        op->max_inputs);
+    const int fewest = cnv_fewest_inputs(op->arguments), most = cnv_most_inputs(op->arguments);
+    if (n_inputs < fewest || n_inputs > most)
+        return cnv_fail(err, CNV_INVALID, "%d inputs given, %d to %d are possible", n_inputs, fewest, most);
     for (int i = 0; i < n_inputs; i++) {
-        if (inputs[i] == CNV_NONE && i >= op->min_inputs && op->max_inputs < CNV_MANY) continue;
+        if (inputs[i] == CNV_NONE && i >= fewest && most < CNV_MANY) continue;
         if (!cnv_plan_value(plan, inputs[i]))
             return cnv_fail(err, CNV_INVALID, "input %d is value %d, but the plan has %d values", i,
                             (int)inputs[i], plan->n_values);
@@ -154,12 +155,19 @@ static cnv_status check_inputs(const cnv_plan *plan, const cnv_op *op, const cnv
     return CNV_OK;
 }
 
-/* A node with everything but its output. */
+/* The inputs of a node, absent ones included; of a list, its length. */
+static int width_of(const cnv_op *op, int n_inputs)
+{
+    const int most = cnv_most_inputs(op->arguments);
+    return most == CNV_MANY ? n_inputs : most;
+}
+
+/* A node with everything but its output. `width` is the number of its inputs, absent ones included. */
 static cnv_status new_node(cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs, int n_inputs,
-                           const cnv_params *params, const char *name, cnv_node **node, cnv_error *err)
+                           int width, const cnv_params *params, const char *name, cnv_node **node,
+                           cnv_error *err)
 {
     cnv_status status = CNV_OK;
-    int width = op->max_inputs == CNV_MANY ? n_inputs : op->max_inputs;
     size_t n = (size_t)width;
     cnv_node *made = cnv_alloc(1, sizeof *made);
     cnv_value_id *ids = cnv_alloc(n, sizeof *ids);
@@ -221,7 +229,8 @@ cnv_status cnv_plan_add(cnv_plan *plan, const char *op_name, const cnv_value_id 
         goto done;
     }
     status = check_inputs(plan, op, inputs, n_inputs, err);
-    if (status == CNV_OK) status = new_node(plan, op, inputs, n_inputs, params, name, &node, err);
+    if (status == CNV_OK)
+        status = new_node(plan, op, inputs, n_inputs, width_of(op, n_inputs), params, name, &node, err);
     if (status == CNV_OK) status = infer(node, &shape, err);
     if (status == CNV_OK) status = reserve((void ***)&plan->nodes, plan->n_nodes, &plan->room_nodes, err);
     if (status == CNV_OK) status = new_value(plan, &shape, name, &output, err);
@@ -252,7 +261,7 @@ cnv_status cnv_plan_make_value(cnv_plan *plan, const cnv_shape *shape, const cha
 cnv_status cnv_plan_make_node(cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs, int n_inputs,
                               const cnv_params *params, const char *name, cnv_node **node, cnv_error *err)
 {
-    return new_node(plan, op, inputs, n_inputs, params, name, node, err);
+    return new_node(plan, op, inputs, n_inputs, n_inputs, params, name, node, err);
 }
 
 void cnv_plan_drop_values(cnv_plan *plan, int n)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "cnnviz.h"
+#include "plan/argument.h"
 #include "runtime/error.h"
 #include "runtime/threads.h"
 
@@ -45,7 +46,7 @@ typedef struct cnv_node {
     const struct cnv_op *op;
     char *name;           /* owned; the ONNX node's or the layer's name, for messages */
     cnv_value_id *inputs; /* owned; CNV_NONE where an optional input is absent */
-    int n_inputs; /* op->max_inputs, absent ones included; what was given where CNV_MANY are possible */
+    int n_inputs;         /* as many as the operator can have, absent ones included; of a list, its length */
     cnv_value_id output;
     cnv_params params;
     const cnv_shape *const
@@ -82,11 +83,10 @@ typedef enum {
  * kept, no scratch). A row without a working backward does not exist; only a view has no kernels at all.
  */
 typedef struct cnv_op {
-    const char *name; /* the builder method's name: "conv2d", "relu", ... */
-    int min_inputs;
-    int max_inputs; /* concat: CNV_MANY */
-    bool view;      /* y is x[0] under another shape: no kernel runs and no memory moves */
-    bool inplace;   /* forward may write y over x[0] when nobody else reads x[0] */
+    const char *name;              /* the builder method's name: "conv2d", "relu", ... */
+    const cnv_argument *arguments; /* of the inputs, in their order, and the parameters */
+    bool view;                     /* y is x[0] under another shape: no kernel runs and no memory moves */
+    bool inplace;                  /* forward may write y over x[0] when nobody else reads x[0] */
     cnv_status (*infer)(const cnv_node *node, cnv_shape *y, cnv_error *err);
     void (*needs)(const cnv_node *node, cnv_needs *needs);
     void (*forward)(const cnv_node *node, const cnv_io *io, cnv_run *run);
@@ -100,10 +100,5 @@ typedef struct cnv_op {
     void (*claim)(cnv_plan *plan, cnv_node *node, cnv_claim claim, size_t *room);
     cnv_status (*settle)(cnv_plan *plan, cnv_node *node, cnv_error *err);
 } cnv_op;
-
-/* The table: every row, NULL-terminated, and the lookup by name (NULL when there is none). The rows
- * themselves live in plan/ops/, one file per family, and are listed in plan/op.c. */
-extern const cnv_op *const cnv_ops[];
-const cnv_op *cnv_op_find(const char *name);
 
 #endif

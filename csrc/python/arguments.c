@@ -4,9 +4,9 @@
 
 #include "python/convert.h"
 
-static const cnv_argument name_argument = {.name = "name"};
+const char *const cnv_pad_mode_names[] = {"constant", "reflect", "edge"};
 
-static bool is_positional(const cnv_argument *argument)
+bool cnv_is_positional(const cnv_argument *argument)
 {
     return argument->name && argument->kind <= CNV_ARG_VALUES;
 }
@@ -17,7 +17,7 @@ static int find_keyword(const cnv_argument *table, PyObject *keyword)
     int i = 0;
     for (; table[i].name; i++)
         if (PyUnicode_CompareWithASCIIString(keyword, table[i].name) == 0) return i;
-    return PyUnicode_CompareWithASCIIString(keyword, name_argument.name) == 0 ? i : -1;
+    return PyUnicode_CompareWithASCIIString(keyword, "name") == 0 ? i : -1;
 }
 
 /* Puts each object that was passed at its argument's place; borrowed. */
@@ -25,14 +25,14 @@ static int sort_arguments(const cnv_call *call, const cnv_argument *table, PyObj
                           PyObject **found)
 {
     PyObject *keyword, *object;
-    Py_ssize_t position = 0, given = PyTuple_GET_SIZE(args);
+    Py_ssize_t position = 0, given = PyTuple_GET_SIZE(args) - 1;
     for (Py_ssize_t i = 0; i < given; i++) {
-        if (!is_positional(&table[i])) {
+        if (!cnv_is_positional(&table[i])) {
             PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments, not %zd", call->method, i,
                          given);
             return -1;
         }
-        found[i] = PyTuple_GET_ITEM(args, i);
+        found[i] = PyTuple_GET_ITEM(args, i + 1);
     }
     while (kwargs && PyDict_Next(kwargs, &position, &keyword, &object)) {
         int i = find_keyword(table, keyword);
@@ -99,13 +99,12 @@ static int read_axes(const cnv_call *call, PyObject *object, const char *what, c
 
 static int read_pad_mode(PyObject *object, const char *what, cnv_pad_mode *mode)
 {
-    static const char *const names[] = {"constant", "reflect", "edge"}; /* in the order of cnv_pad_mode */
     if (!PyUnicode_Check(object)) {
         PyErr_Format(PyExc_TypeError, "%s must be a str, not %.100s", what, Py_TYPE(object)->tp_name);
         return -1;
     }
     for (int i = 0; i < 3; i++) {
-        if (PyUnicode_CompareWithASCIIString(object, names[i]) != 0) continue;
+        if (PyUnicode_CompareWithASCIIString(object, cnv_pad_mode_names[i]) != 0) continue;
         *mode = (cnv_pad_mode)i;
         return 0;
     }
@@ -187,6 +186,7 @@ int cnv_read_arguments(cnv_call *call, const cnv_argument *table, PyObject *args
     PyObject *found[CNV_MAX_ARGUMENTS] = {NULL};
     int i = 0;
     call->n_inputs = 0;
+    cnv_params_defaults(table, &call->params);
     if (sort_arguments(call, table, args, kwargs, found) < 0) return -1;
     for (; table[i].name; i++) {
         if (found[i] && read_one(call, &table[i], found[i]) < 0) return -1;

@@ -1,441 +1,38 @@
-/* Plan: its life, its passes and what can be read from it. The builder methods are in builders.c. */
 #include "python/plan_type.h"
 
-#include <string.h>
-#include <time.h>
-
-#include "python/constant_type.h"
-#include "python/convert.h"
-
-int cnv_plan_enter(plan_object *self)
-{
-    if (!atomic_exchange(&self->busy, true)) return 0;
-    PyErr_SetString(PyExc_RuntimeError,
-                    "the plan is in use by another thread; each thread needs a plan of its own");
-    return -1;
-}
-
-void cnv_plan_leave(plan_object *self)
-{
-    atomic_store(&self->busy, false);
-}
-
-static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {NULL};
-    cnv_error err;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":Plan", names)) return NULL;
-    plan_object *self = (plan_object *)type->tp_alloc(type, 0);
-    if (!self) return NULL;
-    cnv_status status = cnv_plan_new(&self->plan, &err);
-    if (status == CNV_OK) return (PyObject *)self;
-    Py_DECREF(self);
-    return cnv_raise(status, &err);
-}
-
-static int plan_traverse(PyObject *object, visitproc visit, void *arg)
-{
-#if PY_VERSION_HEX >= 0x03090000
-    Py_VISIT(Py_TYPE(object));
-#endif
-    Py_VISIT(((plan_object *)object)->inputs);
-    return 0;
-}
-
-static int plan_clear(PyObject *object)
-{
-    Py_CLEAR(((plan_object *)object)->inputs);
-    return 0;
-}
-
-static void plan_dealloc(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    plan_clear(object);
-    cnv_plan_free(((plan_object *)object)->plan);
-    type->tp_free(object);
-    Py_DECREF(type);
-}
-
-/* ---- passes ---- */
-
-/* The state of one pass that may be interrupted: the walk runs without the GIL and borrows it now and then.
- */
-typedef struct {
-    PyThreadState *thread;
-    int64_t asked_ns;
-} poller;
-
-/* Four times within the 0.2 s in which Ctrl-C must be answered; rare enough that a program whose other
- * threads fight for the GIL, at up to 5 ms a turn, loses a tenth at worst. */
-#define POLL_NS 50000000
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static bool poll_signals(void *owner)
-{
-    poller *poll = owner;
-    if (now_ns() - poll->asked_ns < POLL_NS) return false;
-    PyEval_RestoreThread(poll->thread);
-    bool raised = PyErr_CheckSignals() != 0;
-    poll->thread = PyEval_SaveThread();
-    poll->asked_ns = now_ns();
-    return raised;
-}
-
-/* None, or a number of bytes. */
-static int to_budget(PyObject *object, size_t *nbytes)
-{
-    int64_t number;
-    if (object == Py_None) return 0;
-    if (cnv_to_int64(object, "packed_nbytes", &number) < 0) return -1;
-    *nbytes = (size_t)number;
-    if (number >= 0) return 0;
-    PyErr_Format(PyExc_ValueError, "packed_nbytes is %lld, which is no number of bytes", (long long)number);
-    return -1;
-}
-
-static int prepare(plan_object *self, PyObject *keep, PyObject *seeds, PyObject *wrt, PyObject *packed,
-                   const cnv_plan *shares)
-{
-    cnv_request request = {.threads = cnv_num_threads(), .packed_nbytes = SIZE_MAX, .shares = shares};
-    cnv_value_id *keeps = NULL, *seed_ids = NULL, *wrts = NULL;
-    cnv_error err;
-    cnv_status status;
-    int failed = -1;
-    if (keep && cnv_to_values(keep, "keep", &keeps, &request.n_keep) < 0) goto done;
-    if (seeds && cnv_to_values(seeds, "seeds", &seed_ids, &request.n_seeds) < 0) goto done;
-    if (wrt && cnv_to_values(wrt, "wrt", &wrts, &request.n_wrt) < 0) goto done;
-    if (packed && to_budget(packed, &request.packed_nbytes) < 0) goto done;
-    request.keep = keeps;
-    request.seeds = seed_ids;
-    request.wrt = wrts;
-    Py_BEGIN_ALLOW_THREADS;
-    status = cnv_plan_prepare(self->plan, &request, &err);
-    Py_END_ALLOW_THREADS;
-    if (status != CNV_OK) cnv_raise(status, &err);
-    failed = status == CNV_OK ? 0 : -1;
-done:
-    PyMem_Free(keeps);
-    PyMem_Free(seed_ids);
-    PyMem_Free(wrts);
-    return failed;
-}
-
-static PyObject *plan_prepare(PyObject *object, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"keep", "seeds", "wrt", "packed_nbytes", "shares", NULL};
-    plan_object *self = (plan_object *)object, *shares = NULL;
-    PyObject *keep = NULL, *seeds = NULL, *wrt = NULL, *packed = NULL, *other = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOOO:prepare", names, &keep, &seeds, &wrt, &packed,
-                                     &other))
-        return NULL;
-    if (other != Py_None && Py_TYPE(other) != Py_TYPE(object))
-        return PyErr_Format(PyExc_TypeError, "shares must be a Plan, not %.100s", Py_TYPE(other)->tp_name);
-    if (other != Py_None && other != object) shares = (plan_object *)other;
-    if (cnv_plan_enter(self) < 0) return NULL;
-    int failed = shares ? cnv_plan_enter(shares) : 0;
-    if (!failed) {
-        failed = prepare(self, keep, seeds, wrt, packed, shares ? shares->plan : NULL);
-        if (shares) cnv_plan_leave(shares);
-    }
-    cnv_plan_leave(self);
-    if (failed) return NULL;
-    Py_RETURN_NONE;
-}
-
-/* Checks the i-th input and gives its data. */
-static const float *input_data(const cnv_plan *plan, int i, PyObject *array)
-{
-    char what[256];
-    cnv_value_id value = cnv_plan_input_value(plan, i);
-    PyOS_snprintf(what, sizeof what, "input %d (%.200s)", i, cnv_plan_name(plan, value));
-    if (cnv_check_array(array, what, cnv_plan_shape(plan, value)) < 0) return NULL;
-    return PyArray_DATA((PyArrayObject *)array);
-}
-
-static int forward(plan_object *self, PyObject *inputs)
-{
-    int n = cnv_plan_n_inputs(self->plan);
-    cnv_error err;
-    cnv_status status;
-    const float **data = NULL;
-    int failed = -1;
-    if (PyTuple_GET_SIZE(inputs) != n) {
-        PyErr_Format(PyExc_ValueError, "inputs has %zd arrays, the plan has %d inputs",
-                     PyTuple_GET_SIZE(inputs), n);
-        return -1;
-    }
-    data = PyMem_New(const float *, n > 0 ? n : 1);
-    if (!data) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (int i = 0; i < n; i++)
-        if (!(data[i] = input_data(self->plan, i, PyTuple_GET_ITEM(inputs, i)))) goto done;
-    poller poll = {.asked_ns = now_ns()};
-    poll.thread = PyEval_SaveThread();
-    status = cnv_plan_forward(self->plan, data, poll_signals, &poll, &err);
-    PyEval_RestoreThread(poll.thread);
-    if (status == CNV_OK) {
-        Py_INCREF(inputs);
-        Py_XSETREF(self->inputs, inputs);
-        failed = 0;
-    } else {
-        cnv_raise(status, &err);
-    }
-done:
-    PyMem_Free(data);
-    return failed;
-}
-
-static PyObject *plan_forward(PyObject *object, PyObject *inputs)
-{
-    plan_object *self = (plan_object *)object;
-    if (PyArray_Check(inputs) || !PySequence_Check(inputs)) {
-        PyErr_Format(PyExc_TypeError, "inputs must be a sequence of arrays, not %.100s",
-                     Py_TYPE(inputs)->tp_name);
-        return NULL;
-    }
-    PyObject *tuple = PySequence_Tuple(inputs);
-    if (!tuple) return NULL;
-    int failed = cnv_plan_enter(self);
-    if (!failed) {
-        failed = forward(self, tuple);
-        cnv_plan_leave(self);
-    }
-    Py_DECREF(tuple);
-    if (failed) return NULL;
-    Py_RETURN_NONE;
-}
-
-static int to_relu_rule(PyObject *object, cnv_relu_rule *rule)
-{
-    static const char *const names[] = {"plain", "guided", "deconv", "redirected"};
-    if (!PyUnicode_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "relu must be a str, not %.100s", Py_TYPE(object)->tp_name);
-        return -1;
-    }
-    for (int i = 0; i < 4; i++) {
-        if (PyUnicode_CompareWithASCIIString(object, names[i]) != 0) continue;
-        *rule = (cnv_relu_rule)i;
-        return 0;
-    }
-    PyErr_Format(PyExc_ValueError, "relu is %R, not one of plain, guided, deconv, redirected", object);
-    return -1;
-}
-
-/* Puts one cotangent of the mapping where its seed's place is. */
-static int place_cotangent(const cnv_plan *plan, PyObject *key, PyObject *array, const float **data)
-{
-    char what[256];
-    cnv_value_id value;
-    if (cnv_to_value(key, "a key of cotangents", &value) < 0) return -1;
-    int seed = cnv_plan_seed_index(plan, value);
-    if (seed < 0) {
-        PyErr_Format(PyExc_ValueError, "cotangents has value %d, which prepare was not given as a seed",
-                     (int)value);
-        return -1;
-    }
-    PyOS_snprintf(what, sizeof what, "the cotangent of value %d (%.200s)", (int)value,
-                  cnv_plan_name(plan, value));
-    if (cnv_check_array(array, what, cnv_plan_shape(plan, value)) < 0) return -1;
-    data[seed] = PyArray_DATA((PyArrayObject *)array);
-    return 0;
-}
-
-/* items: a list of pairs, which keeps the arrays alive */
-static int backward(plan_object *self, PyObject *items, cnv_relu_rule rule)
-{
-    int n_seeds = cnv_plan_n_seeds(self->plan);
-    const float **data = PyMem_Calloc(n_seeds > 0 ? (size_t)n_seeds : 1, sizeof *data);
-    cnv_error err;
-    cnv_status status;
-    int failed = -1;
-    if (!data) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items); i++) {
-        PyObject *pair = PyList_GET_ITEM(items, i);
-        if (place_cotangent(self->plan, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), data) < 0)
-            goto done;
-    }
-    poller poll = {.asked_ns = now_ns()};
-    poll.thread = PyEval_SaveThread();
-    status = cnv_plan_backward(self->plan, data, rule, poll_signals, &poll, &err);
-    PyEval_RestoreThread(poll.thread);
-    if (status != CNV_OK) cnv_raise(status, &err);
-    failed = status == CNV_OK ? 0 : -1;
-done:
-    PyMem_Free(data);
-    return failed;
-}
-
-static PyObject *plan_backward(PyObject *object, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"cotangents", "relu", NULL};
-    plan_object *self = (plan_object *)object;
-    PyObject *cotangents, *relu = NULL;
-    cnv_relu_rule rule = CNV_RELU_PLAIN;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O:backward", names, &cotangents, &relu)) return NULL;
-    if (relu && to_relu_rule(relu, &rule) < 0) return NULL;
-    if (!PyDict_Check(cotangents)) {
-        PyErr_Format(PyExc_TypeError, "cotangents must be a dict, not %.100s", Py_TYPE(cotangents)->tp_name);
-        return NULL;
-    }
-    PyObject *items = PyDict_Items(cotangents);
-    if (!items) return NULL;
-    int failed = cnv_plan_enter(self);
-    if (!failed) {
-        failed = backward(self, items, rule);
-        cnv_plan_leave(self);
-    }
-    Py_DECREF(items);
-    if (failed) return NULL;
-    Py_RETURN_NONE;
-}
-
-/* ---- reading ---- */
-
-static const cnv_shape *known_shape(const cnv_plan *plan, PyObject *object, cnv_value_id *value)
-{
-    if (cnv_to_value(object, "value", value) < 0) return NULL;
-    const cnv_shape *shape = cnv_plan_shape(plan, *value);
-    if (!shape) PyErr_Format(PyExc_ValueError, "value is %d, which the plan does not have", (int)*value);
-    return shape;
-}
-
-static PyObject *shape_of(const cnv_plan *plan, PyObject *object)
-{
-    cnv_value_id value;
-    const cnv_shape *shape = known_shape(plan, object, &value);
-    return shape ? cnv_from_shape(shape) : NULL;
-}
-
-static PyObject *numbers_of(const cnv_plan *plan, PyObject *object)
-{
-    cnv_value_id value;
-    const cnv_shape *shape = known_shape(plan, object, &value);
-    if (!shape) return NULL;
-    const float *data = cnv_plan_read(plan, value);
-    if (data) return cnv_from_data(data, shape);
-    return PyErr_Format(PyExc_ValueError,
-                        "%s can not be read: forward has not run, or prepare was not told to keep it",
-                        cnv_plan_name(plan, value));
-}
-
-static PyObject *gradient_of(const cnv_plan *plan, PyObject *object)
-{
-    cnv_value_id value;
-    const cnv_shape *shape = known_shape(plan, object, &value);
-    if (!shape) return NULL;
-    const float *data = cnv_plan_gradient(plan, value);
-    if (data) return cnv_from_data(data, shape);
-    return PyErr_Format(PyExc_ValueError,
-                        "%s has no gradient: backward has not run, or prepare was not told wrt it",
-                        cnv_plan_name(plan, value));
-}
-
-static PyObject *memory_dict(const cnv_plan *plan)
-{
-    cnv_plan_memory memory;
-    cnv_plan_memory_of(plan, &memory);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n}", "values", (Py_ssize_t)memory.values_nbytes, "gradients",
-                         (Py_ssize_t)memory.gradients_nbytes, "saved", (Py_ssize_t)memory.saved_nbytes,
-                         "scratch", (Py_ssize_t)memory.scratch_nbytes, "arena",
-                         (Py_ssize_t)memory.arena_nbytes, "packed", (Py_ssize_t)memory.packed_nbytes);
-}
-
-static PyObject *node_dict(const cnv_plan *plan, int i)
-{
-    cnv_node_info info;
-    cnv_plan_node_info(plan, i, &info);
-    return Py_BuildValue("{s:s,s:s,s:i,s:N,s:N,s:N,s:s,s:n,s:n,s:n,s:d,s:d}", "name", info.name, "op",
-                         info.op, "value", (int)info.value, "shape",
-                         cnv_from_shape(cnv_plan_shape(plan, info.value)), "forward",
-                         PyBool_FromLong(info.forward), "backward", PyBool_FromLong(info.backward), "kernel",
-                         info.kernel, "saved_nbytes", (Py_ssize_t)info.saved_nbytes, "scratch_nbytes",
-                         (Py_ssize_t)info.scratch_nbytes, "packed_nbytes", (Py_ssize_t)info.packed_nbytes,
-                         "forward_seconds", info.forward_seconds, "backward_seconds", info.backward_seconds);
-}
-
-static PyObject *description(const cnv_plan *plan, PyObject *unused)
-{
-    int n = cnv_plan_n_nodes(plan);
-    PyObject *memory = memory_dict(plan);
-    PyObject *nodes = PyList_New(n);
-    (void)unused;
-    for (int i = 0; nodes && i < n; i++) {
-        PyObject *node = node_dict(plan, i);
-        if (!node) Py_CLEAR(nodes);
-        if (node) PyList_SET_ITEM(nodes, i, node);
-    }
-    if (memory && nodes) return Py_BuildValue("{s:N,s:N}", "memory", memory, "nodes", nodes);
-    Py_XDECREF(memory);
-    Py_XDECREF(nodes);
-    return NULL;
-}
-
-/* Looks into the plan while nobody else is inside. */
-static PyObject *look(PyObject *object, PyObject *argument, PyObject *(*at)(const cnv_plan *, PyObject *))
-{
-    plan_object *self = (plan_object *)object;
-    if (cnv_plan_enter(self) < 0) return NULL;
-    PyObject *seen = at(self->plan, argument);
-    cnv_plan_leave(self);
-    return seen;
-}
-
-static PyObject *plan_shape(PyObject *self, PyObject *value)
-{
-    return look(self, value, shape_of);
-}
-
-static PyObject *plan_read(PyObject *self, PyObject *value)
-{
-    return look(self, value, numbers_of);
-}
-
-static PyObject *plan_gradient(PyObject *self, PyObject *value)
-{
-    return look(self, value, gradient_of);
-}
-
-static PyObject *plan_describe(PyObject *self, PyObject *unused)
-{
-    return look(self, unused, description);
-}
+#include "python/builders.h"
+#include "python/passes.h"
+#include "python/plan_object.h"
+#include "python/reading.h"
+#include "python/sources.h"
 
 static PyMethodDef methods[] = {
-    {"prepare", (PyCFunction)(void (*)(void))plan_prepare, METH_VARARGS | METH_KEYWORDS,
+    {"prepare", (PyCFunction)(void (*)(void))cnv_plan_object_prepare, METH_VARARGS | METH_KEYWORDS,
      "prepare($self, *, keep=(), seeds=(), wrt=(), packed_nbytes=None, shares=None)\n--\n\n"
      "Fix what passes will be asked for."},
-    {"forward", plan_forward, METH_O, "forward($self, inputs, /)\n--\n\nRun up the plan."},
-    {"backward", (PyCFunction)(void (*)(void))plan_backward, METH_VARARGS | METH_KEYWORDS,
+    {"forward", cnv_plan_object_forward, METH_O, "forward($self, inputs, /)\n--\n\nRun up the plan."},
+    {"backward", (PyCFunction)(void (*)(void))cnv_plan_object_backward, METH_VARARGS | METH_KEYWORDS,
      "backward($self, cotangents, *, relu='plain')\n--\n\nRun down the plan from the seeds given."},
-    {"shape", plan_shape, METH_O, "shape($self, value, /)\n--\n\nThe shape of a value."},
-    {"read", plan_read, METH_O, "read($self, value, /)\n--\n\nA copy of a kept value."},
-    {"gradient", plan_gradient, METH_O,
+    {"shape", cnv_plan_object_shape, METH_O, "shape($self, value, /)\n--\n\nThe shape of a value."},
+    {"read", cnv_plan_object_read, METH_O, "read($self, value, /)\n--\n\nA copy of a kept value."},
+    {"gradient", cnv_plan_object_gradient, METH_O,
      "gradient($self, value, /)\n--\n\nA copy of the gradient of a value."},
-    {"describe", plan_describe, METH_NOARGS,
+    {"describe", cnv_plan_object_describe, METH_NOARGS,
      "describe($self)\n--\n\nMemory by purpose, and what runs for each node."},
+    {"input", (PyCFunction)(void (*)(void))cnv_plan_object_input, METH_VARARGS | METH_KEYWORDS,
+     "input($self, shape, *, name)\n--\n\nAppend an input; return the id of its value."},
+    {"constant", (PyCFunction)(void (*)(void))cnv_plan_object_constant, METH_VARARGS | METH_KEYWORDS,
+     "constant($self, constant, *, name)\n--\n\nAppend a Constant; return the id of its value."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot slots[] = {
     {Py_tp_doc,
      "Plan()\n--\n\nOne network for one input shape: build, prepare once, then forward and backward."},
-    {Py_tp_new, plan_new},
-    {Py_tp_dealloc, plan_dealloc},
-    {Py_tp_traverse, plan_traverse},
-    {Py_tp_clear, plan_clear},
+    {Py_tp_new, cnv_plan_object_new},
+    {Py_tp_dealloc, cnv_plan_object_dealloc},
+    {Py_tp_traverse, cnv_plan_object_traverse},
+    {Py_tp_clear, cnv_plan_object_clear},
     {Py_tp_methods, methods},
     {0, NULL},
 };
@@ -447,23 +44,9 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-/* A type spec takes one table of methods; the builders come from their own files. */
-static int add_builders(PyObject *type, PyMethodDef *builders)
-{
-    for (PyMethodDef *method = builders; method->ml_name; method++) {
-        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, method);
-        if (!descriptor) return -1;
-        int failed = PyObject_SetAttrString(type, method->ml_name, descriptor);
-        Py_DECREF(descriptor);
-        if (failed) return -1;
-    }
-    return 0;
-}
-
 PyObject *cnv_new_plan_type(void)
 {
     PyObject *type = PyType_FromSpec(&spec);
-    if (type && add_builders(type, cnv_plan_builders) < 0) Py_CLEAR(type);
-    if (type && add_builders(type, cnv_plan_elementwise_builders) < 0) Py_CLEAR(type);
+    if (type && cnv_add_builders(type) < 0) Py_CLEAR(type);
     return type;
 }

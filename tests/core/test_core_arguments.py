@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pickle
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -238,3 +240,28 @@ def test_the_stub_has_the_module_s_signatures(owner: str) -> None:
         if own_signature(getattr(thing, name)) != names
     }
     assert not wrong
+
+
+def test_a_builder_method_is_called_as_any_method_is() -> None:
+    fixture = Fixture()
+    assert fixture.plan.shape(_core.Plan.relu(fixture.plan, fixture.x, name="r")) == (1, 2, 6, 6)
+    assert (_core.Plan.relu.__name__, _core.Plan.relu.__qualname__) == ("relu", "Plan.relu")
+    assert "relu" in (_core.Plan.relu.__doc__ or "")
+    assert pickle.loads(pickle.dumps(_core.Plan.relu)) is _core.Plan.relu
+    for arguments in ((), (fixture.x,)):
+        with pytest.raises(TypeError, match=r"relu\(\) is a method of Plan"):
+            _core.Plan.relu(*arguments, name="r")
+    with pytest.raises(TypeError, match="one for each operator"):
+        type(_core.Plan.relu)()
+
+
+def test_a_builder_method_leaves_no_reference_behind() -> None:
+    fixture, method = Fixture(), _core.Plan.relu
+    before = [sys.getrefcount(thing) for thing in (method, type(method), fixture.plan)]
+    for _ in range(10):
+        fixture.plan.relu(fixture.x, name="r")
+        bound = fixture.plan.relu
+        with pytest.raises(TypeError):
+            bound()
+    del bound
+    assert [sys.getrefcount(thing) for thing in (method, type(method), fixture.plan)] == before

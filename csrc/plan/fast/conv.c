@@ -369,8 +369,6 @@ static void conv_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 
 const cnv_op cnv_op_blocked_conv = {
     .name = "blocked_conv",
-    .min_inputs = 2,
-    .max_inputs = 4,
     .fresh = true,
     .claim = conv_claim,
     .settle = conv_settle,

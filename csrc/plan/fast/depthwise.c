@@ -103,8 +103,6 @@ static void depthwise_backward(const cnv_node *node, const cnv_io *io, cnv_run *
 
 const cnv_op cnv_op_blocked_depthwise = {
     .name = "blocked_depthwise",
-    .min_inputs = 2,
-    .max_inputs = 3,
     .fresh = true,
     .claim = depthwise_claim,
     .settle = depthwise_settle,

@@ -15,7 +15,7 @@ bool cnv_is_rectifier(const cnv_node *node)
 
 bool cnv_is_addition(const cnv_plan *plan, const cnv_node *node)
 {
-    if (node->op != cnv_op_find("add") || node->y_shape->ndim != 4) return false;
+    if (node->op != &cnv_op_add || node->y_shape->ndim != 4) return false;
     for (int i = 0; i < 2; i++) {
         const cnv_shape *x = node->x_shape[i];
         if (plan->values[node->inputs[i]]->origin == CNV_FROM_CONSTANT || x->ndim != 4) return false;

@@ -82,8 +82,6 @@ static void finish_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
 
 const cnv_op cnv_op_blocked_finish = {
     .name = "blocked_finish",
-    .min_inputs = 1,
-    .max_inputs = 2,
     .inplace = true,
     .fresh = true,
     .needs = rectifier_needs,
@@ -107,8 +105,6 @@ static void to_blocked_backward(const cnv_node *node, const cnv_io *io, cnv_run 
 
 const cnv_op cnv_op_to_blocked = {
     .name = "to_blocked",
-    .min_inputs = 1,
-    .max_inputs = 1,
     .fresh = true,
     .forward = to_blocked_forward,
     .backward = to_blocked_backward,
@@ -129,8 +125,6 @@ static void to_plain_backward(const cnv_node *node, const cnv_io *io, cnv_run *r
 
 const cnv_op cnv_op_to_plain = {
     .name = "to_plain",
-    .min_inputs = 1,
-    .max_inputs = 1,
     .fresh = true,
     .forward = to_plain_forward,
     .backward = to_plain_backward,
@@ -158,8 +152,6 @@ static void max_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *r
 
 const cnv_op cnv_op_blocked_max_pool = {
     .name = "blocked_max_pool",
-    .min_inputs = 1,
-    .max_inputs = 1,
     .fresh = true,
     .needs = max_pool_needs,
     .forward = max_pool_forward,
@@ -181,8 +173,6 @@ static void average_pool_backward(const cnv_node *node, const cnv_io *io, cnv_ru
 
 const cnv_op cnv_op_blocked_average_pool = {
     .name = "blocked_average_pool",
-    .min_inputs = 1,
-    .max_inputs = 1,
     .fresh = true,
     .forward = average_pool_forward,
     .backward = average_pool_backward,
@@ -203,8 +193,6 @@ static void mean_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 
 const cnv_op cnv_op_blocked_mean = {
     .name = "blocked_mean",
-    .min_inputs = 1,
-    .max_inputs = 1,
     .fresh = true,
     .forward = mean_forward,
     .backward = mean_backward,
@@ -249,8 +237,6 @@ static void concat_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
 
 const cnv_op cnv_op_blocked_concat = {
     .name = "blocked_concat",
-    .min_inputs = 1,
-    .max_inputs = CNV_MANY,
     .joins = true,
     .fresh = true,
     .forward = concat_forward,
@@ -282,8 +268,6 @@ static void linear_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
 
 const cnv_op cnv_op_fast_linear = {
     .name = "fast_linear",
-    .min_inputs = 2,
-    .max_inputs = 3,
     .fresh = true,
     .forward = linear_forward,
     .backward = linear_backward,

@@ -33,19 +33,22 @@ static void binary_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
     if (io->dx[1] != NULL) cnv_binary_backward_b(op, io->dx[1], io->dy, io->x[0], io->x[1], &shape, run);
 }
 
-const cnv_op cnv_binary_ops[] = {
-    [CNV_ADD] = {"add", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
-                 .variant = CNV_ADD},
-    [CNV_SUB] = {"sub", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
-                 .variant = CNV_SUB},
-    [CNV_MUL] = {"mul", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
-                 .variant = CNV_MUL},
-    [CNV_DIV] = {"div", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
-                 .variant = CNV_DIV},
-    [CNV_MIN] = {"min", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
-                 .variant = CNV_MIN},
-    [CNV_MAX] = {"max", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
-                 .variant = CNV_MAX},
-    [CNV_POW] = {"pow", 2, 2, false, true, binary_infer, binary_needs, binary_forward, binary_backward,
-                 .variant = CNV_POW},
-};
+#define ROW(operator, variant_)        \
+    const cnv_op cnv_op_##operator = { \
+        .name = #operator,             \
+        .arguments = cnv_arguments_ab, \
+        .inplace = true,               \
+        .infer = binary_infer,         \
+        .needs = binary_needs,         \
+        .forward = binary_forward,     \
+        .backward = binary_backward,   \
+        .variant = variant_,           \
+    }
+
+ROW(add, CNV_ADD);
+ROW(sub, CNV_SUB);
+ROW(mul, CNV_MUL);
+ROW(div, CNV_DIV);
+ROW(min, CNV_MIN);
+ROW(max, CNV_MAX);
+ROW(pow, CNV_POW);

@@ -91,10 +91,20 @@ static void conv2d_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
     if (node->n_inputs > 2 && io->dx[2] != NULL) cnv_conv2d_backward_bias(io->dx[2], io->dy, &c, run);
 }
 
+static const cnv_argument conv2d_arguments[] = {
+    CNV_INPUT(x),
+    CNV_INPUT(w),
+    CNV_OPTIONAL_INPUT(b),
+    CNV_OPTIONAL_PARAM(stride, INTEGERS, stride, 1, 1),
+    CNV_OPTIONAL_PARAM(pads, INTEGERS, pad, 0),
+    CNV_OPTIONAL_PARAM(dilation, INTEGERS, dilation, 1, 1),
+    CNV_OPTIONAL_PARAM(groups, INTEGER, groups, 1),
+    CNV_END,
+};
+
 const cnv_op cnv_op_conv2d = {
     .name = "conv2d",
-    .min_inputs = 2,
-    .max_inputs = 3,
+    .arguments = conv2d_arguments,
     .infer = conv2d_infer,
     .needs = conv2d_needs,
     .forward = conv2d_forward,

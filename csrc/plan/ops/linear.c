@@ -55,10 +55,16 @@ static void linear_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
     if (node->n_inputs > 2 && io->dx[2] != NULL) cnv_rows_backward_bias(io->dx[2], io->dy, &s, run);
 }
 
+static const cnv_argument linear_arguments[] = {
+    CNV_INPUT(x),
+    CNV_INPUT(w),
+    CNV_OPTIONAL_INPUT(b),
+    CNV_END,
+};
+
 const cnv_op cnv_op_linear = {
     .name = "linear",
-    .min_inputs = 2,
-    .max_inputs = 3,
+    .arguments = linear_arguments,
     .infer = linear_infer,
     .needs = product_needs,
     .forward = linear_forward,
@@ -118,8 +124,7 @@ static void matmul_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
 
 const cnv_op cnv_op_matmul = {
     .name = "matmul",
-    .min_inputs = 2,
-    .max_inputs = 2,
+    .arguments = cnv_arguments_ab,
     .infer = matmul_infer,
     .needs = product_needs,
     .forward = matmul_forward,

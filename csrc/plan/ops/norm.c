@@ -75,10 +75,15 @@ static void batch_norm_backward(const cnv_node *node, const cnv_io *io, cnv_run 
                                          run);
 }
 
+static const cnv_argument batch_norm_arguments[] = {
+    CNV_INPUT(x),    CNV_INPUT(scale), CNV_INPUT(bias),
+    CNV_INPUT(mean), CNV_INPUT(var),   CNV_PARAM(epsilon, NUMBER, epsilon),
+    CNV_END,
+};
+
 const cnv_op cnv_op_batch_norm = {
     .name = "batch_norm",
-    .min_inputs = 5,
-    .max_inputs = 5,
+    .arguments = batch_norm_arguments,
     .inplace = true,
     .infer = batch_norm_infer,
     .needs = batch_norm_needs,
@@ -141,10 +146,18 @@ static void lrn_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
         cnv_lrn_backward(io->dx[0], io->dy, io->x[0], &s, io->scratch, io->scratch_stride, run);
 }
 
+static const cnv_argument lrn_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(size, INTEGER, size),
+    CNV_PARAM(alpha, NUMBER, alpha),
+    CNV_PARAM(beta, NUMBER, beta),
+    CNV_PARAM(bias, NUMBER, bias),
+    CNV_END,
+};
+
 const cnv_op cnv_op_lrn = {
     .name = "lrn",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = lrn_arguments,
     .infer = lrn_infer,
     .needs = lrn_needs,
     .forward = lrn_forward,

@@ -56,10 +56,18 @@ static void pad_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
     if (io->dx[0] != NULL) cnv_pad_backward(io->dx[0], io->dy, &p, run);
 }
 
+static const cnv_argument pad_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(before, PER_AXIS, before),
+    CNV_PARAM(after, PER_AXIS, after),
+    CNV_OPTIONAL_PARAM(mode, PAD_MODE, mode, CNV_PAD_CONSTANT),
+    CNV_OPTIONAL_PARAM(value, NUMBER, alpha, 0),
+    CNV_END,
+};
+
 const cnv_op cnv_op_pad = {
     .name = "pad",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = pad_arguments,
     .infer = pad_infer,
     .forward = pad_forward,
     .backward = pad_backward,

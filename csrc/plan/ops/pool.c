@@ -58,10 +58,19 @@ static void max_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *r
     if (io->dx[0] != NULL) cnv_max_pool_backward(io->dx[0], io->dy, io->saved, &p, run);
 }
 
+static const cnv_argument max_pool_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(kernel, INTEGERS, kernel),
+    CNV_PARAM(stride, INTEGERS, stride),
+    CNV_OPTIONAL_PARAM(pads, INTEGERS, pad, 0),
+    CNV_OPTIONAL_PARAM(dilation, INTEGERS, dilation, 1, 1),
+    CNV_OPTIONAL_PARAM(ceil_mode, FLAG, ceil_mode, false),
+    CNV_END,
+};
+
 const cnv_op cnv_op_max_pool = {
     .name = "max_pool",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = max_pool_arguments,
     .infer = pool_infer,
     .needs = max_pool_needs,
     .forward = max_pool_forward,
@@ -80,10 +89,20 @@ static void average_pool_backward(const cnv_node *node, const cnv_io *io, cnv_ru
     if (io->dx[0] != NULL) cnv_average_pool_backward(io->dx[0], io->dy, &p, run);
 }
 
+static const cnv_argument average_pool_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(kernel, INTEGERS, kernel),
+    CNV_PARAM(stride, INTEGERS, stride),
+    CNV_OPTIONAL_PARAM(pads, INTEGERS, pad, 0),
+    CNV_OPTIONAL_PARAM(dilation, INTEGERS, dilation, 1, 1),
+    CNV_OPTIONAL_PARAM(ceil_mode, FLAG, ceil_mode, false),
+    CNV_OPTIONAL_PARAM(count_include_pad, FLAG, count_include_pad, false),
+    CNV_END,
+};
+
 const cnv_op cnv_op_average_pool = {
     .name = "average_pool",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = average_pool_arguments,
     .infer = pool_infer,
     .forward = average_pool_forward,
     .backward = average_pool_backward,
@@ -122,8 +141,7 @@ static void global_average_pool_backward(const cnv_node *node, const cnv_io *io,
 
 const cnv_op cnv_op_global_average_pool = {
     .name = "global_average_pool",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = cnv_arguments_x,
     .infer = global_infer,
     .forward = global_average_pool_forward,
     .backward = global_average_pool_backward,
@@ -147,8 +165,7 @@ static void global_max_pool_backward(const cnv_node *node, const cnv_io *io, cnv
 
 const cnv_op cnv_op_global_max_pool = {
     .name = "global_max_pool",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = cnv_arguments_x,
     .infer = global_infer,
     .needs = global_max_pool_needs,
     .forward = global_max_pool_forward,

@@ -43,8 +43,7 @@ static void relu_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 
 const cnv_op cnv_op_relu = {
     .name = "relu",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = cnv_arguments_x,
     .inplace = true,
     .infer = cnv_infer_same,
     .needs = one_mask,
@@ -64,10 +63,15 @@ static void leaky_relu_backward(const cnv_node *node, const cnv_io *io, cnv_run 
                             run);
 }
 
+static const cnv_argument leaky_relu_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(slope, NUMBER, alpha),
+    CNV_END,
+};
+
 const cnv_op cnv_op_leaky_relu = {
     .name = "leaky_relu",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = leaky_relu_arguments,
     .inplace = true,
     .infer = cnv_infer_same,
     .needs = one_mask,
@@ -97,10 +101,16 @@ static void clip_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
                       element_size(node), io->relu, run);
 }
 
+static const cnv_argument clip_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(low, NUMBER, low),
+    CNV_PARAM(high, NUMBER, high),
+    CNV_END,
+};
+
 const cnv_op cnv_op_clip = {
     .name = "clip",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = clip_arguments,
     .inplace = true,
     .infer = clip_infer,
     .needs = two_masks,
@@ -138,10 +148,15 @@ static void prelu_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
     if (io->dx[1] != NULL) cnv_prelu_backward_slope(io->dx[1], io->dy, io->x[0], &shape, run);
 }
 
+static const cnv_argument prelu_arguments[] = {
+    CNV_INPUT(x),
+    CNV_INPUT(slope),
+    CNV_END,
+};
+
 const cnv_op cnv_op_prelu = {
     .name = "prelu",
-    .min_inputs = 2,
-    .max_inputs = 2,
+    .arguments = prelu_arguments,
     .infer = prelu_infer,
     .needs = prelu_needs,
     .forward = prelu_forward,

@@ -51,10 +51,16 @@ static void reduce_mean_backward(const cnv_node *node, const cnv_io *io, cnv_run
     if (io->dx[0] != NULL) cnv_reduce_backward(io->dx[0], io->dy, mean_scale(node), &shape, run);
 }
 
+static const cnv_argument reduce_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(axes, AXES, shape),
+    CNV_PARAM(keepdims, FLAG, keepdims),
+    CNV_END,
+};
+
 const cnv_op cnv_op_reduce_mean = {
     .name = "reduce_mean",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = reduce_arguments,
     .infer = reduce_infer,
     .forward = reduce_mean_forward,
     .backward = reduce_mean_backward,
@@ -74,8 +80,7 @@ static void reduce_sum_backward(const cnv_node *node, const cnv_io *io, cnv_run 
 
 const cnv_op cnv_op_reduce_sum = {
     .name = "reduce_sum",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = reduce_arguments,
     .infer = reduce_infer,
     .forward = reduce_sum_forward,
     .backward = reduce_sum_backward,

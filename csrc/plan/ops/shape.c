@@ -61,10 +61,15 @@ static void concat_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
     }
 }
 
+static const cnv_argument concat_arguments[] = {
+    CNV_INPUTS(xs),
+    CNV_PARAM(axis, AXIS, axis),
+    CNV_END,
+};
+
 const cnv_op cnv_op_concat = {
     .name = "concat",
-    .min_inputs = 1,
-    .max_inputs = CNV_MANY,
+    .arguments = concat_arguments,
     .infer = concat_infer,
     .forward = concat_forward,
     .backward = concat_backward,
@@ -83,10 +88,15 @@ done:
     return status;
 }
 
+static const cnv_argument reshape_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(shape, SHAPE, shape),
+    CNV_END,
+};
+
 const cnv_op cnv_op_reshape = {
     .name = "reshape",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = reshape_arguments,
     .view = true,
     .infer = reshape_infer,
 };

@@ -37,10 +37,15 @@ static void softmax_backward(const cnv_node *node, const cnv_io *io, cnv_run *ru
     if (io->dx[0] != NULL) cnv_softmax_backward(io->dx[0], io->dy, io->y, &s, run);
 }
 
+static const cnv_argument softmax_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(axis, AXIS, axis),
+    CNV_END,
+};
+
 const cnv_op cnv_op_softmax = {
     .name = "softmax",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = softmax_arguments,
     .inplace = true,
     .infer = softmax_infer,
     .needs = reads_output,
@@ -62,8 +67,7 @@ static void log_softmax_backward(const cnv_node *node, const cnv_io *io, cnv_run
 
 const cnv_op cnv_op_log_softmax = {
     .name = "log_softmax",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = softmax_arguments,
     .inplace = true,
     .infer = softmax_infer,
     .needs = reads_output,

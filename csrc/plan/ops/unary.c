@@ -38,35 +38,50 @@ static void unary_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
     if (io->dx[0] != NULL) cnv_unary_backward(io->dx[0], io->dy, at, cnv_size_of_x(node), &f, run);
 }
 
-const cnv_op cnv_unary_ops[] = {
-    [CNV_SIGMOID] = {"sigmoid", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                     .variant = CNV_SIGMOID},
-    [CNV_TANH] = {"tanh", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                  .variant = CNV_TANH},
-    [CNV_EXP] = {"exp", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                 .variant = CNV_EXP},
-    [CNV_LOG] = {"log", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                 .variant = CNV_LOG},
-    [CNV_SQRT] = {"sqrt", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                  .variant = CNV_SQRT},
-    [CNV_NEG] = {"neg", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                 .variant = CNV_NEG},
-    [CNV_ABS] = {"abs", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                 .variant = CNV_ABS},
-    [CNV_ERF] = {"erf", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                 .variant = CNV_ERF},
-    [CNV_SOFTPLUS] = {"softplus", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                      .variant = CNV_SOFTPLUS},
-    [CNV_ELU] = {"elu", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                 .variant = CNV_ELU},
-    [CNV_SELU] = {"selu", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                  .variant = CNV_SELU},
-    [CNV_HARD_SIGMOID] = {"hard_sigmoid", 1, 1, false, true, unary_infer, unary_needs, unary_forward,
-                          unary_backward, .variant = CNV_HARD_SIGMOID},
-    [CNV_HARD_SWISH] = {"hard_swish", 1, 1, false, true, unary_infer, unary_needs, unary_forward,
-                        unary_backward, .variant = CNV_HARD_SWISH},
-    [CNV_SILU] = {"silu", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                  .variant = CNV_SILU},
-    [CNV_GELU] = {"gelu", 1, 1, false, true, unary_infer, unary_needs, unary_forward, unary_backward,
-                  .variant = CNV_GELU},
+static const cnv_argument elu_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(alpha, NUMBER, alpha),
+    CNV_END,
 };
+
+static const cnv_argument selu_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(alpha, NUMBER, alpha),
+    CNV_PARAM(gamma, NUMBER, beta),
+    CNV_END,
+};
+
+static const cnv_argument hard_sigmoid_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(alpha, NUMBER, alpha),
+    CNV_PARAM(beta, NUMBER, beta),
+    CNV_END,
+};
+
+#define ROW(operator, variant_, arguments_) \
+    const cnv_op cnv_op_##operator = {      \
+        .name = #operator,                  \
+        .arguments = arguments_,            \
+        .inplace = true,                    \
+        .infer = unary_infer,               \
+        .needs = unary_needs,               \
+        .forward = unary_forward,           \
+        .backward = unary_backward,         \
+        .variant = variant_,                \
+    }
+
+ROW(sigmoid, CNV_SIGMOID, cnv_arguments_x);
+ROW(tanh, CNV_TANH, cnv_arguments_x);
+ROW(exp, CNV_EXP, cnv_arguments_x);
+ROW(log, CNV_LOG, cnv_arguments_x);
+ROW(sqrt, CNV_SQRT, cnv_arguments_x);
+ROW(neg, CNV_NEG, cnv_arguments_x);
+ROW(abs, CNV_ABS, cnv_arguments_x);
+ROW(erf, CNV_ERF, cnv_arguments_x);
+ROW(softplus, CNV_SOFTPLUS, cnv_arguments_x);
+ROW(elu, CNV_ELU, elu_arguments);
+ROW(selu, CNV_SELU, selu_arguments);
+ROW(hard_sigmoid, CNV_HARD_SIGMOID, hard_sigmoid_arguments);
+ROW(hard_swish, CNV_HARD_SWISH, cnv_arguments_x);
+ROW(silu, CNV_SILU, cnv_arguments_x);
+ROW(gelu, CNV_GELU, cnv_arguments_x);

@@ -52,10 +52,15 @@ static void transpose_backward(const cnv_node *node, const cnv_io *io, cnv_run *
     if (io->dx[0] != NULL) cnv_strided_scatter_add(io->dx[0], io->dy, &view, run);
 }
 
+static const cnv_argument transpose_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(perm, SHAPE, shape),
+    CNV_END,
+};
+
 const cnv_op cnv_op_transpose = {
     .name = "transpose",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = transpose_arguments,
     .infer = transpose_infer,
     .forward = transpose_forward,
     .backward = transpose_backward,
@@ -113,10 +118,17 @@ static void slice_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
     if (io->dx[0] != NULL) cnv_strided_scatter_add(io->dx[0], io->dy, &view, run);
 }
 
+static const cnv_argument slice_arguments[] = {
+    CNV_INPUT(x),
+    CNV_PARAM(start, PER_AXIS, before),
+    CNV_PARAM(shape, SHAPE, shape),
+    CNV_PARAM(step, PER_AXIS, after),
+    CNV_END,
+};
+
 const cnv_op cnv_op_slice = {
     .name = "slice",
-    .min_inputs = 1,
-    .max_inputs = 1,
+    .arguments = slice_arguments,
     .infer = slice_infer,
     .forward = slice_forward,
     .backward = slice_backward,
