@@ -55,34 +55,79 @@ typedef struct cnv_plan cnv_plan;
 typedef int32_t cnv_value_id;
 #define CNV_NONE ((cnv_value_id) - 1)
 
-/* The parameters of one node; each operator reads the members that its group names and ignores the rest. */
-typedef struct cnv_params {
-    /* conv2d, max_pool, average_pool: rows then columns; pad is top, left, bottom, right */
-    int64_t kernel[2];
+/* A window that slides over the rows and columns of a picture. */
+typedef struct cnv_window_params {
+    int64_t kernel[2]; /* rows, columns, here and below; conv2d takes w's instead */
     int64_t stride[2];
-    int64_t pad[4];
+    int64_t pad[4]; /* top, left, bottom, right */
     int64_t dilation[2];
+} cnv_window_params;
+
+typedef struct cnv_conv_params {
+    cnv_window_params window;
     int64_t groups;
-    bool ceil_mode;
-    bool count_include_pad;
-    /* batch_norm, leaky_relu, clip, lrn, pad */
-    float epsilon;
-    float alpha; /* leaky_relu: slope; lrn, elu, selu, hard_sigmoid: alpha; pad: the constant */
-    float beta;  /* lrn, hard_sigmoid; selu: gamma */
-    float bias;  /* lrn: k */
-    float low;   /* clip */
+} cnv_conv_params;
+
+typedef struct cnv_pool_params {
+    cnv_window_params window;
+    bool ceil_mode;         /* a last window may reach beyond the padding */
+    bool count_include_pad; /* average_pool: the divisor counts taps on padding */
+} cnv_pool_params;
+
+/* y[c] = x[c] / (bias + alpha / size * sum of x[j]^2)^beta over the `size` channels j around c. */
+typedef struct cnv_lrn_params {
+    int64_t size;
+    float alpha;
+    float beta;
+    float bias;
+} cnv_lrn_params;
+
+/* low > high is allowed: every output is high. */
+typedef struct cnv_clip_params {
+    float low;
     float high;
-    int64_t size; /* lrn: channels in the window */
-    /* softmax, log_softmax, concat: axis in 0..ndim-1 */
-    int axis;
-    /* reshape: the new shape; transpose: dim is the permutation; reduce_*: dim[i] is 1 where axis i is summed
-     */
-    cnv_shape shape;
-    bool keepdims;
-    /* pad: elements before and after each axis; slice: start in before, step in after */
-    int64_t before[CNV_MAX_NDIM];
+} cnv_clip_params;
+
+/* alpha and beta are the ONNX attributes of that name; selu's beta is ONNX's gamma. */
+typedef struct cnv_unary_params {
+    float alpha;
+    float beta;
+} cnv_unary_params;
+
+typedef struct cnv_pad_params {
+    int64_t before[CNV_MAX_NDIM]; /* elements before and after each axis; a negative number crops */
     int64_t after[CNV_MAX_NDIM];
     cnv_pad_mode mode;
+    float value; /* of the padding in constant mode */
+} cnv_pad_params;
+
+/* Axis i of the output has shape.dim[i] elements: x at start[i], start[i] + step[i], ... */
+typedef struct cnv_slice_params {
+    int64_t start[CNV_MAX_NDIM];
+    cnv_shape shape;
+    int64_t step[CNV_MAX_NDIM];
+} cnv_slice_params;
+
+typedef struct cnv_reduce_params {
+    cnv_shape axes; /* dim[i] is 1 where axis i is summed, else 0 */
+    bool keepdims;
+} cnv_reduce_params;
+
+/* The parameters of one node: the member of its operator's family. Other operators have none. */
+typedef union cnv_params {
+    cnv_conv_params conv;     /* conv2d */
+    cnv_pool_params pool;     /* max_pool, average_pool */
+    cnv_lrn_params lrn;       /* lrn */
+    float epsilon;            /* batch_norm */
+    float slope;              /* leaky_relu */
+    cnv_clip_params clip;     /* clip */
+    cnv_unary_params unary;   /* elu, selu, hard_sigmoid */
+    int axis;                 /* softmax, log_softmax, concat: 0..ndim-1 */
+    cnv_shape shape;          /* reshape: the new shape */
+    cnv_shape perm;           /* transpose: axis i of the output is axis perm.dim[i] of x */
+    cnv_pad_params pad;       /* pad */
+    cnv_slice_params slice;   /* slice */
+    cnv_reduce_params reduce; /* reduce_mean, reduce_sum */
 } cnv_params;
 
 cnv_status cnv_plan_new(cnv_plan **plan, cnv_error *err);
@@ -96,8 +141,9 @@ cnv_status cnv_plan_input(cnv_plan *plan, const cnv_shape *shape, const char *na
 cnv_status cnv_plan_constant(cnv_plan *plan, cnv_constant *constant, const char *name, cnv_value_id *value,
                              cnv_error *err);
 
-/* Appends one operator, by its name in the table. Every mistake in shapes or parameters is found here, and
- * the message begins with the node's name. inputs may hold CNV_NONE for an optional input. */
+/* Appends one operator, by its name in csrc/plan/ops/ops.def. Every mistake in shapes or parameters is found
+ * here, and the message begins with the node's name. inputs may hold CNV_NONE for an optional input, and
+ * params may be NULL for an operator without parameters. */
 cnv_status cnv_plan_add(cnv_plan *plan, const char *op, const cnv_value_id *inputs, int n_inputs,
                         const cnv_params *params, const char *name, cnv_value_id *value, cnv_error *err);
 

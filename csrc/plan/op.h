@@ -29,8 +29,8 @@ cnv_status cnv_infer_same(const cnv_node *node, cnv_shape *y, cnv_error *err);
  * pad and dilation; for a convolution the builder has put the filter's extents into `kernel`.
  * Checks that they make sense and that at least one window fits.
  */
-cnv_status cnv_infer_window(const cnv_params *params, const int64_t kernel[2], int axis, int64_t extent,
-                            int64_t *n_out, cnv_error *err);
+cnv_status cnv_infer_window(const cnv_window_params *window, const int64_t kernel[2], bool ceil_mode,
+                            int axis, int64_t extent, int64_t *n_out, cnv_error *err);
 
 static inline bool cnv_wants(const cnv_node *node, int input)
 {

@@ -186,7 +186,7 @@ static cnv_status new_node(cnv_plan *plan, const cnv_op *op, const cnv_value_id 
                        .inputs = ids,
                        .n_inputs = width,
                        .output = CNV_NONE,
-                       .params = *params,
+                       .params = params ? *params : (cnv_params){.axis = 0},
                        .x_shape = shapes,
                        .kernel = ""};
     *node = made;

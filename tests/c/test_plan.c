@@ -209,7 +209,7 @@ static void test_builder_mistakes(void)
     cnv_plan *plan = NULL;
     cnv_shape shape = {.ndim = 4, .dim = {1, 2, 4, 4}};
     cnv_value_id x = CNV_NONE, y = CNV_NONE;
-    cnv_params params = {0};
+    const cnv_params params = {.shape = {0}};
     CHECK(cnv_plan_new(&plan, NULL) == CNV_OK, "new");
     CHECK(cnv_plan_input(plan, &shape, "x", &x, NULL) == CNV_OK && x == 0, "x is value %d", (int)x);
     const struct {
@@ -236,7 +236,7 @@ static void test_builder_mistakes(void)
               "row %zu: status %d, message \"%s\"", r, (int)status, err.message);
         CHECK(cnv_plan_n_nodes(plan) == 0 && !cnv_plan_shape(plan, 1), "row %zu: the plan has changed", r);
     }
-    CHECK(cnv_plan_add(plan, "relu", &x, 1, &params, "r", &y, NULL) == CNV_OK && y == 1, "y is value %d",
+    CHECK(cnv_plan_add(plan, "relu", &x, 1, NULL, "r", &y, NULL) == CNV_OK && y == 1, "y is value %d",
           (int)y);
     cnv_plan_free(plan);
     cnv_plan_free(NULL);
@@ -249,8 +249,9 @@ static cnv_status build_and_run(cnv_constant *weights, cnv_error *err)
     cnv_status status = CNV_OK;
     cnv_plan *plan = NULL;
     cnv_shape shape = {.ndim = 4, .dim = {1, 2, 6, 6}}, flat = {.ndim = 2, .dim = {1, 3}};
-    cnv_params params = {
-        .stride = {1, 1}, .dilation = {1, 1}, .groups = 1, .pad = {1, 1, 1, 1}, .shape = flat};
+    cnv_params conv = {
+        .conv = {.window = {.stride = {1, 1}, .dilation = {1, 1}, .pad = {1, 1, 1, 1}}, .groups = 1}};
+    cnv_params reshape = {.shape = flat};
     cnv_value_id x, w, h, r, a, g, f;
     float image[72], cotangent[3] = {1, -1, 2};
     const float *inputs[] = {image}, *cotangents[] = {cotangent};
@@ -258,11 +259,11 @@ static cnv_status build_and_run(cnv_constant *weights, cnv_error *err)
     CNV_TRY(cnv_plan_new(&plan, err));
     CNV_TRY(cnv_plan_input(plan, &shape, "x", &x, err));
     CNV_TRY(cnv_plan_constant(plan, weights, "w", &w, err));
-    CNV_TRY(cnv_plan_add(plan, "conv2d", (cnv_value_id[]){x, w}, 2, &params, "conv", &h, err));
-    CNV_TRY(cnv_plan_add(plan, "relu", &h, 1, &params, "relu", &r, err));
-    CNV_TRY(cnv_plan_add(plan, "add", (cnv_value_id[]){r, h}, 2, &params, "add", &a, err));
-    CNV_TRY(cnv_plan_add(plan, "global_average_pool", &a, 1, &params, "gap", &g, err));
-    CNV_TRY(cnv_plan_add(plan, "reshape", &g, 1, &params, "flat", &f, err));
+    CNV_TRY(cnv_plan_add(plan, "conv2d", (cnv_value_id[]){x, w}, 2, &conv, "conv", &h, err));
+    CNV_TRY(cnv_plan_add(plan, "relu", &h, 1, NULL, "relu", &r, err));
+    CNV_TRY(cnv_plan_add(plan, "add", (cnv_value_id[]){r, h}, 2, NULL, "add", &a, err));
+    CNV_TRY(cnv_plan_add(plan, "global_average_pool", &a, 1, NULL, "gap", &g, err));
+    CNV_TRY(cnv_plan_add(plan, "reshape", &g, 1, &reshape, "flat", &f, err));
     cnv_request request = {.keep = &f,
                            .n_keep = 1,
                            .seeds = &f,
@@ -308,10 +309,9 @@ static void test_failed_prepare_can_be_repeated(void)
 {
     cnv_plan *plan = NULL;
     cnv_shape shape = {.ndim = 2, .dim = {2, 3}};
-    cnv_params params = {0};
     cnv_value_id x, y, nowhere = 99;
     CHECK(cnv_plan_new(&plan, NULL) == CNV_OK && cnv_plan_input(plan, &shape, "x", &x, NULL) == CNV_OK, "x");
-    CHECK(cnv_plan_add(plan, "relu", &x, 1, &params, "r", &y, NULL) == CNV_OK, "r");
+    CHECK(cnv_plan_add(plan, "relu", &x, 1, NULL, "r", &y, NULL) == CNV_OK, "r");
     const struct {
         cnv_request request;
         cnv_status status;
@@ -343,11 +343,10 @@ static cnv_status prepare_small(cnv_plan **plan, const cnv_plan *shares, cnv_err
 {
     cnv_status status = CNV_OK;
     cnv_shape shape = {.ndim = 1, .dim = {4}};
-    cnv_params params = {0};
     cnv_value_id x, y;
     CNV_TRY(cnv_plan_new(plan, err));
     CNV_TRY(cnv_plan_input(*plan, &shape, "x", &x, err));
-    CNV_TRY(cnv_plan_add(*plan, "relu", &x, 1, &params, "r", &y, err));
+    CNV_TRY(cnv_plan_add(*plan, "relu", &x, 1, NULL, "r", &y, err));
     cnv_request request = {.seeds = &y, .n_seeds = 1, .wrt = &x, .n_wrt = 1, .threads = 1, .shares = shares};
     CNV_TRY(cnv_plan_prepare(*plan, &request, err));
 done:

@@ -44,7 +44,7 @@ typedef struct conv_form {
 static cnv_geometry geometry_of(const cnv_node *node)
 {
     const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1], *y = node->y_shape;
-    const cnv_params *p = &node->params;
+    const cnv_window_params *p = &node->params.conv.window;
     return (cnv_geometry){.images = x->dim[0],
                           .ic = x->dim[1],
                           .ih = x->dim[2],
@@ -67,7 +67,7 @@ bool cnv_conv_is_served(const cnv_node *node)
 {
     const cnv_geometry g = geometry_of(node);
     const int64_t planes = cnv_conv_is_planar(node) ? g.ic : 1;
-    return node->params.groups == 1 && cnv_direct_fits(&g) &&
+    return node->params.conv.groups == 1 && cnv_direct_fits(&g) &&
            planes * g.kernel[0] * g.kernel[1] <= CNV_MAX_TAPS;
 }
 

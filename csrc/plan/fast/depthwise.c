@@ -18,14 +18,14 @@ typedef struct depthwise_form {
 bool cnv_depthwise_is_served(const cnv_node *node)
 {
     const cnv_shape *w = node->x_shape[1];
-    return node->params.groups == node->x_shape[0]->dim[1] && w->dim[0] == node->params.groups &&
+    return node->params.conv.groups == node->x_shape[0]->dim[1] && w->dim[0] == node->params.conv.groups &&
            w->dim[1] == 1 && w->dim[2] <= CNV_DEPTHWISE_KERNEL && w->dim[3] <= CNV_DEPTHWISE_KERNEL;
 }
 
 void *cnv_depthwise_form(const cnv_node *node, const cnv_fast *fast)
 {
     const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1], *y = node->y_shape;
-    const cnv_params *p = &node->params;
+    const cnv_window_params *p = &node->params.conv.window;
     depthwise_form *f = cnv_alloc(1, sizeof *f);
     if (f == NULL) return NULL;
     f->form.fast = fast;

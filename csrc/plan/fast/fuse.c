@@ -10,7 +10,7 @@ bool cnv_is_rectifier(const cnv_node *node)
 {
     if (node->x_shape[0]->ndim != 4) return false;
     return node->op == &cnv_op_relu ||
-           (node->op == &cnv_op_clip && node->params.low == 0 && node->params.high > 0);
+           (node->op == &cnv_op_clip && node->params.clip.low == 0 && node->params.clip.high > 0);
 }
 
 bool cnv_is_addition(const cnv_plan *plan, const cnv_node *node)

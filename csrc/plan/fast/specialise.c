@@ -142,7 +142,7 @@ static void add_text(cnv_form *form, const char *text)
 static void rectify(cnv_form *form, const cnv_node *node)
 {
     form->rectify = true;
-    form->high = node->op == &cnv_op_clip ? node->params.high : INFINITY;
+    form->high = node->op == &cnv_op_clip ? node->params.clip.high : INFINITY;
 }
 
 static void credit_fused(cnv_plan *plan, const cnv_fusion *f, cnv_node *by)
@@ -202,7 +202,7 @@ done:
 static cnv_fast_pool pool_of(const cnv_node *node)
 {
     const cnv_shape *x = node->x_shape[0], *y = node->y_shape;
-    const cnv_params *p = &node->params;
+    const cnv_window_params *p = &node->params.pool.window;
     return (cnv_fast_pool){.images = x->dim[0],
                            .channels = x->dim[1],
                            .ih = x->dim[2],
@@ -213,12 +213,12 @@ static cnv_fast_pool pool_of(const cnv_node *node)
                            .stride = {p->stride[0], p->stride[1]},
                            .dilation = {p->dilation[0], p->dilation[1]},
                            .pad = {p->pad[0], p->pad[1], p->pad[2], p->pad[3]},
-                           .count_include_pad = p->count_include_pad};
+                           .count_include_pad = node->params.pool.count_include_pad};
 }
 
 static bool pool_is_served(const cnv_node *node)
 {
-    const cnv_params *p = &node->params;
+    const cnv_window_params *p = &node->params.pool.window;
     return (node->op == &cnv_op_max_pool || node->op == &cnv_op_average_pool) &&
            p->kernel[0] <= CNV_POOL_KERNEL && p->kernel[1] <= CNV_POOL_KERNEL &&
            p->stride[1] <= CNV_POOL_STRIDE;

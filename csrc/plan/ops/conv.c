@@ -7,7 +7,7 @@
 static cnv_status check_channels(const cnv_node *node, cnv_error *err)
 {
     const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1];
-    long long channels = x->dim[1], groups = node->params.groups, filters = w->dim[0];
+    long long channels = x->dim[1], groups = node->params.conv.groups, filters = w->dim[0];
     if (groups < 1 || channels % groups != 0 || filters % groups != 0)
         return cnv_fail(err, CNV_INVALID, "%lld groups do not divide %lld input and %lld output channels",
                         groups, channels, filters);
@@ -38,7 +38,8 @@ static cnv_status conv2d_infer(const cnv_node *node, cnv_shape *y, cnv_error *er
     CNV_TRY(check_bias(node, err));
     *y = (cnv_shape){4, {x->dim[0], w->dim[0]}};
     for (int axis = 0; axis < 2; axis++)
-        CNV_TRY(cnv_infer_window(&node->params, &w->dim[2], axis, x->dim[2 + axis], &y->dim[2 + axis], err));
+        CNV_TRY(cnv_infer_window(&node->params.conv.window, &w->dim[2], false, axis, x->dim[2 + axis],
+                                 &y->dim[2 + axis], err));
 done:
     return status;
 }
@@ -46,14 +47,14 @@ done:
 static cnv_conv2d geometry(const cnv_node *node)
 {
     const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1], *y = node->y_shape;
-    const cnv_params *p = &node->params;
+    const cnv_window_params *p = &node->params.conv.window;
     return (cnv_conv2d){
         .n = x->dim[0],
-        .groups = p->groups,
+        .groups = node->params.conv.groups,
         .ic = w->dim[1],
         .ih = x->dim[2],
         .iw = x->dim[3],
-        .oc = w->dim[0] / p->groups,
+        .oc = w->dim[0] / node->params.conv.groups,
         .oh = y->dim[2],
         .ow = y->dim[3],
         .kh = w->dim[2],
@@ -95,10 +96,10 @@ static const cnv_argument conv2d_arguments[] = {
     CNV_INPUT(x),
     CNV_INPUT(w),
     CNV_OPTIONAL_INPUT(b),
-    CNV_OPTIONAL_PARAM(stride, INTEGERS, stride, 1, 1),
-    CNV_OPTIONAL_PARAM(pads, INTEGERS, pad, 0),
-    CNV_OPTIONAL_PARAM(dilation, INTEGERS, dilation, 1, 1),
-    CNV_OPTIONAL_PARAM(groups, INTEGER, groups, 1),
+    CNV_OPTIONAL_PARAM(stride, INTEGERS, conv.window.stride, 1, 1),
+    CNV_OPTIONAL_PARAM(pads, INTEGERS, conv.window.pad, 0),
+    CNV_OPTIONAL_PARAM(dilation, INTEGERS, conv.window.dilation, 1, 1),
+    CNV_OPTIONAL_PARAM(groups, INTEGER, conv.groups, 1),
     CNV_END,
 };
 

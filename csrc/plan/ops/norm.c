@@ -94,7 +94,7 @@ const cnv_op cnv_op_batch_norm = {
 static cnv_status lrn_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
     cnv_status status = CNV_OK;
-    const cnv_params *p = &node->params;
+    const cnv_lrn_params *p = &node->params.lrn;
     CNV_TRY(check_channel_axis(node, err));
     if (p->size < 1 || p->size > INT32_MAX) {
         status =
@@ -114,7 +114,7 @@ done:
 static cnv_lrn lrn_geometry(const cnv_node *node)
 {
     const cnv_shape *x = node->x_shape[0];
-    const cnv_params *p = &node->params;
+    const cnv_lrn_params *p = &node->params.lrn;
     return (cnv_lrn){
         .n = x->dim[0],
         .channels = x->dim[1],
@@ -148,10 +148,10 @@ static void lrn_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 
 static const cnv_argument lrn_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(size, INTEGER, size),
-    CNV_PARAM(alpha, NUMBER, alpha),
-    CNV_PARAM(beta, NUMBER, beta),
-    CNV_PARAM(bias, NUMBER, bias),
+    CNV_PARAM(size, INTEGER, lrn.size),
+    CNV_PARAM(alpha, NUMBER, lrn.alpha),
+    CNV_PARAM(beta, NUMBER, lrn.beta),
+    CNV_PARAM(bias, NUMBER, lrn.bias),
     CNV_END,
 };
 

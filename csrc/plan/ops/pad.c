@@ -1,5 +1,5 @@
 /*
- * pad(x; before, after, mode, alpha)   negative pads crop
+ * pad(x; before, after, mode, value)   negative pads crop
  */
 #include "kernels/portable/pad.h"
 #include "plan/op.h"
@@ -7,9 +7,9 @@
 /* Reflection looks back over what is left of the axis, which must be longer than the padding. */
 static cnv_status check_reflection(const cnv_node *node, int axis, cnv_error *err)
 {
-    int64_t before = node->params.before[axis], after = node->params.after[axis];
+    int64_t before = node->params.pad.before[axis], after = node->params.pad.after[axis];
     int64_t left = node->x_shape[0]->dim[axis] + (before < 0 ? before : 0) + (after < 0 ? after : 0);
-    if (node->params.mode != CNV_PAD_REFLECT || (before < left && after < left)) return CNV_OK;
+    if (node->params.pad.mode != CNV_PAD_REFLECT || (before < left && after < left)) return CNV_OK;
     return cnv_fail(err, CNV_INVALID, "axis %d: an extent of %lld can not be reflected over %lld and %lld",
                     axis, (long long)left, (long long)before, (long long)after);
 }
@@ -23,7 +23,7 @@ static cnv_status pad_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
         goto done;
     }
     for (int i = 0; i < y->ndim; i++) {
-        int64_t before = node->params.before[i], after = node->params.after[i], x = y->dim[i];
+        int64_t before = node->params.pad.before[i], after = node->params.pad.after[i], x = y->dim[i];
         if (before <= -x || after <= -x || before > INT32_MAX || after > INT32_MAX ||
             x + before + after < 1) {
             status =
@@ -40,8 +40,8 @@ done:
 
 static cnv_pad geometry(const cnv_node *node)
 {
-    return (cnv_pad){*node->x_shape[0], *node->y_shape, node->params.before, node->params.mode,
-                     node->params.alpha};
+    return (cnv_pad){*node->x_shape[0], *node->y_shape, node->params.pad.before, node->params.pad.mode,
+                     node->params.pad.value};
 }
 
 static void pad_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
@@ -58,10 +58,10 @@ static void pad_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 
 static const cnv_argument pad_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(before, PER_AXIS, before),
-    CNV_PARAM(after, PER_AXIS, after),
-    CNV_OPTIONAL_PARAM(mode, PAD_MODE, mode, CNV_PAD_CONSTANT),
-    CNV_OPTIONAL_PARAM(value, NUMBER, alpha, 0),
+    CNV_PARAM(before, PER_AXIS, pad.before),
+    CNV_PARAM(after, PER_AXIS, pad.after),
+    CNV_OPTIONAL_PARAM(mode, PAD_MODE, pad.mode, CNV_PAD_CONSTANT),
+    CNV_OPTIONAL_PARAM(value, NUMBER, pad.value, 0),
     CNV_END,
 };
 

@@ -9,11 +9,12 @@ static cnv_status pool_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
     cnv_status status = CNV_OK;
     const cnv_shape *x = node->x_shape[0];
-    const cnv_params *p = &node->params;
+    const cnv_window_params *p = &node->params.pool.window;
+    const bool ceil_mode = node->params.pool.ceil_mode;
     CNV_TRY(cnv_check_ndim(node, 0, "x", 4, err));
     *y = *x;
     for (int axis = 0; axis < 2; axis++)
-        CNV_TRY(cnv_infer_window(p, p->kernel, axis, x->dim[2 + axis], &y->dim[2 + axis], err));
+        CNV_TRY(cnv_infer_window(p, p->kernel, ceil_mode, axis, x->dim[2 + axis], &y->dim[2 + axis], err));
     /* the winner's number is stored in 32 bits */
     if (p->kernel[0] * p->kernel[1] > INT32_MAX)
         status = cnv_fail(err, CNV_INVALID, "kernel %lld x %lld has more than %d taps",
@@ -25,7 +26,7 @@ done:
 static cnv_pool2d geometry(const cnv_node *node)
 {
     const cnv_shape *x = node->x_shape[0], *y = node->y_shape;
-    const cnv_params *p = &node->params;
+    const cnv_window_params *p = &node->params.pool.window;
     return (cnv_pool2d){
         .planes = x->dim[0] * x->dim[1],
         .ih = x->dim[2],
@@ -36,7 +37,7 @@ static cnv_pool2d geometry(const cnv_node *node)
         .stride = {p->stride[0], p->stride[1]},
         .pad = {p->pad[0], p->pad[1], p->pad[2], p->pad[3]},
         .dilation = {p->dilation[0], p->dilation[1]},
-        .count_include_pad = p->count_include_pad,
+        .count_include_pad = node->params.pool.count_include_pad,
     };
 }
 
@@ -60,11 +61,11 @@ static void max_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *r
 
 static const cnv_argument max_pool_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(kernel, INTEGERS, kernel),
-    CNV_PARAM(stride, INTEGERS, stride),
-    CNV_OPTIONAL_PARAM(pads, INTEGERS, pad, 0),
-    CNV_OPTIONAL_PARAM(dilation, INTEGERS, dilation, 1, 1),
-    CNV_OPTIONAL_PARAM(ceil_mode, FLAG, ceil_mode, false),
+    CNV_PARAM(kernel, INTEGERS, pool.window.kernel),
+    CNV_PARAM(stride, INTEGERS, pool.window.stride),
+    CNV_OPTIONAL_PARAM(pads, INTEGERS, pool.window.pad, 0),
+    CNV_OPTIONAL_PARAM(dilation, INTEGERS, pool.window.dilation, 1, 1),
+    CNV_OPTIONAL_PARAM(ceil_mode, FLAG, pool.ceil_mode, false),
     CNV_END,
 };
 
@@ -91,12 +92,12 @@ static void average_pool_backward(const cnv_node *node, const cnv_io *io, cnv_ru
 
 static const cnv_argument average_pool_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(kernel, INTEGERS, kernel),
-    CNV_PARAM(stride, INTEGERS, stride),
-    CNV_OPTIONAL_PARAM(pads, INTEGERS, pad, 0),
-    CNV_OPTIONAL_PARAM(dilation, INTEGERS, dilation, 1, 1),
-    CNV_OPTIONAL_PARAM(ceil_mode, FLAG, ceil_mode, false),
-    CNV_OPTIONAL_PARAM(count_include_pad, FLAG, count_include_pad, false),
+    CNV_PARAM(kernel, INTEGERS, pool.window.kernel),
+    CNV_PARAM(stride, INTEGERS, pool.window.stride),
+    CNV_OPTIONAL_PARAM(pads, INTEGERS, pool.window.pad, 0),
+    CNV_OPTIONAL_PARAM(dilation, INTEGERS, pool.window.dilation, 1, 1),
+    CNV_OPTIONAL_PARAM(ceil_mode, FLAG, pool.ceil_mode, false),
+    CNV_OPTIONAL_PARAM(count_include_pad, FLAG, pool.count_include_pad, false),
     CNV_END,
 };
 

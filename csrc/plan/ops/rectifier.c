@@ -1,5 +1,5 @@
 /*
- * relu(x), leaky_relu(x; alpha), clip(x; low, high), prelu(x, slope): any shape, the first axis counts batch
+ * relu(x), leaky_relu(x; slope), clip(x; low, high), prelu(x, slope): any shape, the first axis counts batch
  * elements
  */
 #include <math.h>
@@ -53,19 +53,19 @@ const cnv_op cnv_op_relu = {
 
 static void leaky_relu_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 {
-    cnv_leaky_relu_forward(io->y, io->saved, io->x[0], node->params.alpha, cnv_size_of_x(node), run);
+    cnv_leaky_relu_forward(io->y, io->saved, io->x[0], node->params.slope, cnv_size_of_x(node), run);
 }
 
 static void leaky_relu_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 {
     if (io->dx[0] == NULL) return;
-    cnv_leaky_relu_backward(io->dx[0], io->dy, io->saved, node->params.alpha, cnv_size_of_x(node), io->relu,
+    cnv_leaky_relu_backward(io->dx[0], io->dy, io->saved, node->params.slope, cnv_size_of_x(node), io->relu,
                             run);
 }
 
 static const cnv_argument leaky_relu_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(slope, NUMBER, alpha),
+    CNV_PARAM(slope, NUMBER, slope),
     CNV_END,
 };
 
@@ -82,16 +82,16 @@ const cnv_op cnv_op_leaky_relu = {
 /* low > high is legal in ONNX: every output is high. */
 static cnv_status clip_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
-    if (isnan(node->params.low) || isnan(node->params.high))
+    if (isnan(node->params.clip.low) || isnan(node->params.clip.high))
         return cnv_fail(err, CNV_INVALID, "bounds are %g and %g, they must be numbers",
-                        (double)node->params.low, (double)node->params.high);
+                        (double)node->params.clip.low, (double)node->params.clip.high);
     return cnv_infer_same(node, y, err);
 }
 
 static void clip_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 {
-    cnv_clip_forward(io->y, io->saved, second_mask(node, io), io->x[0], node->params.low, node->params.high,
-                     cnv_size_of_x(node), run);
+    cnv_clip_forward(io->y, io->saved, second_mask(node, io), io->x[0], node->params.clip.low,
+                     node->params.clip.high, cnv_size_of_x(node), run);
 }
 
 static void clip_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
@@ -103,8 +103,8 @@ static void clip_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 
 static const cnv_argument clip_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(low, NUMBER, low),
-    CNV_PARAM(high, NUMBER, high),
+    CNV_PARAM(low, NUMBER, clip.low),
+    CNV_PARAM(high, NUMBER, clip.high),
     CNV_END,
 };
 

@@ -1,5 +1,5 @@
 /*
- * reduce_mean(x; axes, keepdims), reduce_sum(x; axes, keepdims)   params.shape.dim[i] is 1 where axis i goes
+ * reduce_mean(x; axes, keepdims), reduce_sum(x; axes, keepdims)   axes.dim[i] is 1 where axis i is summed
  */
 #include "kernels/portable/reduce.h"
 #include "plan/op.h"
@@ -9,7 +9,7 @@ static cnv_shape kept_shape(const cnv_node *node)
 {
     cnv_shape kept = *node->x_shape[0];
     for (int i = 0; i < kept.ndim; i++)
-        if (node->params.shape.dim[i]) kept.dim[i] = 1;
+        if (node->params.reduce.axes.dim[i]) kept.dim[i] = 1;
     return kept;
 }
 
@@ -17,14 +17,14 @@ static cnv_status reduce_infer(const cnv_node *node, cnv_shape *y, cnv_error *er
 {
     const cnv_shape *x = node->x_shape[0];
     for (int i = x->ndim; i < CNV_MAX_NDIM; i++)
-        if (node->params.shape.dim[i])
+        if (node->params.reduce.axes.dim[i])
             return cnv_fail(err, CNV_INVALID, "axis %d is summed, but x has %d dimensions (%s)", i, x->ndim,
                             cnv_shape_format(x).text);
     *y = kept_shape(node);
-    if (node->params.keepdims) return CNV_OK;
+    if (node->params.reduce.keepdims) return CNV_OK;
     y->ndim = 0;
     for (int i = 0; i < x->ndim; i++)
-        if (!node->params.shape.dim[i]) y->dim[y->ndim++] = x->dim[i];
+        if (!node->params.reduce.axes.dim[i]) y->dim[y->ndim++] = x->dim[i];
     return CNV_OK;
 }
 
@@ -53,8 +53,8 @@ static void reduce_mean_backward(const cnv_node *node, const cnv_io *io, cnv_run
 
 static const cnv_argument reduce_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(axes, AXES, shape),
-    CNV_PARAM(keepdims, FLAG, keepdims),
+    CNV_PARAM(axes, AXES, reduce.axes),
+    CNV_PARAM(keepdims, FLAG, reduce.keepdims),
     CNV_END,
 };
 

@@ -7,17 +7,18 @@
 #include "kernels/portable/unary.h"
 #include "plan/op.h"
 
+/* Of the functions with parameters. */
 static cnv_status unary_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
-    if (!isfinite(node->params.alpha) || !isfinite(node->params.beta))
-        return cnv_fail(err, CNV_INVALID, "alpha %g and beta %g must be finite", (double)node->params.alpha,
-                        (double)node->params.beta);
+    if (!isfinite(node->params.unary.alpha) || !isfinite(node->params.unary.beta))
+        return cnv_fail(err, CNV_INVALID, "alpha %g and beta %g must be finite",
+                        (double)node->params.unary.alpha, (double)node->params.unary.beta);
     return cnv_infer_same(node, y, err);
 }
 
 static cnv_unary function_of(const cnv_node *node)
 {
-    return (cnv_unary){(cnv_unary_op)node->op->variant, node->params.alpha, node->params.beta};
+    return (cnv_unary){(cnv_unary_op)node->op->variant, node->params.unary.alpha, node->params.unary.beta};
 }
 
 static void unary_needs(const cnv_node *node, cnv_needs *needs)
@@ -40,48 +41,48 @@ static void unary_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 
 static const cnv_argument elu_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(alpha, NUMBER, alpha),
+    CNV_PARAM(alpha, NUMBER, unary.alpha),
     CNV_END,
 };
 
 static const cnv_argument selu_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(alpha, NUMBER, alpha),
-    CNV_PARAM(gamma, NUMBER, beta),
+    CNV_PARAM(alpha, NUMBER, unary.alpha),
+    CNV_PARAM(gamma, NUMBER, unary.beta),
     CNV_END,
 };
 
 static const cnv_argument hard_sigmoid_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(alpha, NUMBER, alpha),
-    CNV_PARAM(beta, NUMBER, beta),
+    CNV_PARAM(alpha, NUMBER, unary.alpha),
+    CNV_PARAM(beta, NUMBER, unary.beta),
     CNV_END,
 };
 
-#define ROW(operator, variant_, arguments_) \
-    const cnv_op cnv_op_##operator = {      \
-        .name = #operator,                  \
-        .arguments = arguments_,            \
-        .inplace = true,                    \
-        .infer = unary_infer,               \
-        .needs = unary_needs,               \
-        .forward = unary_forward,           \
-        .backward = unary_backward,         \
-        .variant = variant_,                \
+#define ROW(operator, variant_, arguments_, infer_) \
+    const cnv_op cnv_op_##operator = {              \
+        .name = #operator,                          \
+        .arguments = arguments_,                    \
+        .inplace = true,                            \
+        .infer = infer_,                            \
+        .needs = unary_needs,                       \
+        .forward = unary_forward,                   \
+        .backward = unary_backward,                 \
+        .variant = variant_,                        \
     }
 
-ROW(sigmoid, CNV_SIGMOID, cnv_arguments_x);
-ROW(tanh, CNV_TANH, cnv_arguments_x);
-ROW(exp, CNV_EXP, cnv_arguments_x);
-ROW(log, CNV_LOG, cnv_arguments_x);
-ROW(sqrt, CNV_SQRT, cnv_arguments_x);
-ROW(neg, CNV_NEG, cnv_arguments_x);
-ROW(abs, CNV_ABS, cnv_arguments_x);
-ROW(erf, CNV_ERF, cnv_arguments_x);
-ROW(softplus, CNV_SOFTPLUS, cnv_arguments_x);
-ROW(elu, CNV_ELU, elu_arguments);
-ROW(selu, CNV_SELU, selu_arguments);
-ROW(hard_sigmoid, CNV_HARD_SIGMOID, hard_sigmoid_arguments);
-ROW(hard_swish, CNV_HARD_SWISH, cnv_arguments_x);
-ROW(silu, CNV_SILU, cnv_arguments_x);
-ROW(gelu, CNV_GELU, cnv_arguments_x);
+ROW(sigmoid, CNV_SIGMOID, cnv_arguments_x, cnv_infer_same);
+ROW(tanh, CNV_TANH, cnv_arguments_x, cnv_infer_same);
+ROW(exp, CNV_EXP, cnv_arguments_x, cnv_infer_same);
+ROW(log, CNV_LOG, cnv_arguments_x, cnv_infer_same);
+ROW(sqrt, CNV_SQRT, cnv_arguments_x, cnv_infer_same);
+ROW(neg, CNV_NEG, cnv_arguments_x, cnv_infer_same);
+ROW(abs, CNV_ABS, cnv_arguments_x, cnv_infer_same);
+ROW(erf, CNV_ERF, cnv_arguments_x, cnv_infer_same);
+ROW(softplus, CNV_SOFTPLUS, cnv_arguments_x, cnv_infer_same);
+ROW(elu, CNV_ELU, elu_arguments, unary_infer);
+ROW(selu, CNV_SELU, selu_arguments, unary_infer);
+ROW(hard_sigmoid, CNV_HARD_SIGMOID, hard_sigmoid_arguments, unary_infer);
+ROW(hard_swish, CNV_HARD_SWISH, cnv_arguments_x, cnv_infer_same);
+ROW(silu, CNV_SILU, cnv_arguments_x, cnv_infer_same);
+ROW(gelu, CNV_GELU, cnv_arguments_x, cnv_infer_same);

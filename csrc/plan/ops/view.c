@@ -1,6 +1,6 @@
 /*
- * transpose(x; perm)               perm in params.shape.dim
- * slice(x; start, shape, step)     start in params.before, step in params.after
+ * transpose(x; perm)
+ * slice(x; start, shape, step)
  *
  * Both are strided views of x that forward copies together.
  */
@@ -17,7 +17,7 @@ static int64_t stride_of(const cnv_shape *shape, int axis)
 
 static cnv_status transpose_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
-    const cnv_shape *x = node->x_shape[0], *perm = &node->params.shape;
+    const cnv_shape *x = node->x_shape[0], *perm = &node->params.perm;
     unsigned seen = 0;
     *y = *x;
     for (int i = 0; i < perm->ndim && perm->ndim == x->ndim; i++) {
@@ -35,7 +35,7 @@ static cnv_strided transpose_view(const cnv_node *node)
     cnv_strided view = {.ndim = node->y_shape->ndim};
     for (int i = 0; i < view.ndim; i++) {
         view.dim[i] = node->y_shape->dim[i];
-        view.stride[i] = stride_of(node->x_shape[0], (int)node->params.shape.dim[i]);
+        view.stride[i] = stride_of(node->x_shape[0], (int)node->params.perm.dim[i]);
     }
     return view;
 }
@@ -54,7 +54,7 @@ static void transpose_backward(const cnv_node *node, const cnv_io *io, cnv_run *
 
 static const cnv_argument transpose_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(perm, SHAPE, shape),
+    CNV_PARAM(perm, SHAPE, perm),
     CNV_END,
 };
 
@@ -68,8 +68,8 @@ const cnv_op cnv_op_transpose = {
 
 static cnv_status check_slice_axis(const cnv_node *node, int axis, cnv_error *err)
 {
-    int64_t start = node->params.before[axis], step = node->params.after[axis];
-    int64_t n = node->params.shape.dim[axis], extent = node->x_shape[0]->dim[axis], last;
+    int64_t start = node->params.slice.start[axis], step = node->params.slice.step[axis];
+    int64_t n = node->params.slice.shape.dim[axis], extent = node->x_shape[0]->dim[axis], last;
     bool inside = n >= 1 && step != 0 && start >= 0 && start < extent &&
                   !__builtin_mul_overflow(n - 1, step, &last) &&
                   !__builtin_add_overflow(last, start, &last) && last >= 0 && last < extent;
@@ -83,13 +83,13 @@ static cnv_status slice_infer(const cnv_node *node, cnv_shape *y, cnv_error *err
 {
     cnv_status status = CNV_OK;
     const cnv_shape *x = node->x_shape[0];
-    if (node->params.shape.ndim != x->ndim) {
+    if (node->params.slice.shape.ndim != x->ndim) {
         status = cnv_fail(err, CNV_INVALID, "shape has %d dimensions, but x has %d (%s)",
-                          node->params.shape.ndim, x->ndim, cnv_shape_format(x).text);
+                          node->params.slice.shape.ndim, x->ndim, cnv_shape_format(x).text);
         goto done;
     }
     for (int i = 0; i < x->ndim; i++) CNV_TRY(check_slice_axis(node, i, err));
-    *y = node->params.shape;
+    *y = node->params.slice.shape;
 done:
     return status;
 }
@@ -100,8 +100,8 @@ static cnv_strided slice_view(const cnv_node *node)
     for (int i = 0; i < view.ndim; i++) {
         int64_t stride = stride_of(node->x_shape[0], i);
         view.dim[i] = node->y_shape->dim[i];
-        view.stride[i] = stride * node->params.after[i];
-        view.offset += stride * node->params.before[i];
+        view.stride[i] = stride * node->params.slice.step[i];
+        view.offset += stride * node->params.slice.start[i];
     }
     return view;
 }
@@ -120,9 +120,9 @@ static void slice_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 
 static const cnv_argument slice_arguments[] = {
     CNV_INPUT(x),
-    CNV_PARAM(start, PER_AXIS, before),
-    CNV_PARAM(shape, SHAPE, shape),
-    CNV_PARAM(step, PER_AXIS, after),
+    CNV_PARAM(start, PER_AXIS, slice.start),
+    CNV_PARAM(shape, SHAPE, slice.shape),
+    CNV_PARAM(step, PER_AXIS, slice.step),
     CNV_END,
 };
 
