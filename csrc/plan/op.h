@@ -1,10 +1,24 @@
 /*
- * What the operator rows share among themselves.
+ * The row of an operator, and the checks that rows share. A row lives in its family's file in plan/ops.
  */
 #ifndef CNV_PLAN_OPS_H
 #define CNV_PLAN_OPS_H
 
-#include "plan/plan.h"
+#include "plan/argument.h"
+#include "plan/kernel.h"
+
+/*
+ * `infer` checks every parameter and every shape and writes the output's shape: after it, nothing about the
+ * node can be wrong. Its message says only what is wrong ("kernel 5 x 5 is larger than ..."): the builder
+ * puts the node's name and operator in front.
+ */
+typedef struct cnv_op {
+    const char *name;              /* of the builder method: "conv2d", "relu", ... */
+    const cnv_argument *arguments; /* of the inputs, in their order, and the parameters */
+    cnv_status (*infer)(const cnv_node *node, cnv_shape *y, cnv_error *err);
+    cnv_kernel kernel; /* the portable one */
+    int variant;       /* the operator among those of its family that share functions: a cnv_unary_op, ... */
+} cnv_op;
 
 /* Extents as "2 x 3 x 4", for messages; "scalar" when there are none. */
 typedef struct cnv_shape_text {
@@ -31,11 +45,6 @@ cnv_status cnv_infer_same(const cnv_node *node, cnv_shape *y, cnv_error *err);
  */
 cnv_status cnv_infer_window(const cnv_window_params *window, const int64_t kernel[2], bool ceil_mode,
                             int axis, int64_t extent, int64_t *n_out, cnv_error *err);
-
-static inline bool cnv_wants(const cnv_node *node, int input)
-{
-    return node->grad_inputs >> input & 1;
-}
 
 /* Elements of input 0. */
 static inline int64_t cnv_size_of_x(const cnv_node *node)

@@ -13,7 +13,7 @@
 #define CNV_PLAN_STATE_H
 
 #include "plan/arena.h"
-#include "plan/plan.h"
+#include "plan/op.h"
 #include "plan/workspace.h"
 
 typedef enum { CNV_FROM_INPUT, CNV_FROM_CONSTANT, CNV_FROM_NODE } cnv_origin;
@@ -63,10 +63,6 @@ typedef struct cnv_fill {
 } cnv_fill;
 
 #define CNV_NO_BUFFER (-1)
-
-/* Inputs past this one have no bit in grad_inputs, backward_reads and fresh; only concat, whose backward
- * needs nothing from forward, has so many. */
-#define CNV_LAST_BIT_INPUT 30
 
 typedef struct cnv_step {
     const cnv_node *node;
@@ -127,14 +123,22 @@ bool cnv_node_backward_reads(const cnv_node *node, int i);
 /* Whether y is nothing but its inputs, one after the other. */
 bool cnv_node_joins(const cnv_node *node);
 
-/* For specialise.c: a value of `shape`, and a node that is in no list yet (free it with cnv_node_free). */
-cnv_status cnv_plan_make_value(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value_id *value,
-                               cnv_error *err);
-cnv_status cnv_plan_make_node(cnv_plan *plan, const cnv_op *op, const cnv_value_id *inputs, int n_inputs,
-                              const cnv_params *params, const char *name, cnv_node **node, cnv_error *err);
-void cnv_node_free(cnv_node *node);               /* accepts NULL */
+/* Appends a value; its seed is -1. */
+cnv_status cnv_plan_append_value(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_origin origin,
+                                 int producer, cnv_value_id *value, cnv_error *err);
 void cnv_plan_drop_values(cnv_plan *plan, int n); /* all from the n-th on */
+
+/* A node that is in no list yet, without output: of `width` inputs, those past n_inputs absent. */
+cnv_status cnv_node_new(const cnv_plan *plan, const cnv_kernel *kernel, const cnv_value_id *inputs,
+                        int n_inputs, int width, const char *name, cnv_node **node, cnv_error *err);
+void cnv_node_free(cnv_node *node); /* accepts NULL */
+
+/* Append a node to the user's, or to those that run. */
+cnv_status cnv_plan_append_node(cnv_plan *plan, cnv_node *node, cnv_error *err);
 cnv_status cnv_plan_append_run(cnv_plan *plan, cnv_node *node, cnv_error *err);
+
+/* Back to CNV_BUILDING: frees everything that prepare has made. */
+void cnv_plan_unprepare(cnv_plan *plan);
 
 /* The parts of prepare, in this order; each reads what the ones before it decided. */
 cnv_status cnv_plan_lower(cnv_plan *plan, cnv_error *err);         /* nodes -> runs */
@@ -146,8 +150,5 @@ cnv_status cnv_plan_lay_memory(cnv_plan *plan, cnv_error *err);    /* who shares
 /* Gives out the addresses of all buffers, which depend on where the workspace is: only inside it does it stay
  * there. */
 void cnv_plan_locate(cnv_plan *plan);
-
-/* Back to CNV_BUILDING: frees what prepare has made. */
-void cnv_plan_unprepare(cnv_plan *plan);
 
 #endif

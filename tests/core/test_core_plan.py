@@ -292,3 +292,16 @@ def test_plans_that_share_memory_lose_their_values_to_each_other() -> None:
     del large, plans
     small.forward([x])
     np.testing.assert_array_equal(small.read(y), np.full_like(x, 4))
+
+
+def test_nodes_of_one_name_have_their_own_times() -> None:
+    """Of two convolutions that are both called conv, the larger one takes longer."""
+    plan = _core.Plan()
+    x = plan.input((1, 32, 64, 64), name="x")
+    small = plan.conv2d(x, plan.constant(constant(32, 32, 1, 1), name="w"), name="conv", stride=(8, 8))
+    large = plan.conv2d(x, plan.constant(constant(32, 32, 3, 3), name="w"), name="conv", pads=(1, 1, 1, 1))
+    plan.prepare(keep=[small, large])
+    for _ in range(3):
+        plan.forward([picture(1, 32, 64, 64)])
+    times = [node["forward_seconds"] for node in plan.describe()["nodes"]]
+    assert 0 < times[0] < times[1], times

@@ -37,13 +37,14 @@ static inline bool cnv_is_fresh(const cnv_io *io, int input)
     return io->fresh >> input & 1;
 }
 
-extern const cnv_op cnv_op_to_blocked, cnv_op_to_plain; /* x */
-extern const cnv_op cnv_op_blocked_conv;                /* x, w, b or none, a picture to add or none */
-extern const cnv_op cnv_op_blocked_depthwise;           /* x, w, b or none */
-extern const cnv_op cnv_op_blocked_finish;              /* x, a picture to add or none */
-extern const cnv_op cnv_op_blocked_max_pool, cnv_op_blocked_average_pool, cnv_op_blocked_mean; /* x */
-extern const cnv_op cnv_op_fast_linear;    /* x, w, b or none, all plain */
-extern const cnv_op cnv_op_blocked_concat; /* any number of pictures */
+extern const cnv_kernel cnv_kernel_to_blocked, cnv_kernel_to_plain; /* x */
+extern const cnv_kernel cnv_kernel_blocked_conv;      /* x, w, b or none, a picture to add or none */
+extern const cnv_kernel cnv_kernel_blocked_depthwise; /* x, w, b or none */
+extern const cnv_kernel cnv_kernel_blocked_finish;    /* x, a picture to add or none */
+extern const cnv_kernel cnv_kernel_blocked_max_pool, cnv_kernel_blocked_average_pool,
+    cnv_kernel_blocked_mean;                       /* x */
+extern const cnv_kernel cnv_kernel_fast_linear;    /* x, w, b or none, all plain */
+extern const cnv_kernel cnv_kernel_blocked_concat; /* any number of pictures */
 
 /* The form of a convolution that a user's conv2d node asks for, or NULL when memory is out: freed as one
  * block. `planar`: x is N,C,H,W. */

@@ -367,8 +367,7 @@ static void conv_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
         f->form.fast->gate(io->dx[3], io->dy, &gate, !cnv_is_fresh(io, 3), &f->form.picture, run);
 }
 
-const cnv_op cnv_op_blocked_conv = {
-    .name = "blocked_conv",
+const cnv_kernel cnv_kernel_blocked_conv = {
     .fresh = true,
     .claim = conv_claim,
     .settle = conv_settle,

@@ -101,8 +101,7 @@ static void depthwise_backward(const cnv_node *node, const cnv_io *io, cnv_run *
                                          io->scratch, io->scratch_stride, run);
 }
 
-const cnv_op cnv_op_blocked_depthwise = {
-    .name = "blocked_depthwise",
+const cnv_kernel cnv_kernel_blocked_depthwise = {
     .fresh = true,
     .claim = depthwise_claim,
     .settle = depthwise_settle,

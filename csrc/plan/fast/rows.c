@@ -80,8 +80,7 @@ static void finish_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
             form->fast->gate(io->dx[i], io->dy, &gate, !cnv_is_fresh(io, i), &form->picture, run);
 }
 
-const cnv_op cnv_op_blocked_finish = {
-    .name = "blocked_finish",
+const cnv_kernel cnv_kernel_blocked_finish = {
     .inplace = true,
     .fresh = true,
     .needs = rectifier_needs,
@@ -103,8 +102,7 @@ static void to_blocked_backward(const cnv_node *node, const cnv_io *io, cnv_run 
     if (io->dx[0] != NULL) form->fast->to_plain(io->dx[0], io->dy, !cnv_is_fresh(io, 0), &form->picture, run);
 }
 
-const cnv_op cnv_op_to_blocked = {
-    .name = "to_blocked",
+const cnv_kernel cnv_kernel_to_blocked = {
     .fresh = true,
     .forward = to_blocked_forward,
     .backward = to_blocked_backward,
@@ -123,8 +121,7 @@ static void to_plain_backward(const cnv_node *node, const cnv_io *io, cnv_run *r
         form->fast->to_blocked(io->dx[0], io->dy, !cnv_is_fresh(io, 0), &form->picture, run);
 }
 
-const cnv_op cnv_op_to_plain = {
-    .name = "to_plain",
+const cnv_kernel cnv_kernel_to_plain = {
     .fresh = true,
     .forward = to_plain_forward,
     .backward = to_plain_backward,
@@ -150,8 +147,7 @@ static void max_pool_backward(const cnv_node *node, const cnv_io *io, cnv_run *r
         form->fast->max_backward(io->dx[0], io->dy, io->saved, !cnv_is_fresh(io, 0), &form->pool, run);
 }
 
-const cnv_op cnv_op_blocked_max_pool = {
-    .name = "blocked_max_pool",
+const cnv_kernel cnv_kernel_blocked_max_pool = {
     .fresh = true,
     .needs = max_pool_needs,
     .forward = max_pool_forward,
@@ -171,8 +167,7 @@ static void average_pool_backward(const cnv_node *node, const cnv_io *io, cnv_ru
         form->fast->average_backward(io->dx[0], io->dy, !cnv_is_fresh(io, 0), &form->pool, run);
 }
 
-const cnv_op cnv_op_blocked_average_pool = {
-    .name = "blocked_average_pool",
+const cnv_kernel cnv_kernel_blocked_average_pool = {
     .fresh = true,
     .forward = average_pool_forward,
     .backward = average_pool_backward,
@@ -191,8 +186,7 @@ static void mean_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
         form->fast->mean_backward(io->dx[0], io->dy, !cnv_is_fresh(io, 0), &form->pool, run);
 }
 
-const cnv_op cnv_op_blocked_mean = {
-    .name = "blocked_mean",
+const cnv_kernel cnv_kernel_blocked_mean = {
     .fresh = true,
     .forward = mean_forward,
     .backward = mean_backward,
@@ -235,8 +229,7 @@ static void concat_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
     }
 }
 
-const cnv_op cnv_op_blocked_concat = {
-    .name = "blocked_concat",
+const cnv_kernel cnv_kernel_blocked_concat = {
     .joins = true,
     .fresh = true,
     .forward = concat_forward,
@@ -266,8 +259,7 @@ static void linear_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
         form->fast->rows_backward(io->dx[0], io->dy, io->x[1], !cnv_is_fresh(io, 0), &rows, run);
 }
 
-const cnv_op cnv_op_fast_linear = {
-    .name = "fast_linear",
+const cnv_kernel cnv_kernel_fast_linear = {
     .fresh = true,
     .forward = linear_forward,
     .backward = linear_backward,

@@ -40,19 +40,20 @@ static cnv_status append(lowering *l, cnv_node *node, cnv_value_id output, cnv_e
     return cnv_plan_append_run(l->plan, node, err);
 }
 
-/* A made node without output; takes the form over, also when it fails. */
-static cnv_status make(lowering *l, const cnv_op *op, const cnv_value_id *inputs, int n_inputs,
-                       const cnv_node *like, void *form, cnv_node **node, cnv_error *err)
+/* A made node without output, for a node of the user's or for none; takes the form over, also when it fails.
+ */
+static cnv_status make(lowering *l, const cnv_kernel *kernel, const cnv_value_id *inputs, int n_inputs,
+                       const cnv_node *user, const char *name, void *form, cnv_node **node, cnv_error *err)
 {
     cnv_status status = form != NULL ? CNV_OK : cnv_fail(err, CNV_NO_MEMORY, "out of memory for a node");
-    if (status == CNV_OK)
-        status = cnv_plan_make_node(l->plan, op, inputs, n_inputs, &like->params, like->name, node, err);
+    if (status == CNV_OK) status = cnv_node_new(l->plan, kernel, inputs, n_inputs, n_inputs, name, node, err);
     if (status != CNV_OK) {
         cnv_free(form);
         return status;
     }
+    (*node)->made_for = user;
     (*node)->form = form;
-    (*node)->kernel = ((cnv_form *)form)->text;
+    (*node)->label = ((cnv_form *)form)->text;
     return CNV_OK;
 }
 
@@ -67,13 +68,14 @@ static cnv_form *new_form(const lowering *l, const char *what, const cnv_shape *
     return form;
 }
 
-/* A node that changes the layout: x -> y, both ids being there. `like` lends its name. */
-static cnv_status convert(lowering *l, const cnv_op *op, cnv_value_id x, cnv_value_id y,
-                          const cnv_shape *picture, const char *name, cnv_error *err)
+/* A node that changes the layout of user value `value`: x -> y, of which it is one. */
+static cnv_status convert(lowering *l, const cnv_kernel *kernel, cnv_value_id x, cnv_value_id y,
+                          cnv_value_id value, cnv_error *err)
 {
-    const cnv_node like = {.name = (char *)name};
+    const cnv_value *v = l->plan->values[value];
+    const cnv_node *user = v->origin == CNV_FROM_NODE ? l->plan->nodes[v->producer] : NULL;
     cnv_node *node = NULL;
-    cnv_status status = make(l, op, &x, 1, &like, new_form(l, "layout", picture), &node, err);
+    cnv_status status = make(l, kernel, &x, 1, user, v->name, new_form(l, "layout", &v->shape), &node, err);
     if (status != CNV_OK) return status;
     status = append(l, node, y, err);
     if (status != CNV_OK) cnv_node_free(node);
@@ -87,8 +89,8 @@ static cnv_status blocked(lowering *l, cnv_value_id value, cnv_value_id *twin, c
     const cnv_value *v = l->plan->values[value];
     if (l->values[value].blocked == CNV_NONE) {
         const cnv_shape shape = cnv_blocked_shape(&v->shape);
-        CNV_TRY(cnv_plan_make_value(l->plan, &shape, v->name, twin, err));
-        CNV_TRY(convert(l, &cnv_op_to_blocked, value, *twin, &v->shape, v->name, err));
+        CNV_TRY(cnv_plan_append_value(l->plan, &shape, v->name, CNV_FROM_NODE, -1, twin, err));
+        CNV_TRY(convert(l, &cnv_kernel_to_blocked, value, *twin, value, err));
         l->values[value].blocked = *twin;
     }
     *twin = l->values[value].blocked;
@@ -102,7 +104,7 @@ static cnv_status plain(lowering *l, cnv_value_id value, cnv_error *err)
     const cnv_value *v = cnv_plan_value(l->plan, value);
     if (v == NULL || l->values[value].plain) return CNV_OK;
     l->values[value].plain = true;
-    return convert(l, &cnv_op_to_plain, l->values[value].blocked, value, &v->shape, v->name, err);
+    return convert(l, &cnv_kernel_to_plain, l->values[value].blocked, value, value, err);
 }
 
 /* Puts a made node into runs as the maker of user value `value`, blocked. */
@@ -113,7 +115,7 @@ static cnv_status emit(lowering *l, cnv_node *node, cnv_value_id value, cnv_erro
     const cnv_shape shape = cnv_blocked_shape(&v->shape);
     lowered_value *lowered = &l->values[value];
     cnv_node *pending = node;
-    CNV_TRY(cnv_plan_make_value(l->plan, &shape, v->name, &lowered->blocked, err));
+    CNV_TRY(cnv_plan_append_value(l->plan, &shape, v->name, CNV_FROM_NODE, -1, &lowered->blocked, err));
     CNV_TRY(append(l, node, lowered->blocked, err));
     pending = NULL;
     lowered->comes_blocked = true;
@@ -126,10 +128,10 @@ done:
 }
 
 /* Notes in the user's nodes who computes them. */
-static void credit(cnv_plan *plan, int n, cnv_node *by, const char *kernel)
+static void credit(cnv_plan *plan, int n, cnv_node *by, const char *label)
 {
     plan->nodes[n]->by = by;
-    plan->nodes[n]->kernel = kernel;
+    plan->nodes[n]->label = label;
 }
 
 static void add_text(cnv_form *form, const char *text)
@@ -172,8 +174,8 @@ static cnv_status lower_conv(lowering *l, int last, cnv_error *err)
     if (f->residual != CNV_NONE) CNV_TRY(blocked(l, f->residual, &inputs[3], err));
     void *form =
         depthwise ? cnv_depthwise_form(conv, l->fast) : cnv_conv_form(conv, l->fast, planar, plan->threads);
-    CNV_TRY(make(l, depthwise ? &cnv_op_blocked_depthwise : &cnv_op_blocked_conv, inputs, depthwise ? 3 : 4,
-                 conv, form, &node, err));
+    CNV_TRY(make(l, depthwise ? &cnv_kernel_blocked_depthwise : &cnv_kernel_blocked_conv, inputs,
+                 depthwise ? 3 : 4, conv, conv->name, form, &node, err));
     if (f->rectifier >= 0) rectify(form, plan->nodes[f->rectifier]);
     credit_fused(plan, f, node);
     CNV_TRY(emit(l, node, plan->nodes[last]->output, err));
@@ -191,7 +193,7 @@ static cnv_status lower_finish(lowering *l, int n, cnv_error *err)
     cnv_node *node = NULL;
     for (int i = 0; i < (adds ? 2 : 1); i++) CNV_TRY(blocked(l, user->inputs[i], &inputs[i], err));
     cnv_form *form = new_form(l, adds ? "add" : "relu", user->y_shape);
-    CNV_TRY(make(l, &cnv_op_blocked_finish, inputs, 2, user, form, &node, err));
+    CNV_TRY(make(l, &cnv_kernel_blocked_finish, inputs, 2, user, user->name, form, &node, err));
     if (!adds) rectify(form, user);
     credit(l->plan, n, node, form->text);
     CNV_TRY(emit(l, node, user->output, err));
@@ -233,8 +235,8 @@ static cnv_status lower_pool(lowering *l, int n, cnv_error *err)
     cnv_node *node = NULL;
     CNV_TRY(blocked(l, user->inputs[0], &x, err));
     cnv_form *form = new_form(l, max ? "max pool" : "average pool", user->y_shape);
-    CNV_TRY(make(l, max ? &cnv_op_blocked_max_pool : &cnv_op_blocked_average_pool, &x, 1, user, form, &node,
-                 err));
+    CNV_TRY(make(l, max ? &cnv_kernel_blocked_max_pool : &cnv_kernel_blocked_average_pool, &x, 1, user,
+                 user->name, form, &node, err));
     form->pool = pool_of(user);
     credit(l->plan, n, node, form->text);
     CNV_TRY(emit(l, node, user->output, err));
@@ -251,7 +253,7 @@ static cnv_status lower_mean(lowering *l, int n, cnv_error *err)
     cnv_node *node = NULL;
     CNV_TRY(blocked(l, user->inputs[0], &x, err));
     cnv_form *form = new_form(l, "mean", user->x_shape[0]);
-    CNV_TRY(make(l, &cnv_op_blocked_mean, &x, 1, user, form, &node, err));
+    CNV_TRY(make(l, &cnv_kernel_blocked_mean, &x, 1, user, user->name, form, &node, err));
     form->pool = pool_of(user);
     credit(l->plan, n, node, form->text);
     status = append(l, node, user->output, err);
@@ -267,7 +269,7 @@ static cnv_status lower_linear(lowering *l, int n, cnv_error *err)
     cnv_node *node = NULL;
     CNV_TRY(plain(l, user->inputs[0], err));
     cnv_form *form = new_form(l, "linear", user->x_shape[0]);
-    CNV_TRY(make(l, &cnv_op_fast_linear, user->inputs, 3, user, form, &node, err));
+    CNV_TRY(make(l, &cnv_kernel_fast_linear, user->inputs, 3, user, user->name, form, &node, err));
     credit(l->plan, n, node, form->text);
     status = append(l, node, user->output, err);
     if (status != CNV_OK) cnv_node_free(node);
@@ -296,7 +298,7 @@ static cnv_status lower_concat(lowering *l, int n, cnv_error *err)
     }
     for (int i = 0; i < user->n_inputs; i++) CNV_TRY(blocked(l, user->inputs[i], &inputs[i], err));
     cnv_form *form = new_form(l, "concat", user->y_shape);
-    CNV_TRY(make(l, &cnv_op_blocked_concat, inputs, user->n_inputs, user, form, &node, err));
+    CNV_TRY(make(l, &cnv_kernel_blocked_concat, inputs, user->n_inputs, user, user->name, form, &node, err));
     credit(l->plan, n, node, form->text);
     CNV_TRY(emit(l, node, user->output, err));
 done:

@@ -33,16 +33,16 @@ static void binary_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
     if (io->dx[1] != NULL) cnv_binary_backward_b(op, io->dx[1], io->dy, io->x[0], io->x[1], &shape, run);
 }
 
-#define ROW(operator, variant_)        \
-    const cnv_op cnv_op_##operator = { \
-        .name = #operator,             \
-        .arguments = cnv_arguments_ab, \
-        .inplace = true,               \
-        .infer = binary_infer,         \
-        .needs = binary_needs,         \
-        .forward = binary_forward,     \
-        .backward = binary_backward,   \
-        .variant = variant_,           \
+#define ROW(operator, variant_)                  \
+    const cnv_op cnv_op_##operator = {           \
+        .name = #operator,                       \
+        .arguments = cnv_arguments_ab,           \
+        .infer = binary_infer,                   \
+        .variant = variant_,                     \
+        .kernel = {.inplace = true,              \
+                   .needs = binary_needs,        \
+                   .forward = binary_forward,    \
+                   .backward = binary_backward}, \
     }
 
 ROW(add, CNV_ADD);

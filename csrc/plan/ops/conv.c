@@ -107,7 +107,5 @@ const cnv_op cnv_op_conv2d = {
     .name = "conv2d",
     .arguments = conv2d_arguments,
     .infer = conv2d_infer,
-    .needs = conv2d_needs,
-    .forward = conv2d_forward,
-    .backward = conv2d_backward,
+    .kernel = {.needs = conv2d_needs, .forward = conv2d_forward, .backward = conv2d_backward},
 };

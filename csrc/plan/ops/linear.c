@@ -66,9 +66,7 @@ const cnv_op cnv_op_linear = {
     .name = "linear",
     .arguments = linear_arguments,
     .infer = linear_infer,
-    .needs = product_needs,
-    .forward = linear_forward,
-    .backward = linear_backward,
+    .kernel = {.needs = product_needs, .forward = linear_forward, .backward = linear_backward},
 };
 
 /* The axes before the matrix. */
@@ -126,7 +124,5 @@ const cnv_op cnv_op_matmul = {
     .name = "matmul",
     .arguments = cnv_arguments_ab,
     .infer = matmul_infer,
-    .needs = product_needs,
-    .forward = matmul_forward,
-    .backward = matmul_backward,
+    .kernel = {.needs = product_needs, .forward = matmul_forward, .backward = matmul_backward},
 };

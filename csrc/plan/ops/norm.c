@@ -84,11 +84,11 @@ static const cnv_argument batch_norm_arguments[] = {
 const cnv_op cnv_op_batch_norm = {
     .name = "batch_norm",
     .arguments = batch_norm_arguments,
-    .inplace = true,
     .infer = batch_norm_infer,
-    .needs = batch_norm_needs,
-    .forward = batch_norm_forward,
-    .backward = batch_norm_backward,
+    .kernel = {.inplace = true,
+               .needs = batch_norm_needs,
+               .forward = batch_norm_forward,
+               .backward = batch_norm_backward},
 };
 
 static cnv_status lrn_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
@@ -159,7 +159,5 @@ const cnv_op cnv_op_lrn = {
     .name = "lrn",
     .arguments = lrn_arguments,
     .infer = lrn_infer,
-    .needs = lrn_needs,
-    .forward = lrn_forward,
-    .backward = lrn_backward,
+    .kernel = {.needs = lrn_needs, .forward = lrn_forward, .backward = lrn_backward},
 };

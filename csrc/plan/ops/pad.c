@@ -69,6 +69,5 @@ const cnv_op cnv_op_pad = {
     .name = "pad",
     .arguments = pad_arguments,
     .infer = pad_infer,
-    .forward = pad_forward,
-    .backward = pad_backward,
+    .kernel = {.forward = pad_forward, .backward = pad_backward},
 };

@@ -73,9 +73,7 @@ const cnv_op cnv_op_max_pool = {
     .name = "max_pool",
     .arguments = max_pool_arguments,
     .infer = pool_infer,
-    .needs = max_pool_needs,
-    .forward = max_pool_forward,
-    .backward = max_pool_backward,
+    .kernel = {.needs = max_pool_needs, .forward = max_pool_forward, .backward = max_pool_backward},
 };
 
 static void average_pool_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
@@ -105,8 +103,7 @@ const cnv_op cnv_op_average_pool = {
     .name = "average_pool",
     .arguments = average_pool_arguments,
     .infer = pool_infer,
-    .forward = average_pool_forward,
-    .backward = average_pool_backward,
+    .kernel = {.forward = average_pool_forward, .backward = average_pool_backward},
 };
 
 static cnv_status global_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
@@ -144,8 +141,7 @@ const cnv_op cnv_op_global_average_pool = {
     .name = "global_average_pool",
     .arguments = cnv_arguments_x,
     .infer = global_infer,
-    .forward = global_average_pool_forward,
-    .backward = global_average_pool_backward,
+    .kernel = {.forward = global_average_pool_forward, .backward = global_average_pool_backward},
 };
 
 static void global_max_pool_needs(const cnv_node *node, cnv_needs *needs)
@@ -168,7 +164,7 @@ const cnv_op cnv_op_global_max_pool = {
     .name = "global_max_pool",
     .arguments = cnv_arguments_x,
     .infer = global_infer,
-    .needs = global_max_pool_needs,
-    .forward = global_max_pool_forward,
-    .backward = global_max_pool_backward,
+    .kernel = {.needs = global_max_pool_needs,
+               .forward = global_max_pool_forward,
+               .backward = global_max_pool_backward},
 };

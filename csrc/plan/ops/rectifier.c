@@ -44,11 +44,8 @@ static void relu_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 const cnv_op cnv_op_relu = {
     .name = "relu",
     .arguments = cnv_arguments_x,
-    .inplace = true,
     .infer = cnv_infer_same,
-    .needs = one_mask,
-    .forward = relu_forward,
-    .backward = relu_backward,
+    .kernel = {.inplace = true, .needs = one_mask, .forward = relu_forward, .backward = relu_backward},
 };
 
 static void leaky_relu_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
@@ -72,11 +69,11 @@ static const cnv_argument leaky_relu_arguments[] = {
 const cnv_op cnv_op_leaky_relu = {
     .name = "leaky_relu",
     .arguments = leaky_relu_arguments,
-    .inplace = true,
     .infer = cnv_infer_same,
-    .needs = one_mask,
-    .forward = leaky_relu_forward,
-    .backward = leaky_relu_backward,
+    .kernel = {.inplace = true,
+               .needs = one_mask,
+               .forward = leaky_relu_forward,
+               .backward = leaky_relu_backward},
 };
 
 /* low > high is legal in ONNX: every output is high. */
@@ -111,11 +108,8 @@ static const cnv_argument clip_arguments[] = {
 const cnv_op cnv_op_clip = {
     .name = "clip",
     .arguments = clip_arguments,
-    .inplace = true,
     .infer = clip_infer,
-    .needs = two_masks,
-    .forward = clip_forward,
-    .backward = clip_backward,
+    .kernel = {.inplace = true, .needs = two_masks, .forward = clip_forward, .backward = clip_backward},
 };
 
 /* prelu(x, slope): slope broadcasts to x */
@@ -158,7 +152,5 @@ const cnv_op cnv_op_prelu = {
     .name = "prelu",
     .arguments = prelu_arguments,
     .infer = prelu_infer,
-    .needs = prelu_needs,
-    .forward = prelu_forward,
-    .backward = prelu_backward,
+    .kernel = {.needs = prelu_needs, .forward = prelu_forward, .backward = prelu_backward},
 };

@@ -62,8 +62,7 @@ const cnv_op cnv_op_reduce_mean = {
     .name = "reduce_mean",
     .arguments = reduce_arguments,
     .infer = reduce_infer,
-    .forward = reduce_mean_forward,
-    .backward = reduce_mean_backward,
+    .kernel = {.forward = reduce_mean_forward, .backward = reduce_mean_backward},
 };
 
 static void reduce_sum_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
@@ -82,6 +81,5 @@ const cnv_op cnv_op_reduce_sum = {
     .name = "reduce_sum",
     .arguments = reduce_arguments,
     .infer = reduce_infer,
-    .forward = reduce_sum_forward,
-    .backward = reduce_sum_backward,
+    .kernel = {.forward = reduce_sum_forward, .backward = reduce_sum_backward},
 };

@@ -71,8 +71,7 @@ const cnv_op cnv_op_concat = {
     .name = "concat",
     .arguments = concat_arguments,
     .infer = concat_infer,
-    .forward = concat_forward,
-    .backward = concat_backward,
+    .kernel = {.forward = concat_forward, .backward = concat_backward},
 };
 
 static cnv_status reshape_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
@@ -97,6 +96,6 @@ static const cnv_argument reshape_arguments[] = {
 const cnv_op cnv_op_reshape = {
     .name = "reshape",
     .arguments = reshape_arguments,
-    .view = true,
     .infer = reshape_infer,
+    .kernel = {.view = true},
 };

@@ -46,11 +46,11 @@ static const cnv_argument softmax_arguments[] = {
 const cnv_op cnv_op_softmax = {
     .name = "softmax",
     .arguments = softmax_arguments,
-    .inplace = true,
     .infer = softmax_infer,
-    .needs = reads_output,
-    .forward = softmax_forward,
-    .backward = softmax_backward,
+    .kernel = {.inplace = true,
+               .needs = reads_output,
+               .forward = softmax_forward,
+               .backward = softmax_backward},
 };
 
 static void log_softmax_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
@@ -68,9 +68,9 @@ static void log_softmax_backward(const cnv_node *node, const cnv_io *io, cnv_run
 const cnv_op cnv_op_log_softmax = {
     .name = "log_softmax",
     .arguments = softmax_arguments,
-    .inplace = true,
     .infer = softmax_infer,
-    .needs = reads_output,
-    .forward = log_softmax_forward,
-    .backward = log_softmax_backward,
+    .kernel = {.inplace = true,
+               .needs = reads_output,
+               .forward = log_softmax_forward,
+               .backward = log_softmax_backward},
 };

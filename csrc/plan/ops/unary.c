@@ -63,12 +63,12 @@ static const cnv_argument hard_sigmoid_arguments[] = {
     const cnv_op cnv_op_##operator = {              \
         .name = #operator,                          \
         .arguments = arguments_,                    \
-        .inplace = true,                            \
         .infer = infer_,                            \
-        .needs = unary_needs,                       \
-        .forward = unary_forward,                   \
-        .backward = unary_backward,                 \
         .variant = variant_,                        \
+        .kernel = {.inplace = true,                 \
+                   .needs = unary_needs,            \
+                   .forward = unary_forward,        \
+                   .backward = unary_backward},     \
     }
 
 ROW(sigmoid, CNV_SIGMOID, cnv_arguments_x, cnv_infer_same);

@@ -62,8 +62,7 @@ const cnv_op cnv_op_transpose = {
     .name = "transpose",
     .arguments = transpose_arguments,
     .infer = transpose_infer,
-    .forward = transpose_forward,
-    .backward = transpose_backward,
+    .kernel = {.forward = transpose_forward, .backward = transpose_backward},
 };
 
 static cnv_status check_slice_axis(const cnv_node *node, int axis, cnv_error *err)
@@ -130,6 +129,5 @@ const cnv_op cnv_op_slice = {
     .name = "slice",
     .arguments = slice_arguments,
     .infer = slice_infer,
-    .forward = slice_forward,
-    .backward = slice_backward,
+    .kernel = {.forward = slice_forward, .backward = slice_backward},
 };

@@ -26,7 +26,7 @@ static bool shares_gradient(const cnv_plan *plan, const cnv_node *node)
 {
     const cnv_value *x = plan->values[node->inputs[0]];
     const cnv_value *y = plan->values[node->output];
-    if (!node->op->view) return false;
+    if (!node->kernel->view) return false;
     return !y->wrt || (x->seed < 0 && x->contributions == 1);
 }
 
@@ -82,7 +82,7 @@ static void add_fill(cnv_plan *plan, cnv_value_id value, int seed, int time)
 static bool takes_fresh(cnv_plan *plan, const cnv_node *node, int i, int time)
 {
     cnv_value *root = plan->values[plan->values[node->inputs[i]]->gradient_root];
-    if (!node->op->fresh || i > CNV_LAST_BIT_INPUT || root->gradient_born >= 0) return false;
+    if (!node->kernel->fresh || i > CNV_LAST_BIT_INPUT || root->gradient_born >= 0) return false;
     root->gradient_born = time;
     return true;
 }

@@ -48,7 +48,7 @@ static void mark_backward(cnv_plan *plan, cnv_node *node)
 static void ask_needs(cnv_node *node)
 {
     node->needs = (cnv_needs){0};
-    if (node->op->needs) node->op->needs(node, &node->needs);
+    if (node->kernel->needs) node->kernel->needs(node, &node->needs);
     if (node->needs_grad) return;
     node->needs.backward_reads = 0;
     node->needs.saved_nbytes = 0;
@@ -62,7 +62,7 @@ bool cnv_node_backward_reads(const cnv_node *node, int i)
 
 bool cnv_node_joins(const cnv_node *node)
 {
-    return node->op->joins && node->y_shape->dim[0] == 1;
+    return node->kernel->joins && node->y_shape->dim[0] == 1;
 }
 
 static void mark_forward(cnv_plan *plan, cnv_node *node)

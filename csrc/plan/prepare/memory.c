@@ -50,7 +50,7 @@ static bool may_join(const cnv_plan *plan, const cnv_node *node, int i)
 {
     const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
     return x && x->storage == node->inputs[i] && x->made_by && x->made_by->runs_forward &&
-           !x->made_by->op->view;
+           !x->made_by->kernel->view;
 }
 
 /* Moves everything that lies in the storage of `from` into that of `to`, from `place` on. */
@@ -101,8 +101,8 @@ static void share_storage(cnv_plan *plan)
         const cnv_node *node = plan->steps[s].node;
         cnv_value *y = plan->values[node->output];
         bool joined = y->storage != node->output;
-        bool overwrites = node->op->inplace && !joined && may_overwrite(plan, node, s);
-        if (!node->runs_forward || (!node->op->view && !overwrites)) continue;
+        bool overwrites = node->kernel->inplace && !joined && may_overwrite(plan, node, s);
+        if (!node->runs_forward || (!node->kernel->view && !overwrites)) continue;
         cnv_value *held = storage_of(plan, node->inputs[0]);
         y->storage = plan->values[node->inputs[0]]->storage;
         y->place = plan->values[node->inputs[0]]->place;

@@ -1,37 +1,5 @@
 /* Takes the request apart, and has each part of prepare decide its share. */
 #include "plan/state.h"
-#include "runtime/alloc.h"
-
-void cnv_plan_unprepare(cnv_plan *plan)
-{
-    for (int s = 0; s < plan->n_steps; s++) {
-        cnv_free((void *)plan->steps[s].x);
-        cnv_free((void *)plan->steps[s].dx);
-    }
-    cnv_free(plan->steps);
-    cnv_free(plan->fills);
-    cnv_free(plan->buffers);
-    cnv_workspace_release(plan->workspace);
-    for (int n = 0; n < plan->n_runs; n++)
-        if (plan->runs[n]->form) cnv_node_free(plan->runs[n]);
-    cnv_free(plan->runs);
-    if (plan->n_user_values > 0) cnv_plan_drop_values(plan, plan->n_user_values);
-    for (int n = 0; n < plan->n_nodes; n++) {
-        plan->nodes[n]->by = NULL;
-        plan->nodes[n]->kernel = "";
-    }
-    for (int v = 0; v < plan->n_values; v++) plan->values[v]->made_by = NULL;
-    plan->runs = NULL;
-    plan->n_runs = plan->room_runs = plan->n_user_values = 0;
-    plan->steps = NULL;
-    plan->fills = NULL;
-    plan->buffers = NULL;
-    plan->workspace = NULL;
-    plan->base = NULL;
-    plan->n_steps = plan->n_fills = plan->n_final = 0;
-    plan->memory = (cnv_plan_memory){0};
-    plan->stage = CNV_BUILDING;
-}
 
 static cnv_status check_ids(const cnv_plan *plan, const char *what, const cnv_value_id *ids, int n,
                             cnv_error *err)
@@ -89,7 +57,8 @@ static void claim(cnv_plan *plan, size_t room)
 {
     for (int c = 0; c < CNV_CLAIMS; c++)
         for (int n = 0; n < plan->n_runs; n++)
-            if (plan->runs[n]->op->claim) plan->runs[n]->op->claim(plan, plan->runs[n], (cnv_claim)c, &room);
+            if (plan->runs[n]->kernel->claim)
+                plan->runs[n]->kernel->claim(plan, plan->runs[n], (cnv_claim)c, &room);
 }
 
 /* Lets made nodes pack their weights. */
@@ -97,8 +66,9 @@ static cnv_status settle(cnv_plan *plan, cnv_error *err)
 {
     cnv_status status = CNV_OK;
     for (int n = 0; n < plan->n_runs && status == CNV_OK; n++) {
-        if (plan->runs[n]->op->settle) status = plan->runs[n]->op->settle(plan, plan->runs[n], err);
-        plan->memory.packed_nbytes += plan->runs[n]->packed_nbytes;
+        cnv_node *node = plan->runs[n];
+        if (node->kernel->settle) status = node->kernel->settle(plan, node, err);
+        plan->memory.packed_nbytes += node->packed_nbytes;
     }
     return status;
 }
@@ -122,20 +92,4 @@ cnv_status cnv_plan_prepare(cnv_plan *plan, const cnv_request *request, cnv_erro
 done:
     if (status != CNV_OK) cnv_plan_unprepare(plan);
     return status;
-}
-
-void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory)
-{
-    *memory = plan->memory;
-}
-
-int cnv_plan_n_seeds(const cnv_plan *plan)
-{
-    return plan->n_seeds;
-}
-
-int cnv_plan_seed_index(const cnv_plan *plan, cnv_value_id value)
-{
-    const cnv_value *found = cnv_plan_value(plan, value);
-    return found && plan->stage != CNV_BUILDING ? found->seed : -1;
 }

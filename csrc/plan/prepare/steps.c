@@ -7,8 +7,8 @@ static cnv_status make_step(const cnv_node *node, cnv_step *step, cnv_error *err
 {
     size_t n = (size_t)node->n_inputs;
     step->node = node;
-    step->forward = node->op->view || !node->runs_forward ? NULL : node->op->forward;
-    step->backward = node->op->view || !node->needs_grad ? NULL : node->op->backward;
+    step->forward = node->kernel->view || !node->runs_forward ? NULL : node->kernel->forward;
+    step->backward = node->kernel->view || !node->needs_grad ? NULL : node->kernel->backward;
     step->saved_buffer = step->forward_scratch = step->backward_scratch = CNV_NO_BUFFER;
     step->x = cnv_alloc(2 * n, sizeof *step->x);
     step->dx = cnv_alloc(n, sizeof *step->dx);
@@ -31,12 +31,12 @@ cnv_status cnv_plan_make_steps(cnv_plan *plan, cnv_error *err)
     for (int n = 0; n < plan->n_runs; n++) {
         cnv_node *node = plan->runs[n];
         bool runs = node->runs_forward || node->needs_grad;
-        if (!node->form) node->kernel = !runs ? "" : node->op->view ? "view" : "portable";
+        if (node->op) node->label = !runs ? "" : node->kernel->view ? "view" : "portable";
         if (runs) CNV_TRY(make_step(node, &plan->steps[plan->n_steps++], err));
     }
     for (int n = 0; n < plan->n_nodes; n++) {
         const cnv_node *by = plan->nodes[n]->by;
-        if (by && !by->runs_forward && !by->needs_grad) plan->nodes[n]->kernel = "";
+        if (by && !by->runs_forward && !by->needs_grad) plan->nodes[n]->label = "";
     }
 done:
     return status;
