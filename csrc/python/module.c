@@ -1,5 +1,4 @@
 /* cnnviz._core: the types, and what concerns the process as a whole. */
-#define CNV_IMPORTS_NUMPY
 #include "python/numpy_api.h"
 
 #include <stdlib.h>
@@ -122,7 +121,7 @@ static int choose_kernels(void)
 
 static int exec_module(PyObject *module)
 {
-    if (_import_array() < 0) return -1;
+    if (cnv_import_numpy() < 0) return -1;
     if (choose_kernels() < 0) return -1;
     if (PyModule_AddFunctions(module, cnv_picture_functions) < 0) return -1;
     if (add_type(module, "Constant", cnv_new_constant_type()) < 0) return -1;

@@ -1,4 +1,4 @@
-/* NumPy's C interface, whose table of functions module.c imports and every file here shares. */
+/* Python's and NumPy's headers, in the order and with the symbol that every file of the extension shares. */
 #ifndef CNV_PYTHON_NUMPY_API_H
 #define CNV_PYTHON_NUMPY_API_H
 
@@ -10,5 +10,8 @@
 #define NO_IMPORT_ARRAY
 #endif
 #include <numpy/arrayobject.h>
+
+/* Fills NumPy's table of functions. Returns 0, or -1 with an exception. */
+int cnv_import_numpy(void);
 
 #endif
