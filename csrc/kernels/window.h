@@ -1,10 +1,39 @@
 /*
- * Arithmetic of sliding windows along one axis: output o looks at input o * stride - pad + tap * dilation.
+ * Windows that slide over a picture, and their arithmetic along one axis: output o looks at input
+ * o * stride - pad + tap * dilation.
  */
 #ifndef CNV_KERNELS_WINDOW_H
 #define CNV_KERNELS_WINDOW_H
 
 #include <stdint.h>
+
+/* Of a convolution or a pooling layer: the picture, the outputs and the window between them. */
+typedef struct cnv_window {
+    int64_t ih;
+    int64_t iw;
+    int64_t oh;
+    int64_t ow;
+    int64_t kernel[2]; /* rows, columns, here and below */
+    int64_t stride[2];
+    int64_t pad[4]; /* top, left, bottom, right */
+    int64_t dilation[2];
+} cnv_window;
+
+/* Pixels of the picture, pixels of the output, taps of the window. */
+static inline int64_t cnv_window_inputs(const cnv_window *v)
+{
+    return v->ih * v->iw;
+}
+
+static inline int64_t cnv_window_outputs(const cnv_window *v)
+{
+    return v->oh * v->ow;
+}
+
+static inline int64_t cnv_window_taps(const cnv_window *v)
+{
+    return v->kernel[0] * v->kernel[1];
+}
 
 /* Half-open range of outputs or taps. */
 typedef struct {

@@ -49,38 +49,3 @@ cnv_status cnv_infer_same(const cnv_node *node, cnv_shape *y, cnv_error *err)
     (void)err;
     return CNV_OK;
 }
-
-static cnv_status check_between(int64_t value, int64_t low, const char *what, int axis, cnv_error *err)
-{
-    if (value >= low && value <= INT32_MAX) return CNV_OK;
-    return cnv_fail(err, CNV_INVALID, "%s %s is %lld, it must lie in %lld..%d", axis == 0 ? "row" : "column",
-                    what, (long long)value, (long long)low, INT32_MAX);
-}
-
-cnv_status cnv_infer_window(const cnv_window_params *window, const int64_t kernel[2], bool ceil_mode,
-                            int axis, int64_t extent, int64_t *n_out, cnv_error *err)
-{
-    cnv_status status = CNV_OK;
-    int64_t before = window->pad[axis], after = window->pad[axis + 2], stride = window->stride[axis];
-    CNV_TRY(check_between(kernel[axis], 1, "kernel", axis, err));
-    CNV_TRY(check_between(stride, 1, "stride", axis, err));
-    CNV_TRY(check_between(window->dilation[axis], 1, "dilation", axis, err));
-    CNV_TRY(check_between(before, 0, "pad before", axis, err));
-    CNV_TRY(check_between(after, 0, "pad after", axis, err));
-    int64_t reach = (kernel[axis] - 1) * window->dilation[axis] + 1, room = extent + before + after - reach;
-    if (room < 0) {
-        status =
-            cnv_fail(err, CNV_INVALID,
-                     "kernel %lld with dilation %lld spans %lld %s, but the picture has %lld with padding "
-                     "(%lld + %lld + %lld)",
-                     (long long)kernel[axis], (long long)window->dilation[axis], (long long)reach,
-                     axis == 0 ? "rows" : "columns", (long long)(extent + before + after), (long long)before,
-                     (long long)extent, (long long)after);
-        goto done;
-    }
-    *n_out = room / stride + 1;
-    /* ceil mode: one more window, unless it would start beyond the picture and the padding before it */
-    if (ceil_mode && room % stride != 0 && *n_out * stride < extent + before) ++*n_out;
-done:
-    return status;
-}

@@ -38,14 +38,6 @@ cnv_status cnv_broadcast_shape(const cnv_shape *a, const cnv_shape *b, cnv_shape
 /* y = the shape of input 0. */
 cnv_status cnv_infer_same(const cnv_node *node, cnv_shape *y, cnv_error *err);
 
-/*
- * Extents of a window that slides over one picture axis (0 rows, 1 columns), from the node's kernel, stride,
- * pad and dilation; for a convolution the builder has put the filter's extents into `kernel`.
- * Checks that they make sense and that at least one window fits.
- */
-cnv_status cnv_infer_window(const cnv_window_params *window, const int64_t kernel[2], bool ceil_mode,
-                            int axis, int64_t extent, int64_t *n_out, cnv_error *err);
-
 /* Elements of input 0. */
 static inline int64_t cnv_size_of_x(const cnv_node *node)
 {

@@ -80,8 +80,8 @@ def forward(library: ctypes.CDLL, layer: tuple, threads: int) -> Callable[[], No
     rng = np.random.default_rng(0)
     x, w = (rng.standard_normal(shape, np.float32) for shape in [(ic, extent, extent), (oc, ic, k, k)])
     y = np.empty((oc, out, out), np.float32)
-    shape = [1, 1, ic, extent, extent, oc, out, out, k, k, stride, stride, pad, pad, 1, 1]
-    geometry = (ctypes.c_int64 * 16)(*shape)  # cnv_conv2d
+    shape = [1, 1, ic, oc, extent, extent, out, out, k, k, stride, stride, pad, pad, pad, pad, 1, 1]
+    geometry = (ctypes.c_int64 * 18)(*shape)  # cnv_conv2d
     library.cnv_conv2d_forward_scratch.restype = ctypes.c_size_t
     step = (library.cnv_conv2d_forward_scratch(geometry) + 63) // 64 * 64
     scratch = np.empty(step * threads + 64, np.uint8)

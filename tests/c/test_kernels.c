@@ -46,16 +46,17 @@ static cnv_conv2d geometry(const conv_case *row)
         .n = row->n,
         .groups = row->groups,
         .ic = row->ic,
-        .ih = row->ih,
-        .iw = row->iw,
         .oc = row->oc,
-        .oh = outputs(row->ih, row->kh, row->stride[0], row->pad[0] + row->pad[2], row->dilation[0]),
-        .ow = outputs(row->iw, row->kw, row->stride[1], row->pad[1] + row->pad[3], row->dilation[1]),
-        .kh = row->kh,
-        .kw = row->kw,
-        .stride = {row->stride[0], row->stride[1]},
-        .pad = {row->pad[0], row->pad[1]},
-        .dilation = {row->dilation[0], row->dilation[1]},
+        .window = {.ih = row->ih,
+                   .iw = row->iw,
+                   .oh =
+                       outputs(row->ih, row->kh, row->stride[0], row->pad[0] + row->pad[2], row->dilation[0]),
+                   .ow =
+                       outputs(row->iw, row->kw, row->stride[1], row->pad[1] + row->pad[3], row->dilation[1]),
+                   .kernel = {row->kh, row->kw},
+                   .stride = {row->stride[0], row->stride[1]},
+                   .pad = {row->pad[0], row->pad[1]},
+                   .dilation = {row->dilation[0], row->dilation[1]}},
     };
 }
 
@@ -65,14 +66,17 @@ typedef enum { FORWARD, DATA, WEIGHT } direction;
 /* Every product x * w that goes into a y, one after the other. */
 static void reference(direction to, double *x, double *w, double *y, const cnv_conv2d *c)
 {
-    int64_t taps = c->kh * c->kw, filter = c->ic * taps, pixels = c->oh * c->ow;
+    int64_t taps = cnv_window_taps(&c->window), filter = c->ic * taps,
+            pixels = cnv_window_outputs(&c->window);
     for (int64_t i = 0; i < c->n * c->groups * c->oc * pixels * filter; i++) {
         int64_t at_y = i / filter, k = i % filter, plane = at_y / pixels, o = plane % (c->groups * c->oc);
         int64_t channel = plane / (c->groups * c->oc) * c->groups * c->ic + o / c->oc * c->ic + k / taps;
-        int64_t row = at_y % pixels / c->ow * c->stride[0] - c->pad[0] + k % taps / c->kw * c->dilation[0];
-        int64_t column = at_y % c->ow * c->stride[1] - c->pad[1] + k % c->kw * c->dilation[1];
-        if (row < 0 || row >= c->ih || column < 0 || column >= c->iw) continue;
-        int64_t at_x = (channel * c->ih + row) * c->iw + column, at_w = o * filter + k;
+        int64_t row = at_y % pixels / c->window.ow * c->window.stride[0] - c->window.pad[0] +
+                      k % taps / c->window.kernel[1] * c->window.dilation[0];
+        int64_t column = at_y % c->window.ow * c->window.stride[1] - c->window.pad[1] +
+                         k % c->window.kernel[1] * c->window.dilation[1];
+        if (row < 0 || row >= c->window.ih || column < 0 || column >= c->window.iw) continue;
+        int64_t at_x = (channel * c->window.ih + row) * c->window.iw + column, at_w = o * filter + k;
         if (to == FORWARD) y[at_y] += x[at_x] * w[at_w];
         if (to == DATA) x[at_x] += y[at_y] * w[at_w];
         if (to == WEIGHT) w[at_w] += y[at_y] * x[at_x];
@@ -133,9 +137,10 @@ static void check_conv(const conv_case *row, int number)
 {
     cnv_conv2d c = geometry(row);
     cnv_run run = {.threads = THREADS};
-    int64_t x_size = c.n * c.groups * c.ic * c.ih * c.iw, w_size = c.groups * c.oc * c.ic * c.kh * c.kw;
+    int64_t x_size = c.n * c.groups * c.ic * cnv_window_inputs(&c.window),
+            w_size = c.groups * c.oc * c.ic * cnv_window_taps(&c.window);
     array x = new_array(x_size, 1), w = new_array(w_size, 2),
-          dy = new_array(c.n * c.groups * c.oc * c.oh * c.ow, 3);
+          dy = new_array(c.n * c.groups * c.oc * cnv_window_outputs(&c.window), 3);
     array y = new_array(dy.n, 0), dx = new_array(x_size, 4), dw = new_array(w_size, 5);
     workspace f = new_workspace(cnv_conv2d_forward_scratch(&c), THREADS);
     workspace d = new_workspace(cnv_conv2d_backward_data_scratch(&c), THREADS);
@@ -158,15 +163,16 @@ static void check_conv(const conv_case *row, int number)
 
 /* planes, picture, outputs, kernel, stride, pads, dilation, count_include_pad */
 static const cnv_pool2d pools[] = {
-    {1, 1, 1, 1, 1, {1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}, false},
-    {3, 6, 7, 3, 3, {2, 2}, {2, 2}, {0, 0, 0, 0}, {1, 1}, false},
-    {2, 7, 7, 4, 4, {3, 3}, {2, 2}, {1, 1, 1, 1}, {1, 1}, true},
-    {1, 6, 6, 3, 3, {3, 3}, {2, 2}, {0, 0, 0, 0}, {1, 1}, false}, /* ceil mode: the last window hangs over */
-    {2, 6, 6, 3, 3, {3, 3}, {2, 2}, {0, 0, 0, 0}, {1, 1}, true},
-    {2, 9, 8, 8, 4, {3, 2}, {1, 2}, {2, 1, 1, 2}, {2, 3}, false},
-    {1, 1, 1, 1, 1, {3, 3}, {1, 1}, {1, 1, 1, 1}, {1, 1}, true},
-    {1, 17, 18, 1, 1, {17, 18}, {1, 1}, {0, 0, 0, 0}, {1, 1}, false},
-    {1, 1, 2, 2, 3, {1, 1}, {1, 1}, {1, 0, 0, 1}, {1, 1}, false}, /* windows in the padding */
+    {1, {1, 1, 1, 1, {1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}}, false},
+    {3, {6, 7, 3, 3, {2, 2}, {2, 2}, {0, 0, 0, 0}, {1, 1}}, false},
+    {2, {7, 7, 4, 4, {3, 3}, {2, 2}, {1, 1, 1, 1}, {1, 1}}, true},
+    /* ceil mode: the last window hangs over */
+    {1, {6, 6, 3, 3, {3, 3}, {2, 2}, {0, 0, 0, 0}, {1, 1}}, false},
+    {2, {6, 6, 3, 3, {3, 3}, {2, 2}, {0, 0, 0, 0}, {1, 1}}, true},
+    {2, {9, 8, 8, 4, {3, 2}, {1, 2}, {2, 1, 1, 2}, {2, 3}}, false},
+    {1, {1, 1, 1, 1, {3, 3}, {1, 1}, {1, 1, 1, 1}, {1, 1}}, true},
+    {1, {17, 18, 1, 1, {17, 18}, {1, 1}, {0, 0, 0, 0}, {1, 1}}, false},
+    {1, {1, 2, 2, 3, {1, 1}, {1, 1}, {1, 0, 0, 1}, {1, 1}}, false}, /* windows in the padding */
 };
 
 /* The weight of each input in one output: of the average, or of the maximum. */
@@ -174,31 +180,34 @@ static void window_weights(double *weight, const double *x, bool average, const 
                            int64_t ow)
 {
     int64_t best = -1, count = 0;
-    memset(weight, 0, (size_t)(p->ih * p->iw) * sizeof *weight);
-    for (int64_t k = 0; k < p->kernel[0] * p->kernel[1]; k++) {
-        int64_t r = oh * p->stride[0] - p->pad[0] + k / p->kernel[1] * p->dilation[0];
-        int64_t s = ow * p->stride[1] - p->pad[1] + k % p->kernel[1] * p->dilation[1];
-        bool inside = r >= 0 && r < p->ih && s >= 0 && s < p->iw;
-        bool padded = r < p->ih + p->pad[2] && s < p->iw + p->pad[3];
+    memset(weight, 0, (size_t)(cnv_window_inputs(&p->window)) * sizeof *weight);
+    for (int64_t k = 0; k < cnv_window_taps(&p->window); k++) {
+        int64_t r =
+            oh * p->window.stride[0] - p->window.pad[0] + k / p->window.kernel[1] * p->window.dilation[0];
+        int64_t s =
+            ow * p->window.stride[1] - p->window.pad[1] + k % p->window.kernel[1] * p->window.dilation[1];
+        bool inside = r >= 0 && r < p->window.ih && s >= 0 && s < p->window.iw;
+        bool padded = r < p->window.ih + p->window.pad[2] && s < p->window.iw + p->window.pad[3];
         count += p->count_include_pad ? padded : inside;
         if (!inside) continue;
-        if (average) weight[r * p->iw + s] = 1.0;
-        if (best < 0 || x[r * p->iw + s] > x[best]) best = r * p->iw + s;
+        if (average) weight[r * p->window.iw + s] = 1.0;
+        if (best < 0 || x[r * p->window.iw + s] > x[best]) best = r * p->window.iw + s;
     }
-    for (int64_t i = 0; i < p->ih * p->iw && average; i++) weight[i] /= count > 0 ? (double)count : 1.0;
+    for (int64_t i = 0; i < cnv_window_inputs(&p->window) && average; i++)
+        weight[i] /= count > 0 ? (double)count : 1.0;
     if (!average && best >= 0) weight[best] = 1.0;
 }
 
 static void pool_reference(double *y, double *dx, const double *x, const double *dy, bool average,
                            const cnv_pool2d *p)
 {
-    int64_t size = p->ih * p->iw, pixels = p->oh * p->ow;
+    int64_t size = cnv_window_inputs(&p->window), pixels = cnv_window_outputs(&p->window);
     double *weight = malloc((size_t)size * sizeof *weight);
     if (weight == NULL) abort();
     for (int64_t o = 0; o < p->planes * pixels; o++) {
         const double *plane = x + o / pixels * size;
         bool seen = false;
-        window_weights(weight, plane, average, p, o % pixels / p->ow, o % p->ow);
+        window_weights(weight, plane, average, p, o % pixels / p->window.ow, o % p->window.ow);
         for (int64_t i = 0; i < size; i++) {
             if (weight[i] == 0.0) continue;
             seen = true;
@@ -223,8 +232,8 @@ static bool same_output(const array *y)
 static void check_pool(const cnv_pool2d *p, bool average, int number)
 {
     cnv_run run = {.threads = THREADS};
-    int64_t n_out = p->planes * p->oh * p->ow;
-    array x = new_array(p->planes * p->ih * p->iw, 1), dy = new_array(n_out, 2);
+    int64_t n_out = p->planes * cnv_window_outputs(&p->window);
+    array x = new_array(p->planes * cnv_window_inputs(&p->window), 1), dy = new_array(n_out, 2);
     array y = new_array(n_out, 0), dx = new_array(x.n, 3);
     /* rounded up to whole floats, which leaves fewer than four bytes unguarded */
     int64_t index_size = (n_out * (int64_t)cnv_max_pool_index_nbytes(p) + 3) / 4;

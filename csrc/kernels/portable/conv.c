@@ -55,7 +55,7 @@ static void bias_channel(void *context, int64_t channel, int worker)
 {
     const bias_work *work = context;
     const cnv_conv2d *c = work->c;
-    int64_t pixels = c->oh * c->ow;
+    int64_t pixels = cnv_window_outputs(&c->window);
     double sum = 0.0;
     for (int64_t n = 0; n < c->n; n++) {
         const float *plane = work->dy + (n * c->groups * c->oc + channel) * pixels;

@@ -22,17 +22,9 @@
 typedef struct cnv_conv2d {
     int64_t n;
     int64_t groups;
-    int64_t ic; /* per group */
-    int64_t ih;
-    int64_t iw;
-    int64_t oc; /* per group */
-    int64_t oh;
-    int64_t ow;
-    int64_t kh;
-    int64_t kw;
-    int64_t stride[2]; /* rows, columns, here and below */
-    int64_t pad[2];    /* before the first row and column; what comes after follows from oh and ow */
-    int64_t dilation[2];
+    int64_t ic;        /* per group */
+    int64_t oc;        /* per group */
+    cnv_window window; /* the padding below and to the right follows from oh and ow, and is not read */
 } cnv_conv2d;
 
 size_t cnv_conv2d_forward_scratch(const cnv_conv2d *c);
@@ -60,8 +52,9 @@ static inline bool cnv_conv2d_is_depthwise(const cnv_conv2d *c)
 /* 1x1, stride 1, no padding: the columns that im2col would make are the input itself. */
 static inline bool cnv_conv2d_is_pointwise(const cnv_conv2d *c)
 {
-    return c->kh == 1 && c->kw == 1 && c->stride[0] == 1 && c->stride[1] == 1 && c->pad[0] == 0 &&
-           c->pad[1] == 0 && c->oh == c->ih && c->ow == c->iw;
+    const cnv_window *v = &c->window;
+    return cnv_window_taps(v) == 1 && v->stride[0] == 1 && v->stride[1] == 1 && v->pad[0] == 0 &&
+           v->pad[1] == 0 && v->oh == v->ih && v->ow == v->iw;
 }
 
 void cnv_conv_depthwise_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
@@ -82,8 +75,8 @@ void cnv_conv_gemm_backward_weight(float *dw, const float *dy, const float *x, c
 
 /* columns[(k*KH + r)*KW + s][p] = the input that output pixel `pixels.begin + p` sees through tap r,s of
  * channel k, zero in the padding; rows are pixels.end - pixels.begin long.  x: channels, IH, IW */
-void cnv_im2col(float *columns, const float *x, int64_t channels, cnv_span pixels, const cnv_conv2d *c);
+void cnv_im2col(float *columns, const float *x, int64_t channels, cnv_span pixels, const cnv_window *v);
 /* The adjoint: adds every column entry to the input it came from. */
-void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixels, const cnv_conv2d *c);
+void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixels, const cnv_window *v);
 
 #endif

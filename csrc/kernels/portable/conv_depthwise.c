@@ -22,11 +22,11 @@ typedef struct {
     int64_t column_offset;
 } tap;
 
-static tap tap_at(const cnv_conv2d *c, int64_t r, int64_t s)
+static tap tap_at(const cnv_window *v, int64_t r, int64_t s)
 {
-    tap t = {.row_offset = r * c->dilation[0] - c->pad[0], .column_offset = s * c->dilation[1] - c->pad[1]};
-    t.rows = cnv_outputs_inside(c->ih, c->oh, c->stride[0], t.row_offset);
-    t.columns = cnv_outputs_inside(c->iw, c->ow, c->stride[1], t.column_offset);
+    tap t = {.row_offset = r * v->dilation[0] - v->pad[0], .column_offset = s * v->dilation[1] - v->pad[1]};
+    t.rows = cnv_outputs_inside(v->ih, v->oh, v->stride[0], t.row_offset);
+    t.columns = cnv_outputs_inside(v->iw, v->ow, v->stride[1], t.column_offset);
     return t;
 }
 
@@ -55,45 +55,45 @@ static double dot_row(const float *dy, const float *x, int64_t stride, int64_t n
     return sum;
 }
 
-static void forward_plane(float *y, const float *x, const float *w, float bias, const cnv_conv2d *c)
+static void forward_plane(float *y, const float *x, const float *w, float bias, const cnv_window *v)
 {
-    for (int64_t p = 0; p < c->oh * c->ow; p++) y[p] = bias;
-    for (int64_t k = 0; k < c->kh * c->kw; k++) {
-        tap t = tap_at(c, k / c->kw, k % c->kw);
+    for (int64_t p = 0; p < cnv_window_outputs(v); p++) y[p] = bias;
+    for (int64_t k = 0; k < cnv_window_taps(v); k++) {
+        tap t = tap_at(v, k / v->kernel[1], k % v->kernel[1]);
         int64_t n = t.columns.end - t.columns.begin;
         if (n == 0) continue;
         for (int64_t oh = t.rows.begin; oh < t.rows.end; oh++) {
-            const float *row = x + (oh * c->stride[0] + t.row_offset) * c->iw;
-            add_row(y + oh * c->ow + t.columns.begin, row + t.columns.begin * c->stride[1] + t.column_offset,
-                    c->stride[1], w[k], n);
+            const float *row = x + (oh * v->stride[0] + t.row_offset) * v->iw;
+            add_row(y + oh * v->ow + t.columns.begin, row + t.columns.begin * v->stride[1] + t.column_offset,
+                    v->stride[1], w[k], n);
         }
     }
 }
 
-static void backward_plane(float *dx, const float *dy, const float *w, const cnv_conv2d *c)
+static void backward_plane(float *dx, const float *dy, const float *w, const cnv_window *v)
 {
-    for (int64_t k = 0; k < c->kh * c->kw; k++) {
-        tap t = tap_at(c, k / c->kw, k % c->kw);
+    for (int64_t k = 0; k < cnv_window_taps(v); k++) {
+        tap t = tap_at(v, k / v->kernel[1], k % v->kernel[1]);
         int64_t n = t.columns.end - t.columns.begin;
         if (n == 0) continue;
         for (int64_t oh = t.rows.begin; oh < t.rows.end; oh++) {
-            float *row = dx + (oh * c->stride[0] + t.row_offset) * c->iw;
-            spread_row(row + t.columns.begin * c->stride[1] + t.column_offset,
-                       dy + oh * c->ow + t.columns.begin, c->stride[1], w[k], n);
+            float *row = dx + (oh * v->stride[0] + t.row_offset) * v->iw;
+            spread_row(row + t.columns.begin * v->stride[1] + t.column_offset,
+                       dy + oh * v->ow + t.columns.begin, v->stride[1], w[k], n);
         }
     }
 }
 
-static double tap_gradient(const float *dy, const float *x, int64_t k, const cnv_conv2d *c)
+static double tap_gradient(const float *dy, const float *x, int64_t k, const cnv_window *v)
 {
-    tap t = tap_at(c, k / c->kw, k % c->kw);
+    tap t = tap_at(v, k / v->kernel[1], k % v->kernel[1]);
     int64_t n = t.columns.end - t.columns.begin;
     double sum = 0.0;
     if (n == 0) return sum;
     for (int64_t oh = t.rows.begin; oh < t.rows.end; oh++) {
-        const float *row = x + (oh * c->stride[0] + t.row_offset) * c->iw;
-        sum += dot_row(dy + oh * c->ow + t.columns.begin,
-                       row + t.columns.begin * c->stride[1] + t.column_offset, c->stride[1], n);
+        const float *row = x + (oh * v->stride[0] + t.row_offset) * v->iw;
+        sum += dot_row(dy + oh * v->ow + t.columns.begin,
+                       row + t.columns.begin * v->stride[1] + t.column_offset, v->stride[1], n);
     }
     return sum;
 }
@@ -106,8 +106,10 @@ static void forward_planes(void *context, int64_t begin, int64_t end, int worker
     int64_t channels = c->groups * c->oc;
     for (int64_t plane = begin; plane < end; plane++) {
         int64_t o = plane % channels;
-        forward_plane(work->out + plane * c->oh * c->ow, work->x + plane / c->oc * c->ih * c->iw,
-                      work->w + o * c->kh * c->kw, work->b != NULL ? work->b[o] : 0.0f, c);
+        forward_plane(work->out + plane * cnv_window_outputs(&c->window),
+                      work->x + plane / c->oc * cnv_window_inputs(&c->window),
+                      work->w + o * cnv_window_taps(&c->window), work->b != NULL ? work->b[o] : 0.0f,
+                      &c->window);
     }
     (void)worker;
 }
@@ -119,8 +121,10 @@ static void backward_planes(void *context, int64_t begin, int64_t end, int worke
     const cnv_conv2d *c = work->c;
     for (int64_t plane = begin; plane < end; plane++)
         for (int64_t o = 0; o < c->oc; o++)
-            backward_plane(work->out + plane * c->ih * c->iw, work->dy + (plane * c->oc + o) * c->oh * c->ow,
-                           work->w + (plane % c->groups * c->oc + o) * c->kh * c->kw, c);
+            backward_plane(work->out + plane * cnv_window_inputs(&c->window),
+                           work->dy + (plane * c->oc + o) * cnv_window_outputs(&c->window),
+                           work->w + (plane % c->groups * c->oc + o) * cnv_window_taps(&c->window),
+                           &c->window);
     (void)worker;
 }
 
@@ -129,12 +133,13 @@ static void weight_channel(void *context, int64_t o, int worker)
 {
     const depthwise_work *work = context;
     const cnv_conv2d *c = work->c;
-    int64_t taps = c->kh * c->kw;
+    int64_t taps = cnv_window_taps(&c->window);
     for (int64_t k = 0; k < taps; k++) {
         double sum = 0.0;
         for (int64_t n = 0; n < c->n; n++)
-            sum += tap_gradient(work->dy + (n * c->groups * c->oc + o) * c->oh * c->ow,
-                                work->x + (n * c->groups + o / c->oc) * c->ih * c->iw, k, c);
+            sum += tap_gradient(work->dy + (n * c->groups * c->oc + o) * cnv_window_outputs(&c->window),
+                                work->x + (n * c->groups + o / c->oc) * cnv_window_inputs(&c->window), k,
+                                &c->window);
         work->out[o * taps + k] += (float)sum;
     }
     (void)worker;
@@ -144,7 +149,8 @@ void cnv_conv_depthwise_forward(float *y, const float *x, const float *w, const 
                                 cnv_run *run)
 {
     depthwise_work work = {.out = y, .x = x, .w = w, .b = b, .c = c};
-    cnv_parallel_range(run, c->n * c->groups * c->oc, cnv_grain_of(c->oh * c->ow * c->kh * c->kw),
+    cnv_parallel_range(run, c->n * c->groups * c->oc,
+                       cnv_grain_of(cnv_window_outputs(&c->window) * cnv_window_taps(&c->window)),
                        forward_planes, &work);
 }
 
@@ -152,7 +158,8 @@ void cnv_conv_depthwise_backward_data(float *dx, const float *dy, const float *w
                                       cnv_run *run)
 {
     depthwise_work work = {.out = dx, .dy = dy, .w = w, .c = c};
-    cnv_parallel_range(run, c->n * c->groups, cnv_grain_of(c->oc * c->oh * c->ow * c->kh * c->kw),
+    cnv_parallel_range(run, c->n * c->groups,
+                       cnv_grain_of(c->oc * cnv_window_outputs(&c->window) * cnv_window_taps(&c->window)),
                        backward_planes, &work);
 }
 

@@ -40,7 +40,7 @@ static int64_t ceil_div(int64_t a, int64_t b)
 /* Output pixels per strip when the column matrix has `rows` rows and each column costs `flops`. */
 static int64_t strip_width(const cnv_conv2d *c, int64_t rows, int64_t flops)
 {
-    int64_t pixels = c->oh * c->ow;
+    int64_t pixels = cnv_window_outputs(&c->window);
     int64_t width = min64(STRIP_NBYTES / (int64_t)sizeof(float) / rows, STRIP_FLOPS / flops);
     if (width < STRIP_MIN_WIDTH) width = STRIP_MIN_WIDTH;
     if (width >= pixels) return pixels;
@@ -50,31 +50,31 @@ static int64_t strip_width(const cnv_conv2d *c, int64_t rows, int64_t flops)
 
 static int64_t forward_width(const cnv_conv2d *c)
 {
-    int64_t rows = c->ic * c->kh * c->kw;
+    int64_t rows = c->ic * cnv_window_taps(&c->window);
     return strip_width(c, rows, 2 * rows * c->oc);
 }
 
 static int64_t block_channels(const cnv_conv2d *c)
 {
-    return min64(ceil_div(BLOCK_ROWS, c->kh * c->kw), c->ic);
+    return min64(ceil_div(BLOCK_ROWS, cnv_window_taps(&c->window)), c->ic);
 }
 
 /* Backward strips follow each other inside one item, so only the scratch bounds them. */
 static int64_t backward_width(const cnv_conv2d *c)
 {
-    return strip_width(c, block_channels(c) * c->kh * c->kw, 1);
+    return strip_width(c, block_channels(c) * cnv_window_taps(&c->window), 1);
 }
 
 size_t cnv_conv_gemm_forward_scratch(const cnv_conv2d *c)
 {
     if (cnv_conv2d_is_pointwise(c)) return 0;
-    return (size_t)(c->ic * c->kh * c->kw * forward_width(c)) * sizeof(float);
+    return (size_t)(c->ic * cnv_window_taps(&c->window) * forward_width(c)) * sizeof(float);
 }
 
 size_t cnv_conv_gemm_backward_scratch(const cnv_conv2d *c)
 {
     if (cnv_conv2d_is_pointwise(c)) return 0;
-    return (size_t)(block_channels(c) * c->kh * c->kw * backward_width(c)) * sizeof(float);
+    return (size_t)(block_channels(c) * cnv_window_taps(&c->window) * backward_width(c)) * sizeof(float);
 }
 
 typedef struct {
@@ -99,10 +99,10 @@ static const float *columns_of(float *scratch, const float *x, int64_t channels,
                                const cnv_conv2d *c, int64_t *row_stride)
 {
     if (cnv_conv2d_is_pointwise(c)) {
-        *row_stride = c->oh * c->ow;
+        *row_stride = cnv_window_outputs(&c->window);
         return x + strip.begin;
     }
-    cnv_im2col(scratch, x, channels, strip, c);
+    cnv_im2col(scratch, x, channels, strip, &c->window);
     *row_stride = strip.end - strip.begin;
     return scratch;
 }
@@ -111,7 +111,7 @@ static const float *columns_of(float *scratch, const float *x, int64_t channels,
 static void fill_bias(float *y, const float *b, cnv_span strip, const cnv_conv2d *c)
 {
     for (int64_t o = 0; o < c->oc; o++) {
-        float *row = y + o * c->oh * c->ow;
+        float *row = y + o * cnv_window_outputs(&c->window);
         for (int64_t p = strip.begin; p < strip.end; p++) row[p] = b[o];
     }
 }
@@ -120,13 +120,15 @@ static void forward_strip(void *context, int64_t item, int worker)
 {
     const gemm_work *work = context;
     const cnv_conv2d *c = work->c;
-    int64_t pixels = c->oh * c->ow, width = forward_width(c), strips = ceil_div(pixels, width);
+    int64_t pixels = cnv_window_outputs(&c->window), width = forward_width(c),
+            strips = ceil_div(pixels, width);
     int64_t image_group = item / strips, group = image_group % c->groups;
     cnv_span strip = {item % strips * width, min64((item % strips + 1) * width, pixels)};
     float *y = work->out + image_group * c->oc * pixels;
-    int64_t rows = c->ic * c->kh * c->kw, stride;
-    const float *columns = columns_of(scratch_of(work, worker), work->x + image_group * c->ic * c->ih * c->iw,
-                                      c->ic, strip, c, &stride);
+    int64_t rows = c->ic * cnv_window_taps(&c->window), stride;
+    const float *columns =
+        columns_of(scratch_of(work, worker), work->x + image_group * c->ic * cnv_window_inputs(&c->window),
+                   c->ic, strip, c, &stride);
     if (work->b != NULL) fill_bias(y, work->b + group * c->oc, strip, c);
     cnv_sgemm(false, false, c->oc, strip.end - strip.begin, rows, 1.0f, work->w + group * c->oc * rows, rows,
               columns, stride, work->b != NULL ? 1.0f : 0.0f, y + strip.begin, pixels);
@@ -137,7 +139,8 @@ void cnv_conv_gemm_forward(float *y, const float *x, const float *w, const float
 {
     gemm_work work = {
         .out = y, .x = x, .w = w, .b = b, .c = c, .scratch = scratch, .scratch_stride = scratch_stride};
-    cnv_parallel(run, c->n * c->groups * ceil_div(c->oh * c->ow, forward_width(c)), forward_strip, &work);
+    cnv_parallel(run, c->n * c->groups * ceil_div(cnv_window_outputs(&c->window), forward_width(c)),
+                 forward_strip, &work);
 }
 
 /* One item of backward: which channels of which group, and where their taps start in a filter. */
@@ -154,8 +157,8 @@ static channel_block block_of(const cnv_conv2d *c, int64_t item)
     int64_t step = block_channels(c), blocks = ceil_div(c->ic, step);
     channel_block block = {.group = item / blocks, .first = item % blocks * step};
     block.channels = min64(step, c->ic - block.first);
-    block.rows = block.channels * c->kh * c->kw;
-    block.filter = c->ic * c->kh * c->kw;
+    block.rows = block.channels * cnv_window_taps(&c->window);
+    block.filter = c->ic * cnv_window_taps(&c->window);
     return block;
 }
 
@@ -168,11 +171,12 @@ static void backward_data_block(void *context, int64_t item, int worker)
 {
     const gemm_work *work = context;
     const cnv_conv2d *c = work->c;
-    int64_t image = item / backward_items(c), pixels = c->oh * c->ow, width = backward_width(c);
+    int64_t image = item / backward_items(c), pixels = cnv_window_outputs(&c->window),
+            width = backward_width(c);
     channel_block k = block_of(c, item % backward_items(c));
-    const float *w = work->w + k.group * c->oc * k.filter + k.first * c->kh * c->kw;
+    const float *w = work->w + k.group * c->oc * k.filter + k.first * cnv_window_taps(&c->window);
     const float *dy = work->dy + (image * c->groups + k.group) * c->oc * pixels;
-    float *dx = work->out + ((image * c->groups + k.group) * c->ic + k.first) * c->ih * c->iw;
+    float *dx = work->out + ((image * c->groups + k.group) * c->ic + k.first) * cnv_window_inputs(&c->window);
     if (cnv_conv2d_is_pointwise(c)) {
         cnv_sgemm(true, false, k.rows, pixels, c->oc, 1.0f, w, k.filter, dy, pixels, 1.0f, dx, pixels);
         return;
@@ -182,7 +186,7 @@ static void backward_data_block(void *context, int64_t item, int worker)
         cnv_span strip = {p, min64(p + width, pixels)};
         int64_t n = strip.end - strip.begin;
         cnv_sgemm(true, false, k.rows, n, c->oc, 1.0f, w, k.filter, dy + p, pixels, 0.0f, columns, n);
-        cnv_col2im(dx, columns, k.channels, strip, c);
+        cnv_col2im(dx, columns, k.channels, strip, &c->window);
     }
 }
 
@@ -198,12 +202,12 @@ static void backward_weight_block(void *context, int64_t item, int worker)
 {
     const gemm_work *work = context;
     const cnv_conv2d *c = work->c;
-    int64_t pixels = c->oh * c->ow, width = backward_width(c), stride;
+    int64_t pixels = cnv_window_outputs(&c->window), width = backward_width(c), stride;
     channel_block k = block_of(c, item);
     int64_t image_group = work->image * c->groups + k.group;
-    const float *x = work->x + (image_group * c->ic + k.first) * c->ih * c->iw;
+    const float *x = work->x + (image_group * c->ic + k.first) * cnv_window_inputs(&c->window);
     const float *dy = work->dy + image_group * c->oc * pixels;
-    float *dw = work->out + k.group * c->oc * k.filter + k.first * c->kh * c->kw;
+    float *dw = work->out + k.group * c->oc * k.filter + k.first * cnv_window_taps(&c->window);
     for (int64_t p = 0; p < pixels; p += width) {
         cnv_span strip = {p, min64(p + width, pixels)};
         const float *columns = columns_of(scratch_of(work, worker), x, k.channels, strip, c, &stride);

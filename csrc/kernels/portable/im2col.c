@@ -52,36 +52,36 @@ static cnv_span columns_of_row(int64_t oh, cnv_span pixels, int64_t ow)
     return clamp((cnv_span){pixels.begin - oh * ow, pixels.end - oh * ow}, 0, ow);
 }
 
-void cnv_im2col(float *columns, const float *x, int64_t channels, cnv_span pixels, const cnv_conv2d *c)
+void cnv_im2col(float *columns, const float *x, int64_t channels, cnv_span pixels, const cnv_window *v)
 {
-    int64_t taps = c->kh * c->kw;
+    int64_t taps = cnv_window_taps(v);
     for (int64_t k = 0; k < channels * taps; k++) {
-        int64_t r = k % taps / c->kw, s = k % taps % c->kw;
-        const float *plane = x + k / taps * c->ih * c->iw;
-        tap_row tap = {NULL, {0, 0}, s * c->dilation[1] - c->pad[1], c->stride[1]};
-        tap.inside = cnv_outputs_inside(c->iw, c->ow, tap.stride, tap.offset);
-        for (int64_t oh = pixels.begin / c->ow; oh * c->ow < pixels.end; oh++) {
-            int64_t ih = oh * c->stride[0] - c->pad[0] + r * c->dilation[0];
-            cnv_span span = columns_of_row(oh, pixels, c->ow);
-            tap.row = ih >= 0 && ih < c->ih ? plane + ih * c->iw : NULL;
+        int64_t r = k % taps / v->kernel[1], s = k % taps % v->kernel[1];
+        const float *plane = x + k / taps * cnv_window_inputs(v);
+        tap_row tap = {NULL, {0, 0}, s * v->dilation[1] - v->pad[1], v->stride[1]};
+        tap.inside = cnv_outputs_inside(v->iw, v->ow, tap.stride, tap.offset);
+        for (int64_t oh = pixels.begin / v->ow; oh * v->ow < pixels.end; oh++) {
+            int64_t ih = oh * v->stride[0] - v->pad[0] + r * v->dilation[0];
+            cnv_span span = columns_of_row(oh, pixels, v->ow);
+            tap.row = ih >= 0 && ih < v->ih ? plane + ih * v->iw : NULL;
             gather_row(columns, &tap, span.begin, span.end);
             columns += span.end - span.begin;
         }
     }
 }
 
-void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixels, const cnv_conv2d *c)
+void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixels, const cnv_window *v)
 {
-    int64_t taps = c->kh * c->kw;
+    int64_t taps = cnv_window_taps(v);
     for (int64_t k = 0; k < channels * taps; k++) {
-        int64_t r = k % taps / c->kw, s = k % taps % c->kw;
-        float *plane = dx + k / taps * c->ih * c->iw;
-        tap_row tap = {NULL, {0, 0}, s * c->dilation[1] - c->pad[1], c->stride[1]};
-        tap.inside = cnv_outputs_inside(c->iw, c->ow, tap.stride, tap.offset);
-        for (int64_t oh = pixels.begin / c->ow; oh * c->ow < pixels.end; oh++) {
-            int64_t ih = oh * c->stride[0] - c->pad[0] + r * c->dilation[0];
-            cnv_span span = columns_of_row(oh, pixels, c->ow);
-            if (ih >= 0 && ih < c->ih) scatter_row(plane + ih * c->iw, columns, &tap, span.begin, span.end);
+        int64_t r = k % taps / v->kernel[1], s = k % taps % v->kernel[1];
+        float *plane = dx + k / taps * cnv_window_inputs(v);
+        tap_row tap = {NULL, {0, 0}, s * v->dilation[1] - v->pad[1], v->stride[1]};
+        tap.inside = cnv_outputs_inside(v->iw, v->ow, tap.stride, tap.offset);
+        for (int64_t oh = pixels.begin / v->ow; oh * v->ow < pixels.end; oh++) {
+            int64_t ih = oh * v->stride[0] - v->pad[0] + r * v->dilation[0];
+            cnv_span span = columns_of_row(oh, pixels, v->ow);
+            if (ih >= 0 && ih < v->ih) scatter_row(plane + ih * v->iw, columns, &tap, span.begin, span.end);
             columns += span.end - span.begin;
         }
     }

@@ -9,25 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/window.h"
 #include "runtime/threads.h"
 
 typedef struct cnv_pool2d {
     int64_t planes;
-    int64_t ih;
-    int64_t iw;
-    int64_t oh;
-    int64_t ow;
-    int64_t kernel[2]; /* rows, columns, here and below */
-    int64_t stride[2];
-    int64_t pad[4]; /* top, left, bottom, right */
-    int64_t dilation[2];
+    cnv_window window;
     bool count_include_pad; /* average: the divisor counts the taps that fall on padding, too */
 } cnv_pool2d;
 
 /* Bytes per output of the tap that won: 1 up to 256 taps, 2 up to 65536, else 4. */
 static inline size_t cnv_max_pool_index_nbytes(const cnv_pool2d *p)
 {
-    int64_t taps = p->kernel[0] * p->kernel[1];
+    int64_t taps = cnv_window_taps(&p->window);
     return taps <= 256 ? 1 : taps <= 65536 ? 2 : 4;
 }
 

@@ -37,19 +37,19 @@ static bool beats(float v, float best)
 }
 
 /* The winner among the taps that lie inside; *tap is 0 when none does. */
-static float window_max(const float *x, const cnv_pool2d *p, int64_t row, int64_t column, cnv_span rows,
+static float window_max(const float *x, const cnv_window *v, int64_t row, int64_t column, cnv_span rows,
                         cnv_span columns, int64_t *tap)
 {
     float best = -INFINITY;
     *tap =
-        rows.begin < rows.end && columns.begin < columns.end ? rows.begin * p->kernel[1] + columns.begin : 0;
+        rows.begin < rows.end && columns.begin < columns.end ? rows.begin * v->kernel[1] + columns.begin : 0;
     for (int64_t r = rows.begin; r < rows.end; r++) {
-        const float *line = x + (row + r * p->dilation[0]) * p->iw;
+        const float *line = x + (row + r * v->dilation[0]) * v->iw;
         for (int64_t s = columns.begin; s < columns.end; s++) {
-            float v = line[column + s * p->dilation[1]];
-            if (beats(v, best)) {
-                best = v;
-                *tap = r * p->kernel[1] + s;
+            float number = line[column + s * v->dilation[1]];
+            if (beats(number, best)) {
+                best = number;
+                *tap = r * v->kernel[1] + s;
             }
         }
     }
@@ -59,24 +59,24 @@ static float window_max(const float *x, const cnv_pool2d *p, int64_t row, int64_
 /* One output by itself: near the border, or with an index of many bytes. */
 static void forward_one(const max_work *work, const float *x, int64_t row, int64_t line, int64_t ow)
 {
-    const cnv_pool2d *p = work->p;
-    int64_t column = ow * p->stride[1] - p->pad[1], tap;
-    cnv_span rows = cnv_taps_inside(p->ih, p->kernel[0], p->dilation[0], row);
-    cnv_span columns = cnv_taps_inside(p->iw, p->kernel[1], p->dilation[1], column);
-    work->out[line * p->ow + ow] = window_max(x, p, row, column, rows, columns, &tap);
-    if (work->index != NULL) store_index(work->index, work->index_nbytes, line * p->ow + ow, tap);
+    const cnv_window *v = &work->p->window;
+    int64_t column = ow * v->stride[1] - v->pad[1], tap;
+    cnv_span rows = cnv_taps_inside(v->ih, v->kernel[0], v->dilation[0], row);
+    cnv_span columns = cnv_taps_inside(v->iw, v->kernel[1], v->dilation[1], column);
+    work->out[line * v->ow + ow] = window_max(x, v, row, column, rows, columns, &tap);
+    if (work->index != NULL) store_index(work->index, work->index_nbytes, line * v->ow + ow, tap);
 }
 
 /* The outputs of a line whose windows lie inside; none when rows of them do not, or an index needs more than
  * a byte. */
 static cnv_span inner_span(const max_work *work, int64_t row)
 {
-    const cnv_pool2d *p = work->p;
-    cnv_span rows = cnv_taps_inside(p->ih, p->kernel[0], p->dilation[0], row);
-    bool whole = rows.end - rows.begin == p->kernel[0] && work->index_nbytes == 1;
-    cnv_span first = cnv_outputs_inside(p->iw, p->ow, p->stride[1], -p->pad[1]);
+    const cnv_window *v = &work->p->window;
+    cnv_span rows = cnv_taps_inside(v->ih, v->kernel[0], v->dilation[0], row);
+    bool whole = rows.end - rows.begin == v->kernel[0] && work->index_nbytes == 1;
+    cnv_span first = cnv_outputs_inside(v->iw, v->ow, v->stride[1], -v->pad[1]);
     cnv_span last =
-        cnv_outputs_inside(p->iw, p->ow, p->stride[1], (p->kernel[1] - 1) * p->dilation[1] - p->pad[1]);
+        cnv_outputs_inside(v->iw, v->ow, v->stride[1], (v->kernel[1] - 1) * v->dilation[1] - v->pad[1]);
     cnv_span inner = {first.begin, last.end > first.begin ? last.end : first.begin};
     return whole ? inner : (cnv_span){0, 0};
 }
@@ -84,14 +84,14 @@ static cnv_span inner_span(const max_work *work, int64_t row)
 /* Tap after tap instead of window after window: loops without branches, which compilers vectorize. Without
  * an index when nobody goes backward. */
 static void forward_inner(float *restrict y, uint8_t *restrict index, const float *restrict x,
-                          const cnv_pool2d *p, int64_t n)
+                          const cnv_window *v, int64_t n)
 {
-    int64_t stride = p->stride[1];
+    int64_t stride = v->stride[1];
     for (int64_t i = 0; i < n; i++) y[i] = x[i * stride];
     if (index != NULL) memset(index, 0, (size_t)n);
-    for (int64_t tap = 1; tap < p->kernel[0] * p->kernel[1]; tap++) {
+    for (int64_t tap = 1; tap < cnv_window_taps(v); tap++) {
         const float *line =
-            x + tap / p->kernel[1] * p->dilation[0] * p->iw + tap % p->kernel[1] * p->dilation[1];
+            x + tap / v->kernel[1] * v->dilation[0] * v->iw + tap % v->kernel[1] * v->dilation[1];
         if (index != NULL)
             for (int64_t i = 0; i < n; i++)
                 index[i] = beats(line[i * stride], y[i]) ? (uint8_t)tap : index[i];
@@ -102,18 +102,18 @@ static void forward_inner(float *restrict y, uint8_t *restrict index, const floa
 static void forward_planes(void *context, int64_t begin, int64_t end, int worker)
 {
     const max_work *work = context;
-    const cnv_pool2d *p = work->p;
-    for (int64_t line = begin * p->oh; line < end * p->oh; line++) {
-        const float *x = work->in + line / p->oh * p->ih * p->iw;
-        int64_t row = line % p->oh * p->stride[0] - p->pad[0];
+    const cnv_window *v = &work->p->window;
+    for (int64_t line = begin * v->oh; line < end * v->oh; line++) {
+        const float *x = work->in + line / v->oh * cnv_window_inputs(v);
+        int64_t row = line % v->oh * v->stride[0] - v->pad[0];
         cnv_span inner = inner_span(work, row);
         for (int64_t ow = 0; ow < inner.begin; ow++) forward_one(work, x, row, line, ow);
         if (inner.begin < inner.end)
-            forward_inner(work->out + line * p->ow + inner.begin,
-                          work->index ? (uint8_t *)work->index + line * p->ow + inner.begin : NULL,
-                          x + row * p->iw + inner.begin * p->stride[1] - p->pad[1], p,
+            forward_inner(work->out + line * v->ow + inner.begin,
+                          work->index ? (uint8_t *)work->index + line * v->ow + inner.begin : NULL,
+                          x + row * v->iw + inner.begin * v->stride[1] - v->pad[1], v,
                           inner.end - inner.begin);
-        for (int64_t ow = inner.end; ow < p->ow; ow++) forward_one(work, x, row, line, ow);
+        for (int64_t ow = inner.end; ow < v->ow; ow++) forward_one(work, x, row, line, ow);
     }
     (void)worker;
 }
@@ -121,16 +121,16 @@ static void forward_planes(void *context, int64_t begin, int64_t end, int worker
 static void backward_planes(void *context, int64_t begin, int64_t end, int worker)
 {
     const max_work *work = context;
-    const cnv_pool2d *p = work->p;
-    for (int64_t line = begin * p->oh; line < end * p->oh; line++) {
-        float *dx = work->out + line / p->oh * p->ih * p->iw;
-        for (int64_t ow = 0; ow < p->ow; ow++) {
-            int64_t tap = load_index(work->index, work->index_nbytes, line * p->ow + ow);
-            int64_t row = line % p->oh * p->stride[0] - p->pad[0] + tap / p->kernel[1] * p->dilation[0];
-            int64_t column = ow * p->stride[1] - p->pad[1] + tap % p->kernel[1] * p->dilation[1];
+    const cnv_window *v = &work->p->window;
+    for (int64_t line = begin * v->oh; line < end * v->oh; line++) {
+        float *dx = work->out + line / v->oh * cnv_window_inputs(v);
+        for (int64_t ow = 0; ow < v->ow; ow++) {
+            int64_t tap = load_index(work->index, work->index_nbytes, line * v->ow + ow);
+            int64_t row = line % v->oh * v->stride[0] - v->pad[0] + tap / v->kernel[1] * v->dilation[0];
+            int64_t column = ow * v->stride[1] - v->pad[1] + tap % v->kernel[1] * v->dilation[1];
             /* a window that lies in the padding altogether has no winner */
-            if (row >= 0 && row < p->ih && column >= 0 && column < p->iw)
-                dx[row * p->iw + column] += work->in[line * p->ow + ow];
+            if (row >= 0 && row < v->ih && column >= 0 && column < v->iw)
+                dx[row * v->iw + column] += work->in[line * v->ow + ow];
         }
     }
     (void)worker;
@@ -139,12 +139,13 @@ static void backward_planes(void *context, int64_t begin, int64_t end, int worke
 void cnv_max_pool_forward(float *y, void *index, const float *x, const cnv_pool2d *p, cnv_run *run)
 {
     max_work work = {y, x, index, p, cnv_max_pool_index_nbytes(p)};
-    cnv_parallel_range(run, p->planes, cnv_grain_of(p->oh * p->ow * p->kernel[0] * p->kernel[1]),
+    cnv_parallel_range(run, p->planes,
+                       cnv_grain_of(cnv_window_outputs(&p->window) * cnv_window_taps(&p->window)),
                        forward_planes, &work);
 }
 
 void cnv_max_pool_backward(float *dx, const float *dy, const void *index, const cnv_pool2d *p, cnv_run *run)
 {
     max_work work = {dx, dy, (void *)index, p, cnv_max_pool_index_nbytes(p)};
-    cnv_parallel_range(run, p->planes, cnv_grain_of(p->oh * p->ow), backward_planes, &work);
+    cnv_parallel_range(run, p->planes, cnv_grain_of(cnv_window_outputs(&p->window)), backward_planes, &work);
 }

@@ -12,7 +12,7 @@
 
 #include "plan/fast/blocked.h"
 #include "plan/constant.h"
-#include "plan/op.h"
+#include "plan/window.h"
 #include "runtime/alloc.h"
 
 #define F4_TILES 9  /* 4x4 tiles */
@@ -43,19 +43,18 @@ typedef struct conv_form {
 
 static cnv_geometry geometry_of(const cnv_node *node)
 {
-    const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1], *y = node->y_shape;
-    const cnv_window_params *p = &node->params.conv.window;
-    return (cnv_geometry){.images = x->dim[0],
-                          .ic = x->dim[1],
-                          .ih = x->dim[2],
-                          .iw = x->dim[3],
-                          .oc = y->dim[1],
-                          .oh = y->dim[2],
-                          .ow = y->dim[3],
-                          .kernel = {w->dim[2], w->dim[3]},
-                          .stride = {p->stride[0], p->stride[1]},
-                          .pad = {p->pad[0], p->pad[1]},
-                          .dilation = {p->dilation[0], p->dilation[1]}};
+    const cnv_window v = cnv_conv_window(node);
+    return (cnv_geometry){.images = node->x_shape[0]->dim[0],
+                          .ic = node->x_shape[0]->dim[1],
+                          .ih = v.ih,
+                          .iw = v.iw,
+                          .oc = node->y_shape->dim[1],
+                          .oh = v.oh,
+                          .ow = v.ow,
+                          .kernel = {v.kernel[0], v.kernel[1]},
+                          .stride = {v.stride[0], v.stride[1]},
+                          .pad = {v.pad[0], v.pad[1]},
+                          .dilation = {v.dilation[0], v.dilation[1]}};
 }
 
 bool cnv_conv_is_planar(const cnv_node *node)

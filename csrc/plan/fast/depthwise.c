@@ -4,7 +4,7 @@
 
 #include "plan/fast/blocked.h"
 #include "plan/constant.h"
-#include "plan/op.h"
+#include "plan/window.h"
 #include "runtime/alloc.h"
 
 #define PACK_KIND 64 /* apart from those of conv.c */
@@ -24,23 +24,22 @@ bool cnv_depthwise_is_served(const cnv_node *node)
 
 void *cnv_depthwise_form(const cnv_node *node, const cnv_fast *fast)
 {
-    const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1], *y = node->y_shape;
-    const cnv_window_params *p = &node->params.conv.window;
+    const cnv_window v = cnv_conv_window(node);
     depthwise_form *f = cnv_alloc(1, sizeof *f);
     if (f == NULL) return NULL;
     f->form.fast = fast;
-    f->form.picture = cnv_picture_of(y);
+    f->form.picture = cnv_picture_of(node->y_shape);
     f->form.high = INFINITY;
-    f->d = (cnv_depthwise){.images = x->dim[0],
-                           .channels = x->dim[1],
-                           .ih = x->dim[2],
-                           .iw = x->dim[3],
-                           .oh = y->dim[2],
-                           .ow = y->dim[3],
-                           .kernel = {w->dim[2], w->dim[3]},
-                           .stride = {p->stride[0], p->stride[1]},
-                           .pad = {p->pad[0], p->pad[1]},
-                           .dilation = {p->dilation[0], p->dilation[1]}};
+    f->d = (cnv_depthwise){.images = node->x_shape[0]->dim[0],
+                           .channels = node->x_shape[0]->dim[1],
+                           .ih = v.ih,
+                           .iw = v.iw,
+                           .oh = v.oh,
+                           .ow = v.ow,
+                           .kernel = {v.kernel[0], v.kernel[1]},
+                           .stride = {v.stride[0], v.stride[1]},
+                           .pad = {v.pad[0], v.pad[1]},
+                           .dilation = {v.dilation[0], v.dilation[1]}};
     cnv_depthwise_describe(&f->d);
     snprintf(f->form.text, sizeof f->form.text, "%s depthwise", fast->name);
     return f;

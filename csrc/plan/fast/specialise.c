@@ -13,6 +13,7 @@
 #include "plan/fast/blocked.h"
 #include "plan/fast/fuse.h"
 #include "plan/op.h"
+#include "plan/window.h"
 #include "runtime/alloc.h"
 
 /* Per user value. */
@@ -203,18 +204,17 @@ done:
 
 static cnv_fast_pool pool_of(const cnv_node *node)
 {
-    const cnv_shape *x = node->x_shape[0], *y = node->y_shape;
-    const cnv_window_params *p = &node->params.pool.window;
-    return (cnv_fast_pool){.images = x->dim[0],
-                           .channels = x->dim[1],
-                           .ih = x->dim[2],
-                           .iw = x->dim[3],
-                           .oh = y->dim[2],
-                           .ow = y->dim[3],
-                           .kernel = {p->kernel[0], p->kernel[1]},
-                           .stride = {p->stride[0], p->stride[1]},
-                           .dilation = {p->dilation[0], p->dilation[1]},
-                           .pad = {p->pad[0], p->pad[1], p->pad[2], p->pad[3]},
+    const cnv_window v = cnv_pool_window(node);
+    return (cnv_fast_pool){.images = node->x_shape[0]->dim[0],
+                           .channels = node->x_shape[0]->dim[1],
+                           .ih = v.ih,
+                           .iw = v.iw,
+                           .oh = v.oh,
+                           .ow = v.ow,
+                           .kernel = {v.kernel[0], v.kernel[1]},
+                           .stride = {v.stride[0], v.stride[1]},
+                           .dilation = {v.dilation[0], v.dilation[1]},
+                           .pad = {v.pad[0], v.pad[1], v.pad[2], v.pad[3]},
                            .count_include_pad = node->params.pool.count_include_pad};
 }
 

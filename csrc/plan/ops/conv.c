@@ -3,6 +3,7 @@
  */
 #include "kernels/portable/conv.h"
 #include "plan/op.h"
+#include "plan/window.h"
 
 static cnv_status check_channels(const cnv_node *node, cnv_error *err)
 {
@@ -37,32 +38,20 @@ static cnv_status conv2d_infer(const cnv_node *node, cnv_shape *y, cnv_error *er
     CNV_TRY(check_channels(node, err));
     CNV_TRY(check_bias(node, err));
     *y = (cnv_shape){4, {x->dim[0], w->dim[0]}};
-    for (int axis = 0; axis < 2; axis++)
-        CNV_TRY(cnv_infer_window(&node->params.conv.window, &w->dim[2], false, axis, x->dim[2 + axis],
-                                 &y->dim[2 + axis], err));
+    CNV_TRY(cnv_infer_window(&node->params.conv.window, &w->dim[2], false, x, y, err));
 done:
     return status;
 }
 
 static cnv_conv2d geometry(const cnv_node *node)
 {
-    const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1], *y = node->y_shape;
-    const cnv_window_params *p = &node->params.conv.window;
-    return (cnv_conv2d){
-        .n = x->dim[0],
-        .groups = node->params.conv.groups,
-        .ic = w->dim[1],
-        .ih = x->dim[2],
-        .iw = x->dim[3],
-        .oc = w->dim[0] / node->params.conv.groups,
-        .oh = y->dim[2],
-        .ow = y->dim[3],
-        .kh = w->dim[2],
-        .kw = w->dim[3],
-        .stride = {p->stride[0], p->stride[1]},
-        .pad = {p->pad[0], p->pad[1]},
-        .dilation = {p->dilation[0], p->dilation[1]},
-    };
+    const cnv_shape *x = node->x_shape[0], *w = node->x_shape[1];
+    const int64_t groups = node->params.conv.groups;
+    return (cnv_conv2d){.n = x->dim[0],
+                        .groups = groups,
+                        .ic = w->dim[1],
+                        .oc = w->dim[0] / groups,
+                        .window = cnv_conv_window(node)};
 }
 
 static void conv2d_needs(const cnv_node *node, cnv_needs *needs)

@@ -4,6 +4,7 @@
  */
 #include "kernels/portable/pool.h"
 #include "plan/op.h"
+#include "plan/window.h"
 
 static cnv_status pool_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
@@ -13,8 +14,7 @@ static cnv_status pool_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
     const bool ceil_mode = node->params.pool.ceil_mode;
     CNV_TRY(cnv_check_ndim(node, 0, "x", 4, err));
     *y = *x;
-    for (int axis = 0; axis < 2; axis++)
-        CNV_TRY(cnv_infer_window(p, p->kernel, ceil_mode, axis, x->dim[2 + axis], &y->dim[2 + axis], err));
+    CNV_TRY(cnv_infer_window(p, p->kernel, ceil_mode, x, y, err));
     /* the winner's number is stored in 32 bits */
     if (p->kernel[0] * p->kernel[1] > INT32_MAX)
         status = cnv_fail(err, CNV_INVALID, "kernel %lld x %lld has more than %d taps",
@@ -23,22 +23,16 @@ done:
     return status;
 }
 
+static int64_t planes_of(const cnv_node *node)
+{
+    return node->x_shape[0]->dim[0] * node->x_shape[0]->dim[1];
+}
+
 static cnv_pool2d geometry(const cnv_node *node)
 {
-    const cnv_shape *x = node->x_shape[0], *y = node->y_shape;
-    const cnv_window_params *p = &node->params.pool.window;
-    return (cnv_pool2d){
-        .planes = x->dim[0] * x->dim[1],
-        .ih = x->dim[2],
-        .iw = x->dim[3],
-        .oh = y->dim[2],
-        .ow = y->dim[3],
-        .kernel = {p->kernel[0], p->kernel[1]},
-        .stride = {p->stride[0], p->stride[1]},
-        .pad = {p->pad[0], p->pad[1], p->pad[2], p->pad[3]},
-        .dilation = {p->dilation[0], p->dilation[1]},
-        .count_include_pad = node->params.pool.count_include_pad,
-    };
+    return (cnv_pool2d){.planes = planes_of(node),
+                        .window = cnv_pool_window(node),
+                        .count_include_pad = node->params.pool.count_include_pad};
 }
 
 static void max_pool_needs(const cnv_node *node, cnv_needs *needs)
@@ -114,11 +108,6 @@ static cnv_status global_infer(const cnv_node *node, cnv_shape *y, cnv_error *er
                         cnv_shape_format(y).text);
     for (int i = 2; i < y->ndim; i++) y->dim[i] = 1;
     return CNV_OK;
-}
-
-static int64_t planes_of(const cnv_node *node)
-{
-    return node->x_shape[0]->dim[0] * node->x_shape[0]->dim[1];
 }
 
 static int64_t plane_size(const cnv_node *node)
