@@ -8,9 +8,9 @@
  * of elements unless the name ends in _nbytes.
  *
  * Ownership: a plan owns its arena, alone or with plans that share it, and nothing else. Weights stay the
- * caller's: a cnv_constant borrows them and calls back when the last plan is done with them. What read
- * functions hand out points into the arena and is valid until the next pass over the same plan, or over one
- * that shares the arena.
+ * caller's: a cnv_constant borrows them and calls back when the last plan that reads them is freed. The
+ * arrays that read functions return lie in the arena: they are valid until the next pass over the same plan,
+ * or over one that shares the arena.
  *
  * Threads: a plan serves one thread at a time, any thread. Different plans may run at the same time, also
  * when they share constants, but not when they share an arena. Building and preparing the same plan from two
@@ -33,7 +33,7 @@
 
 /* ---- weights ---- */
 
-/* A float32 array that plans read and never write, shared by any number of plans, reference-counted. */
+/* A float32 array that any number of plans read and none writes; reference-counted. */
 typedef struct cnv_constant cnv_constant;
 
 /* Borrows data until the last reference is gone, then calls release(owner) (NULL: nothing to call). */
@@ -42,11 +42,11 @@ cnv_status cnv_constant_new(const float *data, const cnv_shape *shape, void (*re
 cnv_constant *cnv_constant_retain(cnv_constant *constant);
 void cnv_constant_release(cnv_constant *constant); /* accepts NULL */
 
-/* Bytes of the forms that kernels have packed from it so far. */
+/* Bytes of the packed weights that kernels have made from the array so far. */
 size_t cnv_constant_packed_nbytes(cnv_constant *constant);
 
-/* The caller has written new numbers into the borrowed array: forms packed from the old ones are made anew by
- * the next forward pass that uses them. No pass may be running. */
+/* Says that the caller has written new numbers into the borrowed array: the next forward pass that reads
+ * weights packed from the old ones packs them anew. No pass may be running. */
 void cnv_constant_changed(cnv_constant *constant);
 
 /* ---- building ---- */
@@ -133,11 +133,11 @@ typedef union cnv_params {
 cnv_status cnv_plan_new(cnv_plan **plan, cnv_error *err);
 void cnv_plan_free(cnv_plan *plan); /* accepts NULL */
 
-/* A value that each forward pass is given. The name is copied. */
+/* A value whose numbers each forward pass is given. The name is copied. */
 cnv_status cnv_plan_input(cnv_plan *plan, const cnv_shape *shape, const char *name, cnv_value_id *value,
                           cnv_error *err);
 
-/* A value that is always `constant`; the plan takes a reference of its own. Its gradient can be asked for. */
+/* A value that is always `constant`, to which the plan takes a reference. It may stand in request.wrt. */
 cnv_status cnv_plan_constant(cnv_plan *plan, cnv_constant *constant, const char *name, cnv_value_id *value,
                              cnv_error *err);
 
@@ -159,7 +159,7 @@ cnv_value_id cnv_plan_input_value(const cnv_plan *plan, int i);
 
 /* ---- preparing and running ---- */
 
-/* What passes will be asked for; fixed once, because memory and marks follow from it. */
+/* The values that passes compute; fixed once, because memory and marks follow from them. */
 typedef struct cnv_request {
     const cnv_value_id *keep; /* values readable after forward */
     int n_keep;
@@ -168,13 +168,13 @@ typedef struct cnv_request {
     const cnv_value_id *wrt; /* values whose gradient is readable after backward; none: a forward-only plan */
     int n_wrt;
     int threads;
-    const struct cnv_plan *shares; /* a prepared plan whose arena this one uses, too; NULL: one of its own */
-    /* What may be spent on packed weights, besides forms that other plans have had made. Where it does not
-     * suffice, passes pack as they go: slower, with the same bits. */
+    const struct cnv_plan *shares; /* a prepared plan whose arena this one uses; NULL: one of its own */
+    /* Most bytes of packed weights that this plan may add to those that other plans have had made. Kernels
+     * whose weights are not packed pack them in every pass: slower, with the same bits. */
     size_t packed_nbytes;
 } cnv_request;
 
-/* Marks, memory, packed weights. Only once per plan; no node can be added afterwards. */
+/* Decides marks, memory and packed weights. Only once per plan; no node can be added afterwards. */
 cnv_status cnv_plan_prepare(cnv_plan *plan, const cnv_request *request, cnv_error *err);
 
 /* Runs forward. `inputs[i]` is the data of the i-th cnv_plan_input, borrowed for the call and for the
@@ -185,11 +185,11 @@ cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*i
 /* The numbers of a kept value (or an input, or a constant); NULL when the request did not keep it. */
 const float *cnv_plan_read(const cnv_plan *plan, cnv_value_id value);
 
-/* The place of a value in request.seeds; -1 when it is none. And how many there are. */
+/* The index of a value in request.seeds, -1 when it is not there; and the number of seeds. */
 int cnv_plan_seed_index(const cnv_plan *plan, cnv_value_id value);
 int cnv_plan_n_seeds(const cnv_plan *plan);
 
-/* Runs backward from the state that the last forward left. `cotangents[i]` belongs to request.seeds[i]; NULL
+/* Runs backward from the activations of the last forward. `cotangents[i]` belongs to request.seeds[i]; NULL
  * stands for zeros. May be called several times after one forward. */
 cnv_status cnv_plan_backward(cnv_plan *plan, const float *const *cotangents, cnv_relu_rule relu,
                              bool (*interrupted)(void *), void *owner, cnv_error *err);
@@ -199,30 +199,30 @@ const float *cnv_plan_gradient(const cnv_plan *plan, cnv_value_id value);
 
 /* ---- looking inside ---- */
 
-/* Bytes that the prepared plan holds. Of each purpose in the arena, the most that is alive at one time. */
+/* Bytes that the prepared plan holds; of each purpose in the arena, the largest sum alive at one time. */
 typedef struct cnv_plan_memory {
     size_t values_nbytes; /* forward values */
     size_t gradients_nbytes;
     size_t saved_nbytes; /* masks, pooling indices */
     size_t scratch_nbytes;
-    size_t arena_nbytes;  /* what was allocated: the purposes share it, so it is less than their sum */
-    size_t packed_nbytes; /* of the packed weights that it reads; the constants own them */
+    size_t arena_nbytes;  /* size of the arena: the purposes share it, so it is less than their sum */
+    size_t packed_nbytes; /* size of the packed weights that the plan reads; the constants own them */
 } cnv_plan_memory;
 void cnv_plan_memory_of(const cnv_plan *plan, cnv_plan_memory *memory);
 
-/* What became of one node; before prepare, nothing runs and kernel is "". Strings are borrowed. */
+/* One node after prepare; before, nothing runs and kernel is "". Strings are borrowed. */
 typedef struct cnv_node_info {
     const char *name;
     const char *op;
-    const char *kernel;      /* "portable", "view", ...: what prepare chose */
-    cnv_value_id value;      /* its output */
-    bool forward;            /* runs in the forward walk */
-    bool backward;           /* runs in the backward walk */
-    size_t saved_nbytes;     /* what its forward leaves for its backward */
-    size_t scratch_nbytes;   /* of one worker, in the pass that takes more */
-    size_t packed_nbytes;    /* of the packed weights that it reads, of both passes */
-    double forward_seconds;  /* in the last pass, changes of layout of its output included; 0 before one */
-    double backward_seconds; /* a node that runs fused with another has its time there */
+    const char *kernel;      /* kernel that prepare chose: "portable", "view", ... */
+    cnv_value_id value;      /* output of the node */
+    bool forward;            /* the forward walk visits the node */
+    bool backward;           /* the backward walk visits the node */
+    size_t saved_nbytes;     /* masks and indices that its forward leaves for its backward */
+    size_t scratch_nbytes;   /* scratch of one worker, in the pass that takes more */
+    size_t packed_nbytes;    /* packed weights that the node reads, of both passes */
+    double forward_seconds;  /* time in the last pass, with changes of layout of the output; 0 before one */
+    double backward_seconds; /* time in the last pass; that of a fused node is counted where it runs */
 } cnv_node_info;
 int cnv_plan_n_nodes(const cnv_plan *plan);
 void cnv_plan_node_info(const cnv_plan *plan, int i, cnv_node_info *info);

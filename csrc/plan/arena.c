@@ -74,7 +74,7 @@ cnv_status cnv_arena_peak(const cnv_buffer *buffers, int n, cnv_purpose purpose,
                           size_t *nbytes, cnv_error *err)
 {
     int64_t alive = 0;
-    int64_t *change = cnv_alloc((size_t)last_time + 2, sizeof *change); /* of the bytes alive, at each time */
+    int64_t *change = cnv_alloc((size_t)last_time + 2, sizeof *change); /* of bytes alive, at each time */
     if (!change) return cnv_fail(err, CNV_NO_MEMORY, "out of memory for the layout of %d buffers", n);
     for (int i = 0; i < n; i++) {
         if (buffers[i].purpose != purpose) continue;

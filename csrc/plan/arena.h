@@ -1,4 +1,4 @@
-/* Lays buffers with known lifetimes into one block so that those that are never alive together overlap. */
+/* Places buffers with known lifetimes in one block, so that those that are never alive together overlap. */
 #ifndef CNV_PLAN_ARENA_H
 #define CNV_PLAN_ARENA_H
 
@@ -10,14 +10,14 @@ typedef enum { CNV_FOR_VALUES, CNV_FOR_GRADIENTS, CNV_FOR_SAVED, CNV_FOR_SCRATCH
 
 typedef struct cnv_buffer {
     size_t nbytes; /* a multiple of CNV_ALIGNMENT */
-    int born;      /* alive from this time ... */
-    int dies;      /* ... to this one, both included */
+    int born;      /* first time at which the buffer is alive */
+    int dies;      /* last time at which the buffer is alive */
     cnv_purpose purpose;
-    size_t offset; /* the result */
+    size_t offset; /* place in the block: the result */
 } cnv_buffer;
 
-/* Chooses every offset, and *nbytes, the size of the whole block. Fails when that does not fit a size_t, or
- * when memory for the work is out. */
+/* Writes every offset and the size of the block, *nbytes. Fails when the size does not fit a size_t, or when
+ * memory is out. */
 cnv_status cnv_arena_lay(cnv_buffer *buffers, int n, size_t *nbytes, cnv_error *err);
 
 /* The most bytes of one purpose that are alive at one time; times run from 0 to last_time. */

@@ -9,7 +9,7 @@
 typedef struct packed_form {
     struct packed_form *next;
     cnv_packing packing;
-    uint64_t generation; /* of the numbers that it was packed from */
+    uint64_t generation; /* generation of the numbers that the form was packed from */
     void *bytes;
 } packed_form;
 
@@ -20,12 +20,12 @@ struct cnv_constant {
     void (*release)(void *owner);
     void *owner;
     packed_form *forms;
-    atomic_uint_fast64_t generation; /* goes up when the numbers change */
-    atomic_uint_fast64_t refreshed;  /* the generation that every form is known to have reached */
+    atomic_uint_fast64_t generation; /* number of cnv_constant_changed calls */
+    atomic_uint_fast64_t refreshed;  /* a generation that every form has reached */
 };
 
-/* Guards the forms of all constants. A fork waits for whoever is packing: in the child nobody would finish.
- */
+/* Guards the forms of all constants. A fork waits until no thread is packing: in the child no thread would
+ * finish the work. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -142,7 +142,7 @@ static packed_form *make_form(cnv_constant *constant, const cnv_packing *packing
     }
     form->packing = *packing;
     form->bytes = bytes;
-    form->generation = UINT64_MAX; /* of no numbers yet */
+    form->generation = UINT64_MAX; /* not packed yet */
     form->next = constant->forms;
     constant->forms = form;
     return form;

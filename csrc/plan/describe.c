@@ -1,4 +1,5 @@
 /* Questions about a plan: its values, inputs and seeds, its memory, and the kernel and time of each node. */
+#include "plan/op.h"
 #include "plan/state.h"
 
 const cnv_shape *cnv_plan_shape(const cnv_plan *plan, cnv_value_id value)

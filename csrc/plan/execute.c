@@ -1,4 +1,4 @@
-/* The two walks: forward up the steps, backward down. Everything has been decided by prepare. */
+/* The two walks: forward up the steps, backward down them. Prepare has decided everything else. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */
 #endif
@@ -21,7 +21,7 @@ static cnv_run start_run(const cnv_plan *plan, bool (*interrupted)(void *), void
         .threads = plan->threads, .interrupted = interrupted, .owner = owner, .cancelled = false};
 }
 
-/* The arrays that this pass reads: those that begin at an input are new each time. */
+/* Writes the arrays that this pass reads into the steps: a pass brings new arrays for the inputs. */
 static void bind_inputs(cnv_plan *plan, const float *const *inputs)
 {
     for (cnv_value_id v = 0; v < plan->n_values; v++) {
@@ -45,7 +45,8 @@ cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*i
                             void *owner, cnv_error *err)
 {
     cnv_run run = start_run(plan, interrupted, owner);
-    if (plan->stage == CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "forward needs a prepared plan");
+    if (plan->stage == CNV_BUILDING)
+        return cnv_fail(err, CNV_INVALID, "forward needs a prepared plan: call prepare first");
     cnv_status status = cnv_workspace_enter(plan->workspace, err);
     if (status != CNV_OK) return status;
     plan->stage = CNV_PREPARED;
@@ -66,18 +67,19 @@ cnv_status cnv_plan_forward(cnv_plan *plan, const float *const *inputs, bool (*i
     return CNV_OK;
 }
 
-/* What the last forward left is still there. */
+/* Whether the activations of the last forward are still in the workspace. */
 static bool holds(const cnv_plan *plan)
 {
     return plan->stage >= CNV_FORWARD_DONE && plan->workspace->holder == plan;
 }
 
-/* Long enough that claiming it costs nothing, short enough that a large buffer keeps every thread busy. */
+/* CHUNK is the number of floats in one item of a fill: enough to make the cost of an item negligible, few
+ * enough to share a large buffer among all threads. */
 #define CHUNK ((int64_t)1 << 16)
 
 typedef struct {
     float *to;
-    const float *from; /* NULL: zeros */
+    const float *from; /* NULL stands for zeros */
     int64_t size;
     bool add;
 } fill_context;
@@ -106,11 +108,11 @@ static void fill(fill_context context, cnv_run *run)
 static void run_fills(const cnv_plan *plan, int first, int n, const float *const *cotangents, cnv_run *run)
 {
     for (int f = first; f < first + n; f++) {
-        const cnv_fill *what = &plan->fills[f];
-        const cnv_value *value = plan->values[what->value];
-        const float *from = what->seed >= 0 ? cotangents[what->seed] : NULL;
-        if (!what->first && !from) continue;
-        fill((fill_context){value->gradient, from, cnv_shape_size(&value->shape), !what->first}, run);
+        const cnv_fill *entry = &plan->fills[f];
+        const cnv_value *value = plan->values[entry->value];
+        const float *from = entry->seed >= 0 ? cotangents[entry->seed] : NULL;
+        if (!entry->first && !from) continue;
+        fill((fill_context){value->gradient, from, cnv_shape_size(&value->shape), !entry->first}, run);
     }
 }
 
@@ -120,26 +122,32 @@ static void step_back(const cnv_step *step, cnv_relu_rule relu, cnv_run *run)
     io.relu = relu;
     if (step->backward) {
         step->backward(step->node, &io, run);
-    } else if (io.dx[0] != io.dy) { /* a view whose gradient the user reads by itself */
+    } else if (io.dx[0] != io.dy) { /* a view whose gradient is apart from its source's */
         fill((fill_context){io.dx[0], io.dy, cnv_shape_size(step->node->y_shape), true}, run);
     }
 }
 
 static cnv_status check_backward(const cnv_plan *plan, cnv_error *err)
 {
-    if (plan->stage == CNV_BUILDING) return cnv_fail(err, CNV_INVALID, "backward needs a prepared plan");
-    if (plan->stage == CNV_PREPARED) return cnv_fail(err, CNV_INVALID, "backward needs a finished forward");
+    if (plan->stage == CNV_BUILDING)
+        return cnv_fail(err, CNV_INVALID, "backward needs a prepared plan: call prepare first");
+    if (plan->stage == CNV_PREPARED)
+        return cnv_fail(err, CNV_INVALID, "backward needs a finished forward: call forward first");
     if (plan->n_wrt == 0)
-        return cnv_fail(err, CNV_INVALID, "the plan was prepared without wrt, it has no backward");
+        return cnv_fail(err, CNV_INVALID,
+                        "the plan was prepared without wrt: name the values whose gradient is wanted in "
+                        "prepare(wrt=...)");
     return CNV_OK;
 }
 
-/* Inside the workspace. */
+/* The backward walk, between cnv_workspace_enter and leave. */
 static cnv_status walk_down(cnv_plan *plan, const float *const *cotangents, cnv_relu_rule relu, cnv_run *run,
                             cnv_error *err)
 {
     if (!holds(plan))
-        return cnv_fail(err, CNV_INVALID, "backward needs a forward since a plan that shares memory has run");
+        return cnv_fail(
+            err, CNV_INVALID,
+            "the activations are gone: another plan with the same arena has run; call forward again");
     plan->stage = CNV_FORWARD_DONE;
     for (int s = plan->n_steps - 1; s >= 0; s--) {
         cnv_step *step = &plan->steps[s];

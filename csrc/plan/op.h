@@ -13,14 +13,14 @@
  * puts the node's name and operator in front.
  */
 typedef struct cnv_op {
-    const char *name;              /* of the builder method: "conv2d", "relu", ... */
-    const cnv_argument *arguments; /* of the inputs, in their order, and the parameters */
+    const char *name;              /* name of the builder method: "conv2d", "relu", ... */
+    const cnv_argument *arguments; /* inputs, in their order, and parameters */
     cnv_status (*infer)(const cnv_node *node, cnv_shape *y, cnv_error *err);
-    cnv_kernel kernel; /* the portable one */
-    int variant;       /* the operator among those of its family that share functions: a cnv_unary_op, ... */
+    cnv_kernel kernel; /* portable kernel */
+    int variant;       /* operator among those that share the functions: a cnv_unary_op or a cnv_binary_op */
 } cnv_op;
 
-/* Extents as "2 x 3 x 4", for messages; "scalar" when there are none. */
+/* The extents as "2 x 3 x 4", for messages; "scalar" for no dimensions. */
 typedef struct cnv_shape_text {
     char text[192];
 } cnv_shape_text;
@@ -32,13 +32,13 @@ cnv_status cnv_check_ndim(const cnv_node *node, int i, const char *what, int ndi
 /* Fails unless 0 <= axis < ndim of input 0. */
 cnv_status cnv_check_axis(const cnv_node *node, int axis, cnv_error *err);
 
-/* The shape that a and b broadcast to, as in NumPy. */
+/* Writes the shape that a and b broadcast to, as in NumPy. */
 cnv_status cnv_broadcast_shape(const cnv_shape *a, const cnv_shape *b, cnv_shape *y, cnv_error *err);
 
-/* y = the shape of input 0. */
+/* Infers that y has the shape of input 0. */
 cnv_status cnv_infer_same(const cnv_node *node, cnv_shape *y, cnv_error *err);
 
-/* Elements of input 0. */
+/* The number of elements of input 0. */
 static inline int64_t cnv_size_of_x(const cnv_node *node)
 {
     return cnv_shape_size(node->x_shape[0]);

@@ -16,7 +16,7 @@ cnv_value *cnv_plan_value(const cnv_plan *plan, cnv_value_id value)
     return value >= 0 && value < plan->n_values ? plan->values[value] : NULL;
 }
 
-/* Room for one more pointer in a list that doubles. */
+/* Makes room for one more pointer in a list that doubles. */
 static cnv_status reserve(void ***list, int n, int *room, cnv_error *err)
 {
     if (n < *room) return CNV_OK;

@@ -29,7 +29,7 @@ static cnv_status infer_axis(const cnv_window_params *window, const int64_t kern
         goto done;
     }
     *n_out = room / stride + 1;
-    /* ceil mode: one more window, unless it would start beyond the picture and the padding before it */
+    /* Ceil mode adds one window, unless it would start beyond the picture and the padding before it. */
     if (ceil_mode && room % stride != 0 && *n_out * stride < extent + before) ++*n_out;
 done:
     return status;

@@ -11,7 +11,7 @@ bool cnv_is_positional(const cnv_argument *argument)
     return argument->name && argument->kind <= CNV_ARG_VALUES;
 }
 
-/* The place of a keyword in the table, the place after it for `name`, -1 for any other. */
+/* The index of a keyword in the table; the index after the last for `name`; -1 for an unknown keyword. */
 static int find_keyword(const cnv_argument *table, PyObject *keyword)
 {
     int i = 0;
@@ -20,7 +20,7 @@ static int find_keyword(const cnv_argument *table, PyObject *keyword)
     return PyUnicode_CompareWithASCIIString(keyword, "name") == 0 ? i : -1;
 }
 
-/* Puts each object that was passed at its argument's place; borrowed. */
+/* Sorts the objects of a call by the index of their argument; borrowed. */
 static int sort_arguments(const cnv_call *call, const cnv_argument *table, PyObject *args, PyObject *kwargs,
                           PyObject **found)
 {
@@ -71,7 +71,7 @@ static int read_exactly(PyObject *object, const char *what, int64_t *numbers, in
     return -1;
 }
 
-/* Dimensions of the first input; -1 with an exception when the plan does not have it. */
+/* The number of dimensions of the first input; -1 with an exception when it is no value of the plan. */
 static int first_ndim(const cnv_call *call)
 {
     const cnv_shape *shape = call->n_inputs > 0 ? cnv_plan_shape(call->plan, call->inputs[0]) : NULL;

@@ -4,14 +4,16 @@
 
 #include "runtime/alloc.h"
 
-/* Below this the C library keeps its pages itself; above it a network takes so long that new ones do not
- * show. Between them lie pictures of 75 to 600 pixels a side. */
+/* The sizes of blocks that are kept. The C library keeps the pages of smaller ones itself, and above them a
+ * network takes so long that new pages do not matter. Between them lie pictures of 75 to 600 pixels a side.
+ */
 #define SMALLEST ((size_t)64 << 10)
 #define LARGEST ((size_t)4 << 20)
-/* A step of Adam has six results, and its callers hold two more. */
+/* SLOTS is the number of blocks that are kept: a step of Adam has six results, and its callers hold two more.
+ */
 #define SLOTS 8
 
-/* One line in front of the numbers. */
+/* The cache line in front of the numbers. */
 typedef union {
     size_t nbytes;
     char line[CNV_ALIGNMENT];
@@ -20,7 +22,8 @@ typedef union {
 static _Atomic(block *) idle[SLOTS];
 static atomic_uint next_slot;
 
-/* A slot belongs to who has exchanged its content, so no lock is needed, with the GIL or without. */
+/* A thread owns the block that it has exchanged out of a slot, so no lock is needed, with or without the GIL.
+ */
 static block *take(size_t nbytes)
 {
     for (int i = 0; i < SLOTS; i++) {
@@ -38,7 +41,8 @@ static void keep(block *b)
         block *none = NULL;
         if (atomic_compare_exchange_strong(&idle[i], &none, b)) return;
     }
-    /* Full, perhaps of sizes that nobody uses any more: the others get their turn to go. */
+    /* All slots are full, perhaps of sizes that are no longer used: the next call frees another slot's block.
+     */
     cnv_free(atomic_exchange(&idle[atomic_fetch_add(&next_slot, 1) % SLOTS], b));
 }
 
@@ -47,7 +51,7 @@ static void give_back(PyObject *capsule)
     keep(PyCapsule_GetPointer(capsule, NULL));
 }
 
-/* A capsule that owns a block of so many bytes. */
+/* A capsule that owns a block of nbytes bytes. */
 static PyObject *new_owner(size_t nbytes)
 {
     block *b = take(nbytes);

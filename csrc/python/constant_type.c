@@ -1,15 +1,17 @@
-/* Constant: an array that plans read. The array lives as long as the last plan that uses it. */
+/* The type Constant: an array that plans read, which lives until the last plan that reads it is freed. */
 #include "python/constant_type.h"
 
 #include "python/convert.h"
 
-/* Not tracked by the collector: the only thing it refers to is an array that the core shares with plans. */
+/* A Constant is not tracked by the garbage collector: it refers only to an array that the core shares with
+ * plans. */
 typedef struct {
     PyObject_HEAD cnv_constant *constant;
     PyArrayObject *array; /* borrowed: the constant owns the reference */
 } constant_object;
 
-/* Called by the core when the last plan is gone; plans go in their dealloc, so the GIL is held. */
+/* Called by the core when the last plan is freed, in the dealloc of a Plan or Constant, so that the GIL is
+ * held. */
 static void release_array(void *owner)
 {
     Py_DECREF((PyObject *)owner);
@@ -82,16 +84,17 @@ static PyObject *constant_changed(PyObject *object, PyObject *unused)
 }
 
 static PyGetSetDef getters[] = {
-    {"array", get_array, NULL, "The numbers.", NULL},
-    {"shape", get_shape, NULL, "Their shape.", NULL},
-    {"packed_nbytes", get_packed_nbytes, NULL, "Bytes of the forms that kernels have packed so far.", NULL},
+    {"array", get_array, NULL, "The array.", NULL},
+    {"shape", get_shape, NULL, "The shape of the array.", NULL},
+    {"packed_nbytes", get_packed_nbytes, NULL, "Bytes of the packed weights that kernels have made so far.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMethodDef methods[] = {
     {"changed", constant_changed, METH_NOARGS,
-     "changed($self)\n--\n\nSay that `array` was written to: packed forms are made anew before the next "
-     "pass."},
+     "changed($self)\n--\n\nSay that `array` was written to: the next pass packs its weights "
+     "anew."},
     {NULL, NULL, 0, NULL},
 };
 

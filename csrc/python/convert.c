@@ -13,7 +13,7 @@ PyObject *cnv_raise(cnv_status status, const cnv_error *err)
                      : status == CNV_NO_MEMORY   ? PyExc_MemoryError
                      : status == CNV_INTERRUPTED ? PyExc_KeyboardInterrupt
                                                  : PyExc_RuntimeError;
-    /* Names come from files: a message cut inside a character must not turn into a UnicodeDecodeError. */
+    /* A message may be cut inside a character of a name: that must not raise a UnicodeDecodeError. */
     PyObject *text = PyUnicode_DecodeUTF8(err->message, (Py_ssize_t)strlen(err->message), "replace");
     if (text) PyErr_SetObject(type, text);
     Py_XDECREF(text);
@@ -76,8 +76,8 @@ int cnv_to_value(PyObject *object, const char *what, cnv_value_id *value)
     return 0;
 }
 
-/* The elements in a tuple, which stays as it is whatever their own __index__ does to a list. Strings,
- * mappings and the like are not what anybody means by a sequence of numbers. */
+/* The elements in a new tuple, which an element's own __index__ can not change as it can a list. A str, bytes
+ * or a mapping is refused. */
 static PyObject *to_tuple(PyObject *object, const char *what, const char *wanted)
 {
     PyObject *tuple = NULL;

@@ -1,4 +1,4 @@
-/* Between Python's objects and the core's types. Every function here needs the GIL. */
+/* Conversions between Python's objects and the core's types. Every function here needs the GIL. */
 #ifndef CNV_PYTHON_CONVERT_H
 #define CNV_PYTHON_CONVERT_H
 
@@ -6,8 +6,8 @@
 
 #include "cnnviz.h"
 
-/* Raises the exception that belongs to a failed status: ValueError, MemoryError, whatever the poll for
- * signals has raised, or RuntimeError. Returns NULL. */
+/* Raises the exception of a failed status: ValueError, MemoryError, RuntimeError, or the one that a signal
+ * handler has raised. Returns NULL. */
 PyObject *cnv_raise(cnv_status status, const cnv_error *err);
 
 /* The functions below return 0, or -1 with a TypeError or ValueError set that calls the object `what`. */
@@ -16,10 +16,10 @@ int cnv_to_int64(PyObject *object, const char *what, int64_t *number);
 int cnv_to_float(PyObject *object, const char *what, float *number);
 int cnv_to_value(PyObject *object, const char *what, cnv_value_id *value);
 
-/* A str as C has them: without a NUL inside, borrowed from the object. */
+/* A C string without a NUL character inside, borrowed from the object, a str. */
 int cnv_to_text(PyObject *object, const char *what, const char **text);
 
-/* A sequence of integers: at most `most`, whose number goes to *n. */
+/* A sequence of at most `most` integers; *n is its length. */
 int cnv_to_int64s(PyObject *object, const char *what, int64_t *numbers, int most, int *n);
 
 /* A sequence of value ids in a new block, to be given to PyMem_Free. */

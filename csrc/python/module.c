@@ -1,4 +1,4 @@
-/* cnnviz._core: the types, and what concerns the process as a whole. */
+/* The module cnnviz._core: its types, and the functions that concern the whole process. */
 #include "python/numpy_api.h"
 
 #include <stdlib.h>
@@ -79,7 +79,8 @@ static PyObject *alloc_fail_at(PyObject *module, PyObject *args, PyObject *kwarg
     (void)module;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "K|p:alloc_fail_at", names, &n, &persist)) return NULL;
 #ifndef CNV_FAULT_INJECTION
-    PyErr_SetString(PyExc_RuntimeError, "this build of cnnviz can not make allocations fail");
+    PyErr_SetString(PyExc_RuntimeError,
+                    "this build of cnnviz can not make allocations fail: build it with CNNVIZ_FAULTS=1");
     return NULL;
 #endif
     cnv_alloc_fail_at(n, persist != 0);
@@ -90,18 +91,20 @@ static PyMethodDef functions[] = {
     {"init_blas", init_blas, METH_VARARGS,
      "init_blas(choice, bundled_dir, /)\n--\n\nChoose the BLAS, once, before any plan exists."},
     {"set_num_threads", set_num_threads, METH_O,
-     "set_num_threads(n, /)\n--\n\nSet how many threads new plans use."},
+     "set_num_threads(n, /)\n--\n\nSet the number of threads of new plans."},
     {"get_num_threads", get_num_threads, METH_NOARGS,
-     "get_num_threads()\n--\n\nHow many threads new plans use."},
-    {"config", config, METH_NOARGS, "config()\n--\n\nWhat the core computes with."},
-    {"alloc_calls", alloc_calls, METH_NOARGS, "alloc_calls()\n--\n\nHow often the core has allocated."},
+     "get_num_threads()\n--\n\nReturn the number of threads of new plans."},
+    {"config", config, METH_NOARGS,
+     "config()\n--\n\nReturn the BLAS, CPU features, kernels and threads in use."},
+    {"alloc_calls", alloc_calls, METH_NOARGS,
+     "alloc_calls()\n--\n\nReturn the number of allocations of the core."},
     {"alloc_fail_at", (PyCFunction)(void (*)(void))alloc_fail_at, METH_VARARGS | METH_KEYWORDS,
      "alloc_fail_at(n, persist=False)\n--\n\nFault-injection builds only: the n-th allocation from now "
      "fails."},
     {NULL, NULL, 0, NULL},
 };
 
-/* Takes over the reference to type; NULL means that its maker has failed. */
+/* Adds a type, whose reference it takes over; NULL, with an exception set, is passed on. */
 static int add_type(PyObject *module, const char *name, PyObject *type)
 {
     if (!type) return -1;
@@ -128,8 +131,9 @@ static int exec_module(PyObject *module)
     return add_type(module, "Plan", cnv_new_plan_type());
 }
 
-/* No state to keep per module: the types refer to nothing but themselves. What the process shares (pool,
- * BLAS) guards itself, so the GIL is not needed; NumPy's interface is what rules out sub-interpreters. */
+/* The module has no state of its own: the types refer to nothing but themselves. The thread pool and the
+ * BLAS, which the process shares, guard themselves, so the GIL is not needed. NumPy's C interface rules out
+ * sub-interpreters. */
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, exec_module},
 #if PY_VERSION_HEX >= 0x030C0000
@@ -149,7 +153,7 @@ static PyModuleDef definition = {
     .m_slots = module_slots,
 };
 
-/* The one exported symbol; the PyMODINIT_FUNC of Python 3.8 leaves it hidden with the rest. */
+/* The one exported symbol; the PyMODINIT_FUNC of Python 3.8 would leave it hidden. */
 __attribute__((visibility("default"))) PyMODINIT_FUNC PyInit__core(void)
 {
     return PyModuleDef_Init(&definition);

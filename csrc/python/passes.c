@@ -5,15 +5,16 @@
 #include "python/convert.h"
 #include "python/plan_object.h"
 
-/* The state of one pass that may be interrupted: the walk runs without the GIL and borrows it now and then.
+/* A pass that signals may interrupt: it runs without the GIL, and takes the GIL at times to ask for signals.
  */
 typedef struct {
     PyThreadState *thread;
     int64_t asked_ns;
 } poller;
 
-/* Four times within the 0.2 s in which Ctrl-C must be answered; rare enough that a program whose other
- * threads fight for the GIL, at up to 5 ms a turn, loses a tenth at worst. */
+/* POLL_NS is the shortest time between two questions for signals: four fit into the 0.2 s in which Ctrl-C
+ * must be answered, and a program whose other threads hold the GIL, up to 5 ms each time, loses a tenth at
+ * worst. */
 #define POLL_NS 50000000
 
 static int64_t now_ns(void)
@@ -34,7 +35,7 @@ static bool poll_signals(void *owner)
     return raised;
 }
 
-/* None, or a number of bytes. */
+/* Reads packed_nbytes; None leaves *nbytes as it is. */
 static int to_budget(PyObject *object, size_t *nbytes)
 {
     int64_t number;
@@ -42,7 +43,7 @@ static int to_budget(PyObject *object, size_t *nbytes)
     if (cnv_to_int64(object, "packed_nbytes", &number) < 0) return -1;
     *nbytes = (size_t)number;
     if (number >= 0) return 0;
-    PyErr_Format(PyExc_ValueError, "packed_nbytes is %lld, which is no number of bytes", (long long)number);
+    PyErr_Format(PyExc_ValueError, "packed_nbytes is %lld, it must be 0 or more", (long long)number);
     return -1;
 }
 
@@ -95,7 +96,7 @@ PyObject *cnv_plan_object_prepare(PyObject *object, PyObject *args, PyObject *kw
     Py_RETURN_NONE;
 }
 
-/* Checks the i-th input and gives its data. */
+/* Checks the i-th input and returns its data; NULL with an exception. */
 static const float *input_data(const cnv_plan *plan, int i, PyObject *array)
 {
     char what[256];
@@ -176,7 +177,7 @@ static int to_relu_rule(PyObject *object, cnv_relu_rule *rule)
     return -1;
 }
 
-/* Puts one cotangent of the mapping where its seed's place is. */
+/* Checks a cotangent and writes its data at the index of its seed. */
 static int place_cotangent(const cnv_plan *plan, PyObject *key, PyObject *array, const float **data)
 {
     char what[256];
@@ -184,8 +185,8 @@ static int place_cotangent(const cnv_plan *plan, PyObject *key, PyObject *array,
     if (cnv_to_value(key, "a key of cotangents", &value) < 0) return -1;
     int seed = cnv_plan_seed_index(plan, value);
     if (seed < 0) {
-        PyErr_Format(PyExc_ValueError, "cotangents has value %d, which prepare was not given as a seed",
-                     (int)value);
+        PyErr_Format(PyExc_ValueError,
+                     "cotangents has value %d, which is no seed: name it in prepare(seeds=...)", (int)value);
         return -1;
     }
     PyOS_snprintf(what, sizeof what, "the cotangent of value %d (%.200s)", (int)value,
@@ -195,7 +196,7 @@ static int place_cotangent(const cnv_plan *plan, PyObject *key, PyObject *array,
     return 0;
 }
 
-/* items: a list of pairs, which keeps the arrays alive */
+/* Runs backward; items is a list of pairs, which keeps the arrays alive. */
 static int backward(plan_object *self, PyObject *items, cnv_relu_rule rule)
 {
     int n_seeds = cnv_plan_n_seeds(self->plan);

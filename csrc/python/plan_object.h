@@ -1,4 +1,4 @@
-/* The object behind cnnviz._core.Plan: a plan of the core, its life, and its lock. */
+/* The object of the type Plan: a plan of the core, its life and its lock. */
 #ifndef CNV_PYTHON_PLAN_OBJECT_H
 #define CNV_PYTHON_PLAN_OBJECT_H
 

@@ -26,7 +26,7 @@ static PyObject *numbers_of(const cnv_plan *plan, PyObject *object)
     const float *data = cnv_plan_read(plan, value);
     if (data) return cnv_from_data(data, shape);
     return PyErr_Format(PyExc_ValueError,
-                        "%s can not be read: forward has not run, or prepare was not told to keep it",
+                        "%s can not be read: call forward first, and name it in prepare(keep=...)",
                         cnv_plan_name(plan, value));
 }
 
@@ -38,7 +38,7 @@ static PyObject *gradient_of(const cnv_plan *plan, PyObject *object)
     const float *data = cnv_plan_gradient(plan, value);
     if (data) return cnv_from_data(data, shape);
     return PyErr_Format(PyExc_ValueError,
-                        "%s has no gradient: backward has not run, or prepare was not told wrt it",
+                        "%s has no gradient: call backward first, and name it in prepare(wrt=...)",
                         cnv_plan_name(plan, value));
 }
 
@@ -82,7 +82,7 @@ static PyObject *description(const cnv_plan *plan, PyObject *unused)
     return NULL;
 }
 
-/* Looks into the plan while nobody else is inside. */
+/* Calls `at` while no other thread is inside the plan. */
 static PyObject *look(PyObject *object, PyObject *argument, PyObject *(*at)(const cnv_plan *, PyObject *))
 {
     plan_object *self = (plan_object *)object;

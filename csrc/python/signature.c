@@ -33,7 +33,7 @@ static PyObject *default_of(const cnv_argument *argument)
     }
 }
 
-/* ", x" or ", stride=(1, 1)" */
+/* ", x" or ", stride=(1, 1)", new. */
 static PyObject *parameter(const cnv_argument *argument)
 {
     if (!argument->optional) return PyUnicode_FromFormat(", %s", argument->name);

@@ -108,7 +108,7 @@ ROWS: List[Tuple[str, Callable[[Fixture], Any], type, str]] = [
     ("constant is plan", lambda f: f.plan.constant(f.plan, name="y"), TypeError, "must be a Constant"),
     ("keep of 0 axes", lambda f: f.plan.prepare(keep=np.array(3)), TypeError, "keep must be a seq.*ndarray"),
     ("keep is int", lambda f: f.plan.prepare(keep=3), TypeError, "keep must be a sequence of value ids, not"),
-    ("no bytes", lambda f: f.plan.prepare(packed_nbytes=-1), ValueError, "packed_nbytes is -1, which is no"),
+    ("no bytes", lambda f: f.plan.prepare(packed_nbytes=-1), ValueError, "packed_nbytes is -1, it must be 0"),
     ("half a byte", lambda f: f.plan.prepare(packed_nbytes=1.5), TypeError, "packed_nbytes .*, not float"),
     ("bytes in a str", lambda f: f.plan.prepare(packed_nbytes="1"), TypeError, "packed_nbytes .*, not str"),
     ("threads below 0", lambda f: _core.set_num_threads(-5), ValueError, r"threads is -5, not in 1\.\.64"),

@@ -45,8 +45,8 @@ def mistakes() -> Dict[str, Tuple[Callable[[Chain], Any], type, str]]:
         "forward: unaligned": (lambda n: n.plan.forward([unaligned(x)]), ValueError, "aligned"),
         "backward: list": (lambda n: n.plan.backward([c]), TypeError, "cotangents must be a dict, not list"),
         "backward: key": (lambda n: n.plan.backward({"scores": c}), TypeError, "key of cotangents"),
-        "backward: no seed": (lambda n: n.plan.backward({n.x: x}), ValueError, "not given as a seed"),
-        "backward: no value": (lambda n: n.plan.backward({99: x}), ValueError, "not given as a seed"),
+        "backward: no seed": (lambda n: n.plan.backward({n.x: x}), ValueError, "is no seed: name it"),
+        "backward: no value": (lambda n: n.plan.backward({99: x}), ValueError, "is no seed: name it"),
         "backward: shape": (
             lambda n: n.plan.backward({n.scores: x}),
             ValueError,
@@ -114,7 +114,7 @@ def test_wrong_order_of_calls_is_refused() -> None:
     net.plan.prepare(keep=[net.scores])
     with pytest.raises(ValueError, match="backward needs a finished forward"):
         net.plan.backward({})
-    with pytest.raises(ValueError, match="scores can not be read: forward has not run"):
+    with pytest.raises(ValueError, match="scores can not be read: call forward first"):
         net.plan.read(net.scores)
     net.plan.forward([x])
     with pytest.raises(ValueError, match="prepared without wrt"):

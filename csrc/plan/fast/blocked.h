@@ -1,8 +1,8 @@
 /*
- * The rows of nodes that prepare makes itself: kernels of the fast tier on blocked pictures. A blocked value
- * is an ordinary value of shape N, C/16, H, W, 16 that only made nodes read and write.
+ * The kernels of made nodes, which call the fast tier on blocked pictures. A blocked value is an ordinary
+ * value of shape N, C/16, H, W, 16 that only made nodes read and write.
  *
- * Whoever makes a node fills in its form: nothing in it is decided later but the packed weights.
+ * specialise.c fills in the form of a node when it makes the node; only the packed weights are added later.
  */
 #ifndef CNV_PLAN_BLOCKED_H
 #define CNV_PLAN_BLOCKED_H
@@ -11,25 +11,25 @@
 #include "plan/constant.h"
 #include "plan/state.h"
 
-/* What every form begins with. */
+/* The beginning of every form. */
 typedef struct cnv_form {
     const cnv_fast *fast;
-    char text[48];       /* for node->kernel */
+    char text[48];       /* node->label */
     cnv_picture picture; /* the blocked output; of to_plain and mean, the blocked input */
     bool rectify;        /* the node ends with a clip to 0..high */
-    float high;          /* INFINITY: a plain ReLU */
-    cnv_fast_pool pool;  /* pooling and mean only */
+    float high;          /* upper bound of the clip; INFINITY: a plain ReLU */
+    cnv_fast_pool pool;  /* of pooling and mean only */
 } cnv_form;
 
-/* The extents of a blocked value's plain twin, N,C,H,W. */
+/* The extents of a picture N,C,H,W, and the shape of its blocked form. */
 cnv_picture cnv_picture_of(const cnv_shape *plain);
 cnv_shape cnv_blocked_shape(const cnv_shape *plain);
 
-/* What a rectifier leaves for backward: bits, for a clip also where it clipped from above, and room for which
- * images are dead. */
+/* Bytes that a rectifier saves for backward: a bit per element, for a clip a second one for elements clipped
+ * from above, and a flag per image for a dead one. */
 size_t cnv_bits_nbytes(const cnv_form *form);
 cnv_finish cnv_finish_of(const cnv_form *form, const cnv_io *io);
-/* May look through dy for dead images. */
+/* Under the rule `redirected`, looks through dy for dead images. */
 cnv_gate cnv_gate_of(const cnv_form *form, const cnv_io *io, cnv_run *run);
 
 static inline bool cnv_is_fresh(const cnv_io *io, int input)
@@ -46,23 +46,22 @@ extern const cnv_kernel cnv_kernel_blocked_max_pool, cnv_kernel_blocked_average_
 extern const cnv_kernel cnv_kernel_fast_linear;    /* x, w, b or none, all plain */
 extern const cnv_kernel cnv_kernel_blocked_concat; /* any number of pictures */
 
-/* The form of a convolution that a user's conv2d node asks for, or NULL when memory is out: freed as one
- * block. `planar`: x is N,C,H,W. */
+/* The form of a user's conv2d node, in one block, or NULL when memory is out. `planar`: x is N,C,H,W. */
 void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int threads);
 void *cnv_depthwise_form(const cnv_node *node, const cnv_fast *fast);
 
-/* Whether the kernels can serve the node at all, and whether it has few enough channels to read N,C,H,W. */
+/* Whether a kernel can compute the node, and whether x has few enough channels to be read as N,C,H,W. */
 bool cnv_conv_is_served(const cnv_node *node);
 bool cnv_depthwise_is_served(const cnv_node *node);
 bool cnv_conv_is_planar(const cnv_node *node);
 
-/* The packed form of the constant that is an input of the node, counted among the node's. cnv_pack_bias:
- * input 2, NULL where it is absent. */
+/* Packs the constant that is an input of the node, and adds the size to node->packed_nbytes. cnv_pack_bias
+ * packs input 2; *packed is NULL where it is absent. */
 cnv_status cnv_pack(cnv_plan *plan, cnv_node *node, int input, const cnv_packing *packing,
                     const float **packed, cnv_error *err);
 cnv_status cnv_pack_bias(cnv_plan *plan, cnv_node *node, const float **packed, cnv_error *err);
 
-/* Takes what a form costs that the kernel cannot do without, also where there is less room. */
+/* Takes the size of a packed form that the kernel requires from *room, or all of *room if that is less. */
 void cnv_claim_needed(const cnv_plan *plan, const cnv_node *node, int input, const cnv_packing *packing,
                       size_t *room);
 void cnv_claim_bias(const cnv_plan *plan, const cnv_node *node, size_t *room);

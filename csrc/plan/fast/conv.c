@@ -1,10 +1,10 @@
 /*
- * Convolutions on blocked pictures: which algorithm a layer gets, its packed weights, and its two passes.
+ * Convolutions on blocked pictures: the choice of algorithm, the packed weights, and the two passes.
  *
- * The choice depends on the shape of one image alone, never on the batch or the number of threads, so that
- * results do not either. A 3x3 convolution with stride 1 gets F(4x4,3x3) for nine tiles of 4x4 or more (9x9
- * pixels); F(2x2,3x3), which has 2.25 times fewer weights to stream, for sixteen tiles of 2x2 (7x7); the
- * direct sum is for everything else.
+ * The choice depends on the shape of one image alone, so that results do not depend on the batch or the
+ * number of threads. A 3x3 convolution with stride 1 gets Winograd's F(4x4,3x3) for nine or more tiles of 4x4
+ * (9x9 pixels), or F(2x2,3x3), which streams 2.25 times fewer weights, for sixteen or more tiles of 2x2 (7x7
+ * pixels); every other convolution is a direct sum.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,27 +15,27 @@
 #include "plan/window.h"
 #include "runtime/alloc.h"
 
-#define F4_TILES 9  /* 4x4 tiles */
-#define F2_TILES 16 /* 2x2 tiles */
+#define F4_TILES 9  /* fewest tiles of 4x4 for F(4x4,3x3) */
+#define F2_TILES 16 /* fewest tiles of 2x2 for F(2x2,3x3) */
 
 typedef enum { PACK_DIRECT, PACK_WINOGRAD, PACK_GRADIENT, PACK_BIAS, PACK_DEPTHWISE } pack_kind;
 
-/* One of the sums that a pass consists of: a strided backward pass has several, every other pass one. */
+/* One sum over taps. A strided backward pass has several, every other pass one. */
 typedef struct conv_sum {
-    cnv_direct d;        /* of a direct one */
-    const float *packed; /* NULL: the pass reads the weights themselves */
+    cnv_direct d;        /* description of a direct sum */
+    const float *packed; /* packed weights; NULL: the pass packs the plain ones as it goes */
 } conv_sum;
 
 typedef struct conv_form {
     cnv_form form;
     cnv_geometry g;
     bool planar;
-    int64_t m; /* of Winograd; 0: direct */
+    int64_t m; /* extent of a Winograd tile; 0: direct */
     int threads;
     cnv_winograd winograd[2];    /* forward, backward */
-    cnv_image_gradient gradient; /* planar, backward */
+    cnv_image_gradient gradient; /* backward of a planar one */
     const float *bias;
-    bool packs[2]; /* forward, backward: there is room for packed weights */
+    bool packs[2]; /* forward, backward: the weights are packed by conv_settle */
     int64_t n_back;
     conv_sum forward;
     conv_sum back[];
@@ -98,7 +98,7 @@ void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int
     return f;
 }
 
-/* Fills in the kernels' descriptions, for the weights that there is room for. */
+/* Describes the sums to the kernels, for packed weights or plain ones as f->packs says. */
 static void describe(conv_form *f)
 {
     if (f->m != 0) {
@@ -117,7 +117,7 @@ static void describe(conv_form *f)
 
 /* ---- weights */
 
-/* A geometry with the same taps in the same order: extents do not matter for them. */
+/* A geometry with the same taps in the same order, which the extents of the picture do not change. */
 static cnv_geometry unpacked(const cnv_packing *p, const cnv_shape *w)
 {
     const int64_t *d = p->details, extent = 64;
@@ -167,7 +167,7 @@ static void pack_bias(const cnv_packing *p, const float *data, const cnv_shape *
     memcpy(packed, data, (size_t)shape->dim[0] * sizeof(float));
 }
 
-/* The packed weights of one sum. */
+/* The packing of one sum's weights. */
 static cnv_packing packing_of(const conv_form *f, bool backward, int64_t sum)
 {
     const cnv_geometry *g = &f->g;
@@ -244,7 +244,7 @@ done:
     return status;
 }
 
-/* Takes the room for the packed weights of one direction, if there is enough left. */
+/* Takes the size of one direction's packed weights from *room, if that suffices. */
 static void claim_direction(const cnv_plan *plan, const cnv_node *node, bool backward, size_t *room)
 {
     conv_form *f = node->form;
@@ -266,8 +266,8 @@ static cnv_claim claim_of(const conv_form *f, bool backward)
     return backward ? CNV_CLAIM_F4_BACKWARD : CNV_CLAIM_F4;
 }
 
-/* Both directions claim, also where the request asks for one: then the next request of this model finds the
- * room divided in the same way. */
+/* Both directions claim, even when the request runs only one: the plans of one model then divide the memory
+ * in the same way, whatever they run. */
 static void conv_claim(cnv_plan *plan, cnv_node *node, cnv_claim claim, size_t *room)
 {
     conv_form *f = node->form;
@@ -286,7 +286,7 @@ static size_t whole_lines(size_t nbytes)
     return (nbytes + CNV_ALIGNMENT - 1) / CNV_ALIGNMENT * CNV_ALIGNMENT;
 }
 
-/* Scratch per worker, of which the workers' shares together hold V and every worker's own part. */
+/* Scratch per worker: its own part, and its share of V, the transformed input that all workers read. */
 static size_t winograd_scratch(const cnv_winograd *d, int threads)
 {
     const size_t shared = whole_lines(cnv_winograd_shared(d));
@@ -311,7 +311,7 @@ static void conv_needs(const cnv_node *node, cnv_needs *needs)
     }
 }
 
-/* The weights in the form that the sum's description says. */
+/* The weights as the sum reads them: packed or plain. */
 static const float *weights_of(const conv_sum *sum, const cnv_io *io)
 {
     return sum->packed != NULL ? sum->packed : io->x[1];

@@ -7,7 +7,7 @@
 #include "plan/window.h"
 #include "runtime/alloc.h"
 
-#define PACK_KIND 64 /* apart from those of conv.c */
+#define PACK_KIND 64 /* differs from every pack_kind of conv.c */
 
 typedef struct depthwise_form {
     cnv_form form;

@@ -3,7 +3,8 @@
 #include "plan/fast/blocked.h"
 #include "plan/op.h"
 
-/* A result that fills less than half of its lanes costs more memory and time blocked than it saves. */
+/* FEWEST_CHANNELS is the smallest output that is worth blocking: one that fills less than half of its lanes
+ * costs more memory and time than blocking saves. */
 #define FEWEST_CHANNELS (CNV_LANES / 2)
 
 bool cnv_is_rectifier(const cnv_node *node)
@@ -25,7 +26,7 @@ bool cnv_is_addition(const cnv_plan *plan, const cnv_node *node)
     return true;
 }
 
-/* A weight that is there, constant, and not differentiated. */
+/* Whether a weight is absent, or constant and not differentiated. */
 static bool is_fixed(const cnv_plan *plan, cnv_value_id value)
 {
     const cnv_value *w = cnv_plan_value(plan, value);
@@ -45,7 +46,7 @@ bool cnv_is_fast_linear(const cnv_plan *plan, const cnv_node *node)
     return node->op == &cnv_op_linear && is_fixed(plan, node->inputs[1]) && is_fixed(plan, node->inputs[2]);
 }
 
-/* The only reader of node n's output, if nobody but it wants to know the output; -1 otherwise. */
+/* The node that alone reads node n's output; -1 when other nodes or the request read it too. */
 static int only_reader(const cnv_plan *plan, int n, const int *readers)
 {
     const cnv_value_id y = plan->nodes[n]->output;
@@ -62,7 +63,7 @@ static cnv_value_id other_input(const cnv_node *node, cnv_value_id value)
     return node->inputs[0] == value ? node->inputs[1] : node->inputs[0];
 }
 
-/* Lets convolution n run as the last of what it takes along. */
+/* Fuses convolution n with the addition and the rectifier that follow it. */
 static void fuse_from(const cnv_plan *plan, int n, const int *readers, cnv_fusion *fusion)
 {
     cnv_fusion f = {.last = n, .first = n, .residual = CNV_NONE, .rectifier = -1, .addition = -1};

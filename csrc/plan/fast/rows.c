@@ -1,4 +1,5 @@
-/* Rows of made nodes that treat a picture's pixels by themselves, or pool them. */
+/* The kernels of made nodes other than convolutions: rectifiers, layouts, pooling, concatenation, linear
+ * layers. */
 #include <math.h>
 
 #include "plan/fast/blocked.h"
@@ -194,7 +195,7 @@ const cnv_kernel cnv_kernel_blocked_mean = {
 
 /* ---- concatenation */
 
-/* Input i's place in y, given where it begins. */
+/* The slice of y that input i fills, from element `first` of each image. */
 static cnv_slice slice_of(const cnv_node *node, int i, int64_t first)
 {
     const int64_t images = node->y_shape->dim[0];
@@ -210,7 +211,7 @@ static void concat_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
     int64_t first = 0;
     for (int i = 0; i < node->n_inputs; i++) {
         const cnv_slice slice = slice_of(node, i, first);
-        const bool there = io->x[i] == io->y + first; /* see join_storage */
+        const bool there = io->x[i] == io->y + first; /* memory.c, join_storage */
         if (!there) form->fast->slice_forward(io->y, io->x[i], &slice, run);
         first += slice.x_size;
     }

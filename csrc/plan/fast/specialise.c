@@ -1,10 +1,10 @@
 /*
- * Nodes -> runs: what the fast tier can serve becomes made nodes on blocked pictures, everything else runs as
- * the user built it. A picture stays blocked from node to node and is brought into the other layout where a
- * node of the other kind, or the user, reads it.
+ * Nodes -> runs: nodes that the fast tier can compute become made nodes on blocked pictures; every other node
+ * runs as the user built it. A picture stays blocked from node to node, and a layout node converts it where a
+ * node that needs the other layout, or the user, reads it.
  *
- * What a request names keeps its plain value. A value in wrt even stands in the middle: all its readers read
- * what was made from the plain one, so its gradient is complete there.
+ * A value that the request names is always made in N,C,H,W too. If the caller wants a value's gradient, all
+ * its consumers read the N,C,H,W copy, so that one buffer receives the whole gradient.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,11 +16,11 @@
 #include "plan/window.h"
 #include "runtime/alloc.h"
 
-/* Per user value. */
+/* A value of the user's. */
 typedef struct lowered_value {
-    cnv_value_id blocked; /* its blocked twin, CNV_NONE as long as there is none */
-    bool plain;           /* a node in runs, or nobody, has to make its plain numbers */
-    bool comes_blocked;   /* its producer works on blocked pictures */
+    cnv_value_id blocked; /* blocked copy that consumers read; CNV_NONE before it is made */
+    bool plain;         /* the N,C,H,W numbers need no layout node: a run, an input or a constant has them */
+    bool comes_blocked; /* the producer writes a blocked picture */
 } lowered_value;
 
 typedef struct lowering {
@@ -31,7 +31,7 @@ typedef struct lowering {
     int *readers;
 } lowering;
 
-/* Puts a node into runs as the maker of a value; a made node is runs' from here on. */
+/* Appends a node to the runs as the one that computes a value; the runs own a made node from here on. */
 static cnv_status append(lowering *l, cnv_node *node, cnv_value_id output, cnv_error *err)
 {
     cnv_value *y = l->plan->values[output];
@@ -41,8 +41,8 @@ static cnv_status append(lowering *l, cnv_node *node, cnv_value_id output, cnv_e
     return cnv_plan_append_run(l->plan, node, err);
 }
 
-/* A made node without output, for a node of the user's or for none; takes the form over, also when it fails.
- */
+/* Makes a node without output, in place of a node of the user's or of none (NULL). It owns the form, which is
+ * freed on failure too. */
 static cnv_status make(lowering *l, const cnv_kernel *kernel, const cnv_value_id *inputs, int n_inputs,
                        const cnv_node *user, const char *name, void *form, cnv_node **node, cnv_error *err)
 {
@@ -69,7 +69,7 @@ static cnv_form *new_form(const lowering *l, const char *what, const cnv_shape *
     return form;
 }
 
-/* A node that changes the layout of user value `value`: x -> y, of which it is one. */
+/* Appends a layout node x -> y for a value of the user's, which is either x or y. */
 static cnv_status convert(lowering *l, const cnv_kernel *kernel, cnv_value_id x, cnv_value_id y,
                           cnv_value_id value, cnv_error *err)
 {
@@ -83,7 +83,7 @@ static cnv_status convert(lowering *l, const cnv_kernel *kernel, cnv_value_id x,
     return status;
 }
 
-/* The id of a user value's blocked twin, made from the plain one if need be. */
+/* The blocked copy of a value, converted from N,C,H,W unless it is there. */
 static cnv_status blocked(lowering *l, cnv_value_id value, cnv_value_id *twin, cnv_error *err)
 {
     cnv_status status = CNV_OK;
@@ -99,7 +99,7 @@ done:
     return status;
 }
 
-/* Sees to it that a user value's plain numbers are made. */
+/* Makes sure that a value's N,C,H,W numbers are computed. */
 static cnv_status plain(lowering *l, cnv_value_id value, cnv_error *err)
 {
     const cnv_value *v = cnv_plan_value(l->plan, value);
@@ -108,7 +108,7 @@ static cnv_status plain(lowering *l, cnv_value_id value, cnv_error *err)
     return convert(l, &cnv_kernel_to_plain, l->values[value].blocked, value, value, err);
 }
 
-/* Puts a made node into runs as the maker of user value `value`, blocked. */
+/* Appends a made node to the runs as the one that computes the blocked copy of a value. */
 static cnv_status emit(lowering *l, cnv_node *node, cnv_value_id value, cnv_error *err)
 {
     cnv_status status = CNV_OK;
@@ -128,7 +128,7 @@ done:
     return status;
 }
 
-/* Notes in the user's nodes who computes them. */
+/* Notes in a user's node the made node that computes it. */
 static void credit(cnv_plan *plan, int n, cnv_node *by, const char *label)
 {
     plan->nodes[n]->by = by;
@@ -158,7 +158,7 @@ static void credit_fused(cnv_plan *plan, const cnv_fusion *f, cnv_node *by)
     credit(plan, f->first, by, form->text);
 }
 
-/* The convolution that node `last` ends, with everything between. */
+/* A convolution, fused with the nodes after it up to `last`. */
 static cnv_status lower_conv(lowering *l, int last, cnv_error *err)
 {
     cnv_status status = CNV_OK;
@@ -184,7 +184,7 @@ done:
     return status;
 }
 
-/* An addition or a rectifier that no convolution takes along. */
+/* An addition or a rectifier that is not fused with a convolution. */
 static cnv_status lower_finish(lowering *l, int n, cnv_error *err)
 {
     cnv_status status = CNV_OK;
@@ -244,7 +244,7 @@ done:
     return status;
 }
 
-/* Global average pooling ends in plain numbers: of one pixel, they are a list of channels. */
+/* Global average pooling writes N,C,1,1: a picture of one pixel is a list of channels. */
 static cnv_status lower_mean(lowering *l, int n, cnv_error *err)
 {
     cnv_status status = CNV_OK;
@@ -277,7 +277,7 @@ done:
     return status;
 }
 
-/* Concatenation of channels, all of whose inputs but the last fill their blocks. */
+/* Whether a node concatenates channels, and all inputs but the last fill their blocks. */
 static bool concat_is_served(const cnv_node *node)
 {
     if (node->op != &cnv_op_concat || node->y_shape->ndim != 4 || node->params.axis != 1) return false;
@@ -317,7 +317,7 @@ done:
     return status;
 }
 
-/* Whether some input is blocked already: what follows a convolution is worth keeping so. */
+/* Whether an input comes blocked: a node after a convolution is computed blocked, one before it is not. */
 static bool reads_blocked(const lowering *l, const cnv_node *node)
 {
     for (int i = 0; i < node->n_inputs; i++)
@@ -329,7 +329,7 @@ static cnv_status lower_node(lowering *l, int n, cnv_error *err)
 {
     const cnv_node *node = l->plan->nodes[n];
     const cnv_fusion *f = &l->fusion[n];
-    if (f->last != n) return CNV_OK; /* runs with a later one */
+    if (f->last != n) return CNV_OK; /* fused with a later node */
     if (f->first != n || cnv_is_fast_conv(l->plan, node)) return lower_conv(l, n, err);
     if (cnv_is_fast_linear(l->plan, node)) return lower_linear(l, n, err);
     if (!reads_blocked(l, node)) return keep(l, n, err);

@@ -9,7 +9,7 @@ static cnv_status binary_infer(const cnv_node *node, cnv_shape *y, cnv_error *er
     return cnv_broadcast_shape(node->x_shape[0], node->x_shape[1], y, err);
 }
 
-/* Sums look at no operand, the gradient of one factor looks at the other only, the rest at both. */
+/* The gradient of a sum reads no operand, that of a factor reads the other factor, all others read both. */
 static void binary_needs(const cnv_node *node, cnv_needs *needs)
 {
     cnv_binary_op op = (cnv_binary_op)node->op->variant;

@@ -69,7 +69,7 @@ const cnv_op cnv_op_linear = {
     .kernel = {.needs = product_needs, .forward = linear_forward, .backward = linear_backward},
 };
 
-/* The axes before the matrix. */
+/* The shape without its last two axes, the matrix. */
 static cnv_shape batch_axes(const cnv_shape *shape)
 {
     cnv_shape batch = *shape;

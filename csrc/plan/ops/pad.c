@@ -4,7 +4,7 @@
 #include "kernels/portable/pad.h"
 #include "plan/op.h"
 
-/* Reflection looks back over what is left of the axis, which must be longer than the padding. */
+/* A reflection reads the axis after cropping, which must be longer than the padding. */
 static cnv_status check_reflection(const cnv_node *node, int axis, cnv_error *err)
 {
     int64_t before = node->params.pad.before[axis], after = node->params.pad.after[axis];

@@ -15,7 +15,7 @@ static cnv_status pool_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
     CNV_TRY(cnv_check_ndim(node, 0, "x", 4, err));
     *y = *x;
     CNV_TRY(cnv_infer_window(p, p->kernel, ceil_mode, x, y, err));
-    /* the winner's number is stored in 32 bits */
+    /* The tap that wins a maximum is stored in 32 bits. */
     if (p->kernel[0] * p->kernel[1] > INT32_MAX)
         status = cnv_fail(err, CNV_INVALID, "kernel %lld x %lld has more than %d taps",
                           (long long)p->kernel[0], (long long)p->kernel[1], INT32_MAX);

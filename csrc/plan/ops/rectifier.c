@@ -8,7 +8,7 @@
 #include "kernels/portable/rectifier.h"
 #include "plan/op.h"
 
-/* Numbers per batch element. */
+/* The number of elements of one batch element. */
 static int64_t element_size(const cnv_node *node)
 {
     const cnv_shape *x = node->x_shape[0];
@@ -76,11 +76,11 @@ const cnv_op cnv_op_leaky_relu = {
                .backward = leaky_relu_backward},
 };
 
-/* low > high is legal in ONNX: every output is high. */
+/* low > high is legal in ONNX, and makes every output high. */
 static cnv_status clip_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
     if (isnan(node->params.clip.low) || isnan(node->params.clip.high))
-        return cnv_fail(err, CNV_INVALID, "bounds are %g and %g, they must be numbers",
+        return cnv_fail(err, CNV_INVALID, "low is %g and high is %g: neither may be NaN",
                         (double)node->params.clip.low, (double)node->params.clip.high);
     return cnv_infer_same(node, y, err);
 }
@@ -112,7 +112,6 @@ const cnv_op cnv_op_clip = {
     .kernel = {.inplace = true, .needs = two_masks, .forward = clip_forward, .backward = clip_backward},
 };
 
-/* prelu(x, slope): slope broadcasts to x */
 static cnv_status prelu_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
     const cnv_shape *x = node->x_shape[0], *slope = node->x_shape[1];

@@ -32,7 +32,7 @@ done:
     return status;
 }
 
-/* Elements from one index of the axis before `axis` to the next. */
+/* The number of elements between two indices of the axis before `axis`. */
 static int64_t row_size(const cnv_shape *shape, int axis)
 {
     int64_t size = 1;

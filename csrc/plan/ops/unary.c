@@ -1,13 +1,13 @@
 /*
  * sigmoid(x), tanh(x), exp(x), ...: smooth functions of each element, any shape. elu, selu and hard_sigmoid
- * have alpha, the last two beta (selu's gamma) as well.
+ * have alpha; selu has gamma, which is params.unary.beta, and hard_sigmoid beta.
  */
 #include <math.h>
 
 #include "kernels/portable/unary.h"
 #include "plan/op.h"
 
-/* Of the functions with parameters. */
+/* Infers the shape of the functions with parameters. */
 static cnv_status unary_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
     if (!isfinite(node->params.unary.alpha) || !isfinite(node->params.unary.beta))

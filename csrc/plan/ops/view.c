@@ -2,12 +2,12 @@
  * transpose(x; perm)
  * slice(x; start, shape, step)
  *
- * Both are strided views of x that forward copies together.
+ * Both are strided views of x, which forward copies.
  */
 #include "kernels/portable/shape.h"
 #include "plan/op.h"
 
-/* Elements from one index of `axis` to the next. */
+/* The number of elements between two indices of `axis`. */
 static int64_t stride_of(const cnv_shape *shape, int axis)
 {
     int64_t stride = 1;

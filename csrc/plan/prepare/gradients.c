@@ -1,15 +1,16 @@
 /*
- * Which values share a gradient buffer, and what the backward walk does to each buffer besides calling
- * kernels: zeroing it before the first contribution, and adding the cotangents of the seeds.
+ * Values that share a gradient buffer, and the fills of the backward walk: zeros before the first
+ * contribution to a buffer, and the cotangents of the seeds.
  *
- * The gradient of a view is the gradient of what it views: contributions to either go into one buffer, and
- * nothing has to be copied. Only when a user wants to read the view's own share must the two be kept apart.
- * Of values that are joined to one, and serve nothing else, the gradients are the parts of its gradient.
+ * The gradient of a view is the gradient of its source: contributions to either go into one buffer, and
+ * nothing is copied. Only a view in wrt whose source has other contributions has a buffer of its own. The
+ * gradient of a value that only a concatenation reads is a slice of the concatenation's gradient; nothing is
+ * copied.
  */
 #include "plan/state.h"
 #include "runtime/alloc.h"
 
-/* How many contributions readers make to the gradient of each value. */
+/* Counts the contributions to the gradient of each value: one for each input of a step that is this value. */
 static void count_contributions(cnv_plan *plan)
 {
     for (cnv_value_id v = 0; v < plan->n_values; v++) plan->values[v]->contributions = 0;
@@ -30,7 +31,7 @@ static bool shares_gradient(const cnv_plan *plan, const cnv_node *node)
     return !y->wrt || (x->seed < 0 && x->contributions == 1);
 }
 
-/* Whether the gradient of input i is its part of dy and nothing else. */
+/* Whether the gradient of input i is a slice of dy. */
 static bool joins_gradient(const cnv_plan *plan, const cnv_node *node, int i)
 {
     const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
@@ -78,7 +79,7 @@ static void add_fill(cnv_plan *plan, cnv_value_id value, int seed, int time)
     plan->fills[plan->n_fills++] = (cnv_fill){.value = value, .seed = seed, .first = first};
 }
 
-/* Whether the step may overwrite the gradient of its input i because nothing has arrived there yet. */
+/* Whether the step may overwrite the gradient of its input i, as the first to contribute to it. */
 static bool takes_fresh(cnv_plan *plan, const cnv_node *node, int i, int time)
 {
     cnv_value *root = plan->values[plan->values[node->inputs[i]]->gradient_root];
@@ -106,7 +107,7 @@ static void fill_before_step(cnv_plan *plan, int s)
     step->n_fills = plan->n_fills - step->first_fill;
 }
 
-/* The last visit to a step whose output shares the buffer is the last that reads it, unless the user does. */
+/* A gradient buffer is read last by the earliest step whose output shares it, or at the end by the user. */
 static void find_ends(cnv_plan *plan)
 {
     for (int s = plan->n_steps - 1; s >= 0; s--) {
@@ -119,8 +120,8 @@ static void find_ends(cnv_plan *plan)
             plan->values[plan->values[v]->gradient_root]->gradient_dies = 2 * plan->n_steps;
 }
 
-/* Values in wrt that no visited node produces: their seeds have not been added, or nothing has reached them.
- */
+/* Fills for the values in wrt that no visited node produces: their cotangents have not been added, and
+ * without contributions they are zeros. */
 static void fill_at_the_end(cnv_plan *plan)
 {
     int before = plan->n_fills;
@@ -134,7 +135,8 @@ static void fill_at_the_end(cnv_plan *plan)
 
 cnv_status cnv_plan_lay_gradients(cnv_plan *plan, cnv_error *err)
 {
-    size_t most = (size_t)plan->n_values + (size_t)plan->n_seeds; /* one first fill each, and the seeds */
+    size_t most =
+        (size_t)plan->n_values + (size_t)plan->n_seeds; /* a first fill for each value, and the cotangents */
     plan->fills = cnv_alloc(most, sizeof *plan->fills);
     if (!plan->fills) return cnv_fail(err, CNV_NO_MEMORY, "out of memory for %zu gradients", most);
     count_contributions(plan);

@@ -1,7 +1,8 @@
 /*
- * Who runs. Backward visits the nodes that lie above a seed and below a value in wrt, forward the ones that
- * somebody reads: a kept value, a node that runs, or a backward that needs what forward leaves. So Grad-CAM
- * never reaches the first convolution's gradient, and style transfer never runs the classifier.
+ * The nodes that run. Backward visits the nodes between a value in wrt and a seed. Forward visits a node
+ * whose output is kept, is read by a node that runs, or is read by a backward, and one whose own backward
+ * needs its mask or indices. So Grad-CAM never computes the first convolution's gradient, and style transfer
+ * never runs the classifier.
  */
 #include "plan/state.h"
 

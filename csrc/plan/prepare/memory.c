@@ -1,10 +1,11 @@
 /*
- * Where everything lies. Forward values share a buffer when one is a view of the other, when they are to be
- * joined to one, or when a kernel may write its output over an input that nobody reads any more. Every buffer
- * gets a lifetime on the time line of state.h, and arena.c overlaps those that never live together.
+ * The layout of the arena. Forward values share a buffer when one is a view of the other, when they are
+ * inputs of a concatenation, or when a kernel may write its output over an input that no later step reads.
+ * Every buffer gets a lifetime on the time line of state.h, and arena.c overlaps buffers that are never alive
+ * together.
  *
- * What a user may read (kept values, gradients in wrt) and what backward reads from forward lives to the end
- * of the time line, so backward destroys nothing that a second backward needs.
+ * The arrays that the user may read (kept values, gradients in wrt) and those that backward reads from
+ * forward live to the end of the time line, so that a second backward finds everything that it needs.
  */
 #include "plan/constant.h"
 #include "plan/state.h"
@@ -20,7 +21,7 @@ static cnv_value *storage_of(const cnv_plan *plan, cnv_value_id value)
     return plan->values[plan->values[value]->storage];
 }
 
-/* Reads of every value by itself, before any sharing. */
+/* The reads and writes of every value, before any sharing. */
 static void find_reads(cnv_plan *plan)
 {
     for (cnv_value_id v = 0; v < plan->n_values; v++) {
@@ -45,7 +46,7 @@ static void find_reads(cnv_plan *plan)
     }
 }
 
-/* Whether input i can be computed where y has room for it. */
+/* Whether input i can be computed at its place in y. */
 static bool may_join(const cnv_plan *plan, const cnv_node *node, int i)
 {
     const cnv_value *x = cnv_plan_value(plan, node->inputs[i]);
@@ -53,7 +54,7 @@ static bool may_join(const cnv_plan *plan, const cnv_node *node, int i)
            !x->made_by->kernel->view;
 }
 
-/* Moves everything that lies in the storage of `from` into that of `to`, from `place` on. */
+/* Moves all values in the storage of `from` into that of `to`, at offset `place`. */
 static void move_storage(cnv_plan *plan, cnv_value_id from, cnv_value_id to, int64_t place)
 {
     cnv_value *old = plan->values[from], *held = plan->values[to];
@@ -67,7 +68,8 @@ static void move_storage(cnv_plan *plan, cnv_value_id from, cnv_value_id to, int
     if (held->first_write > old->first_write) held->first_write = old->first_write;
 }
 
-/* What is joined is computed in its place, so that no kernel has to copy it there. */
+/* Lets the inputs of a concatenation be computed at their places in its output, so that no kernel copies
+ * them. */
 static void join_storage(cnv_plan *plan)
 {
     for (int s = 0; s < plan->n_steps; s++) {
@@ -81,7 +83,7 @@ static void join_storage(cnv_plan *plan)
     }
 }
 
-/* Step s is the only reader left of its first input, and nobody will want the old numbers. */
+/* Whether step s is the last to read its first input, whose numbers are not needed afterwards. */
 static bool may_overwrite(const cnv_plan *plan, const cnv_node *node, int s)
 {
     cnv_value_id root = plan->values[node->inputs[0]]->storage;
@@ -147,7 +149,7 @@ static void buffers_of_gradients(cnv_plan *plan, buffer_list *buffers)
     }
 }
 
-/* Bytes of every worker's share together; SIZE_MAX when that overflows. */
+/* Scratch of all workers together, in bytes; SIZE_MAX when that overflows. */
 static size_t all_workers(const cnv_plan *plan, size_t nbytes)
 {
     size_t product;
@@ -171,14 +173,14 @@ static void buffers_of_steps(cnv_plan *plan, buffer_list *buffers)
     }
 }
 
-/* NULL without a buffer; `place` counts floats. */
+/* The address of an array at offset `place`, in floats, of a buffer; NULL without a buffer. */
 static void *address(const cnv_plan *plan, int buffer, int64_t place)
 {
     if (buffer == CNV_NO_BUFFER) return NULL;
     return plan->base + plan->buffers[buffer].offset + (size_t)place * sizeof(float);
 }
 
-/* Values of inputs get their address from each forward. */
+/* The values of inputs get their addresses from each forward. */
 static void locate_values(cnv_plan *plan)
 {
     for (cnv_value_id v = 0; v < plan->n_values; v++) {

@@ -1,4 +1,4 @@
-/* Takes the request apart, and has each part of prepare decide its share. */
+/* Checks the request, and calls the parts of prepare in their order. */
 #include "plan/state.h"
 
 static cnv_status check_ids(const cnv_plan *plan, const char *what, const cnv_value_id *ids, int n,
@@ -18,11 +18,14 @@ static cnv_status check_request(const cnv_plan *plan, const cnv_request *request
     CNV_TRY(check_ids(plan, "seeds", request->seeds, request->n_seeds, err));
     CNV_TRY(check_ids(plan, "wrt", request->wrt, request->n_wrt, err));
     if (request->shares && request->shares->stage == CNV_BUILDING)
-        status = cnv_fail(err, CNV_INVALID, "shares is a plan that is not prepared");
+        status = cnv_fail(err, CNV_INVALID, "shares is a plan that is not prepared: prepare it first");
     else if (request->threads < 1 || request->threads > CNV_MAX_THREADS)
         status = cnv_fail(err, CNV_INVALID, "threads is %d, not in 1..%d", request->threads, CNV_MAX_THREADS);
     else if (request->n_wrt > 0 && request->n_seeds == 0)
-        status = cnv_fail(err, CNV_INVALID, "wrt asks for gradients, but seeds is empty: gradients of what?");
+        status =
+            cnv_fail(err, CNV_INVALID,
+                     "wrt asks for gradients, but seeds is empty: name the values that are differentiated in "
+                     "prepare(seeds=...)");
 done:
     return status;
 }
@@ -52,7 +55,7 @@ static cnv_status note_request(cnv_plan *plan, const cnv_request *request, cnv_e
     return CNV_OK;
 }
 
-/* Divides the room for packed weights among made nodes. */
+/* Divides the memory for packed weights, `room` bytes, among the nodes. */
 static void claim(cnv_plan *plan, size_t room)
 {
     for (int c = 0; c < CNV_CLAIMS; c++)
@@ -61,7 +64,7 @@ static void claim(cnv_plan *plan, size_t room)
                 plan->runs[n]->kernel->claim(plan, plan->runs[n], (cnv_claim)c, &room);
 }
 
-/* Lets made nodes pack their weights. */
+/* Lets the nodes pack their weights. */
 static cnv_status settle(cnv_plan *plan, cnv_error *err)
 {
     cnv_status status = CNV_OK;

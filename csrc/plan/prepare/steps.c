@@ -1,8 +1,8 @@
-/* The nodes that a pass needs, one step each, with the arrays that their kernels will be handed. */
+/* Makes a step of each node that a pass needs, with the lists of arrays that its kernel is given. */
 #include "plan/state.h"
 #include "runtime/alloc.h"
 
-/* The arrays that a step's io points at: x for forward, x for backward, dx; all NULL for now. */
+/* Allocates the lists that a step's io points at: x for forward, x for backward, dx; all NULL for now. */
 static cnv_status make_step(const cnv_node *node, cnv_step *step, cnv_error *err)
 {
     size_t n = (size_t)node->n_inputs;
