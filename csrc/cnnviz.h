@@ -147,7 +147,8 @@ cnv_status cnv_plan_constant(cnv_plan *plan, cnv_constant *constant, const char 
 cnv_status cnv_plan_add(cnv_plan *plan, const char *op, const cnv_value_id *inputs, int n_inputs,
                         const cnv_params *params, const char *name, cnv_value_id *value, cnv_error *err);
 
-/* The shape of a value: borrowed, valid as long as the plan. NULL for an id that the plan does not have. */
+/* The shape of a value: borrowed, valid until the plan is freed. NULL for an id that the plan does not have.
+ */
 const cnv_shape *cnv_plan_shape(const cnv_plan *plan, cnv_value_id value);
 
 /* The name of a value, which is its node's; NULL for an id that the plan does not have. Borrowed. */

@@ -62,7 +62,7 @@ typedef struct cnv_node {
     size_t packed_nbytes; /* of the packed weights that the node reads */
     const char *label;    /* its kernel for describe(): "portable", "view", ...; "" when nothing runs */
     struct cnv_node *by;  /* user's node: the made node that computes it; NULL: it is computed itself */
-    const struct cnv_node *made_for; /* made node: the user's node that its time belongs to; NULL: nobody's */
+    const struct cnv_node *made_for; /* made node: the user's node that its time belongs to; NULL: none */
     void *form;                      /* made node: owned; the decisions and packed weights of its kernel */
 } cnv_node;
 

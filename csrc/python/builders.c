@@ -15,7 +15,7 @@ static const cnv_op *op_of(PyObject *builder)
     return ((builder_object *)builder)->op;
 }
 
-/* Reads the arguments, of which the first is the plan, and appends the operator. */
+/* Reads the arguments, which begin with the plan, and appends the operator. */
 static PyObject *append(plan_object *self, const cnv_op *op, PyObject *args, PyObject *kwargs)
 {
     cnv_call call;

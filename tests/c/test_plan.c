@@ -52,7 +52,7 @@ static void test_constant(void)
     CHECK(cnv_constant_pack(constant, &packing, &second, NULL) == CNV_OK && second != first, "another kind");
     data[2] = 9;
     cnv_constant_refresh(constant);
-    CHECK(n_packed == 2 && ((const float *)first)[2] == -3, "nobody has said that the numbers changed");
+    CHECK(n_packed == 2 && ((const float *)first)[2] == -3, "packed again without cnv_constant_changed");
     cnv_constant_changed(constant);
     cnv_constant_refresh(constant);
     CHECK(n_packed == 4 && ((const float *)first)[2] == -9 && ((const float *)second)[2] == -9, "%d packed",

@@ -3,9 +3,9 @@
  * contribution to a buffer, and the cotangents of the seeds.
  *
  * The gradient of a view is the gradient of its source: contributions to either go into one buffer, and
- * nothing is copied. Only a view in wrt whose source has other contributions has a buffer of its own. The
- * gradient of a value that only a concatenation reads is a slice of the concatenation's gradient; nothing is
- * copied.
+ * nothing is copied. Only a view in wrt whose source is a seed or has other contributions has a buffer of its
+ * own. The gradient of a value that only a concatenation reads is a slice of the concatenation's gradient;
+ * nothing is copied.
  */
 #include "plan/state.h"
 #include "runtime/alloc.h"
