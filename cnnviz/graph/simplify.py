@@ -149,8 +149,6 @@ class _Rewriter:
 
     def _fold_affine(self, node: Node) -> bool:
         """Scale and shift per channel, folded into the operator before."""
-        if node.op not in ("BatchNormalization", "Add", "Sub", "Mul", "Div"):
-            return False
         for index, name in enumerate(node.inputs[:2]):
             producer = self._producer(name)
             if producer is None or not self._only_reader(name):
@@ -160,8 +158,6 @@ class _Rewriter:
             if linear is not None and affine is not None:
                 self._fold(producer, node, affine)
                 return True
-            if node.op == "BatchNormalization":
-                break
         return False
 
     def _fold(self, producer: Node, node: Node, affine: Affine) -> None:
