@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from cnnviz.graph.affine import Affine, affine_of, linear_of, scaled_weights
 from cnnviz.graph.fold import Budget, can_evaluate, evaluate
 from cnnviz.graph.graph import Graph, Names, Node, consumers, prune
-from cnnviz.graph.schema import bind
+from cnnviz.graph.schema import SCHEMAS, bind
 
 __all__ = ["simplify"]
 
 _FLOAT_TYPES = frozenset({1, 10, 11, 16})  # TensorProto FLOAT, FLOAT16, DOUBLE, BFLOAT16
-_INTEGERS = frozenset({"Shape", "Size"})  # of whatever they are given
 
 
 def simplify(graph: Graph) -> Graph:
@@ -123,10 +122,12 @@ class _Rewriter:
 
         Sizes are integers until they are cast: what is computed with them depends on it.
         """
-        if node.op == "Cast":
-            if node.attributes["to"] not in _FLOAT_TYPES or node.inputs[0] not in self._activations:
-                return False
-        elif node.op not in ("Identity", "Dropout"):
+        traits = SCHEMAS[node.op].traits
+        if not traits.same_numbers or traits.axes != "keeps":
+            return False
+        if node.op == "Cast" and (
+            node.attributes["to"] not in _FLOAT_TYPES or node.inputs[0] not in self._activations
+        ):
             return False
         return self._bypass(node, node.inputs[0])
 
@@ -244,7 +245,7 @@ def _activations(graph: Graph) -> Set[str]:
     """The values that depend on the numbers that are fed, all of them float; shapes and sizes do not."""
     found = {tensor.name for tensor in graph.inputs}
     for node in graph.nodes:
-        if node.op not in _INTEGERS and found.intersection(node.inputs):
+        if SCHEMAS[node.op].traits.reads != "shape" and found.intersection(node.inputs):
             found.update(filter(None, node.outputs))
     return found
 
