@@ -82,7 +82,7 @@ def torchvision_squeezenet(model: Model, indices: Sequence[int]) -> Tuple[str, .
     if len(modules) <= max(indices):
         raise ValueError(
             f"{model.name} is not a SqueezeNet 1.1: it has {len(modules)} of its modules, and the recipe "
-            f"wants number {max(indices)}; use preset='default'"
+            f"needs module number {max(indices)}; use preset='default'"
         )
     return tuple(modules[index] for index in indices)
 

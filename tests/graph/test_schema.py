@@ -36,7 +36,7 @@ SAME_NUMBERS: Dict[str, Dict[str, Any]] = {
     "Squeeze": {"axes": (0,)},
     "Unsqueeze": {"axes": (2,)},
 }
-CLAIM_THE_SAME = {op for op, schema in SCHEMAS.items() if schema.traits.same_numbers}
+CLAIM_THE_SAME = {op for op, schema in SCHEMAS.items() if getattr(schema.traits, "same_numbers", False)}
 
 # Lists that are about the operators in them, not about a property that a new operator could have.
 LISTS: Set[Tuple[str, Tuple[str, ...]]] = {
@@ -60,6 +60,7 @@ def test_each_operator_has_said_what_it_is(op: str) -> None:
     """The operators that run on activations are those with a row in lowering; the others are evaluated."""
     assert op in SCHEMAS, "a row in lowering that the reader would refuse"
     traits = SCHEMAS[op].traits
+    assert isinstance(traits, Traits), "the second item of its row is not Traits"
     assert (traits.reads == "activations") == (op in LOWERED), f"traits say that it reads {traits.reads}"
     assert traits.reads == "activations" or can_evaluate(Node(op, op, (), ("y",)))
 
