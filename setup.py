@@ -28,11 +28,11 @@ CSRC = Path("csrc")
 
 FLAGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"]
 
-# Results must not depend on the compiler's taste in fused multiply-adds; kernels that want one say so. The
-# other two drop errno and floating-point traps, which nobody reads, and change no number.
+# Results must not depend on where a compiler fuses multiply-adds; kernels that use one say so. The others
+# drop errno and floating-point traps, which cnnviz does not use, and change no number.
 FLAGS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 
-# A file's stem says which instruction set it may use; it is entered only after a look at the CPU.
+# The suffix of a file's name selects its instruction set; its functions run only on CPUs that have the set.
 INSTRUCTION_SETS = {
     "_avx2": "-mavx2 -mfma -mf16c",
     "_avx512": "-mavx512f -mavx512vl -mavx512bw -mavx512dq -mavx2 -mfma -mf16c",
@@ -73,7 +73,7 @@ def linker_flags() -> List[str]:
 
 
 def sources() -> List[str]:
-    """Every C file, without other CPUs' kernels."""
+    """Paths of all C files, without the kernels of other CPUs."""
     found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / CSRC).rglob("*.c"))
     if platform.machine().lower() in ("x86_64", "amd64"):
         return found
@@ -81,7 +81,7 @@ def sources() -> List[str]:
 
 
 class BuildCore(build_ext):
-    """Compiles each source with its own flags, side by side, and only what has changed."""
+    """The build of the core: each source with its own flags, in parallel, and only changed ones."""
 
     def finalize_options(self) -> None:
         """Keep the objects of different switches apart."""
@@ -91,13 +91,19 @@ class BuildCore(build_ext):
         self.force = True  # always link: a switch may have changed since the module was built
 
     def run(self) -> None:
-        """Build the module, then lay OpenBLAS beside it."""
+        """Build the module, then copy OpenBLAS beside it; a wheel's build leaves both in the checkout, too.
+
+        Python prefers a package in the current folder to an installed one, so that after ``pip install .`` an
+        ``import cnnviz`` inside the checkout finds the sources, which need their module.
+        """
         super().run()
-        folder = Path("cnnviz" if self.inplace else Path(self.build_lib, "cnnviz"), "_blas")
-        if switch("BUNDLE_OPENBLAS", "1"):
-            bundle_openblas(folder)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)  # an earlier build may have left one
+        package = Path("cnnviz" if self.inplace else Path(self.build_lib, "cnnviz"))
+        lay_openblas(package / "_blas")
+        if not self.inplace and self.distribution.get_command_obj("bdist_wheel", create=False):
+            for extension in self.extensions:
+                built = Path(self.get_ext_fullpath(extension.name))
+                replace_file(built, ROOT / "cnnviz" / built.name)
+            lay_openblas(ROOT / "cnnviz" / "_blas")
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the files in parallel and hand the objects to the linker."""
@@ -131,8 +137,16 @@ def own_flags(source: str) -> List[str]:
     return []
 
 
+def lay_openblas(folder: Path) -> None:
+    """Bundle OpenBLAS there, or take away what an earlier build has bundled."""
+    if switch("BUNDLE_OPENBLAS", "1"):
+        bundle_openblas(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def bundle_openblas(folder: Path) -> None:
-    """Copy the shared objects and licences of the scipy-openblas32 wheel, where the build has it."""
+    """Copy the shared objects and licences of the scipy-openblas32 wheel, if it is installed."""
     try:
         import scipy_openblas32
     except ImportError:
@@ -145,8 +159,13 @@ def bundle_openblas(folder: Path) -> None:
     for path in [*libraries, *licences]:
         target = folder / path.name
         if not target.exists() or target.stat().st_size != path.stat().st_size:
-            target.unlink(missing_ok=True)  # a running process may have the old file mapped
-            shutil.copy2(path, target)
+            replace_file(path, target)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Copy a file over another, which a running process may have mapped."""
+    target.unlink(missing_ok=True)
+    shutil.copy2(source, target)
 
 
 def core_module() -> Extension:

@@ -1,6 +1,7 @@
-"""Process-wide configuration: which BLAS and kernels serve, how many threads compute.
+"""Process-wide configuration: the BLAS, the kernels and the number of threads.
 
-Importing this module loads the core and lets it choose, so whoever computes takes the core from here.
+Importing this module loads the core and lets it choose a BLAS, so modules that compute import `_core` from
+here.
 """
 
 from __future__ import annotations
@@ -13,8 +14,16 @@ from typing import Any, Dict
 
 import numpy as np
 
-from cnnviz import _core as _core
 from cnnviz._version import __version__
+
+try:
+    from cnnviz import _core as _core
+except ImportError as error:
+    if list(Path(__file__).parent.glob("_core*.so")):
+        raise  # built, and does not load: the error says why
+    raise ImportError(
+        f"cnnviz is not built in {Path(__file__).parents[1]}: run `python -m pip install -e .` there"
+    ) from error
 
 
 def _choose_blas() -> None:
@@ -30,19 +39,19 @@ def _choose_blas() -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads the core computes with.
+    """Return the number of threads that the core computes with.
 
     Returns
     -------
     int
-        What `set_num_threads` was given; before that ``CNNVIZ_NUM_THREADS``, else the number of CPUs that
-        this process may run on.
+        The number given to `set_num_threads`; before that ``CNNVIZ_NUM_THREADS``, else the number of CPUs
+        that this process may run on.
     """
     return _core.get_num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads the core computes with; results do not depend on it.
+    """Set the number of threads that the core computes with; results do not depend on it.
 
     Parameters
     ----------
@@ -58,7 +67,7 @@ def set_num_threads(n: int) -> None:
 
 
 def configuration() -> Dict[str, Any]:
-    """Return what `show_config` prints, as a dictionary."""
+    """Return the entries that `show_config` prints."""
     core = dict(_core.config())
     return {
         "cnnviz": __version__,
@@ -73,7 +82,7 @@ def show_config() -> None:
     """Print versions, CPU features, kernel tier, BLAS and threads, one per line.
 
     ``CNNVIZ_KERNELS`` (portable, avx2, avx512), ``CNNVIZ_BLAS`` (bundled, system, builtin or an absolute
-    path) and ``CNNVIZ_NUM_THREADS``, set before the first use, override what was chosen.
+    path) and ``CNNVIZ_NUM_THREADS``, set before the first use, override the choice.
     """
     for key, value in configuration().items():
         sys.stdout.write(f"{key + ':':<13}{value}\n")

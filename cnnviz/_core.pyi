@@ -13,9 +13,9 @@ _Array = NDArray[np.float32]
 
 @final
 class Constant:
-    """Weights that any number of plans read: a C-contiguous float32 array, borrowed and kept alive.
+    """Weights that plans share: a C-contiguous float32 array, borrowed and kept alive.
 
-    Forms that kernels pack from it are cached here, so plans of one model pack once.
+    The forms that kernels pack from the array are cached here, so plans of one model pack once.
     """
 
     def __new__(cls, array: _Array) -> Constant: ...
@@ -26,11 +26,11 @@ class Constant:
     @property
     def packed_nbytes(self) -> int: ...
     def changed(self) -> None:
-        """Say that `array` was written to: packed forms are made anew before the next pass."""
+        """Drop the packed forms after `array` was written to; the next pass makes them anew."""
 
 @final
 class Plan:
-    """One network for one input shape: build, `prepare` once, then `forward` and `backward` at will.
+    """One network for one input shape: build, `prepare` once, then `forward` and `backward` many times.
 
     Builder methods return a value id, infer the shape at once, and raise ValueError naming the node.
     Pairs are rows, columns; `pads` is top, left, bottom, right.
@@ -54,7 +54,7 @@ class Plan:
     def linear(self, x: int, w: int, b: Optional[int] = None, *, name: str) -> int:
         """x: N,I; w: O,I; b: O -> N,O."""
     def matmul(self, a: int, b: int, *, name: str) -> int:
-        """NumPy's matmul for two or more dimensions, with broadcast batch dimensions."""
+        """NumPy's matmul for matrices of two or more dimensions, with broadcast batch dimensions."""
     def batch_norm(
         self, x: int, scale: int, bias: int, mean: int, var: int, *, epsilon: float, name: str
     ) -> int: ...
@@ -78,7 +78,7 @@ class Plan:
     def hard_swish(self, x: int, *, name: str) -> int: ...
     def silu(self, x: int, *, name: str) -> int: ...
     def gelu(self, x: int, *, name: str) -> int:
-        """The exact one, with erf."""
+        """The exact GELU, with erf."""
     def max_pool(
         self,
         x: int,
@@ -130,7 +130,7 @@ class Plan:
     def slice(
         self, x: int, *, start: Sequence[int], shape: Sequence[int], step: Sequence[int], name: str
     ) -> int:
-        """Per axis: `shape[i]` elements from `start[i]` on, `step[i]` (not 0) apart."""
+        """`shape[i]` elements of axis i from `start[i]` on, `step[i]` (not 0) apart."""
     def reduce_mean(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
     def reduce_sum(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
     def shape(self, value: int, /) -> Tuple[int, ...]: ...
@@ -143,36 +143,43 @@ class Plan:
         packed_nbytes: Optional[int] = None,
         shares: Optional[Plan] = None,
     ) -> None:
-        """Fix what passes will be asked for.
+        """Choose kernels and lay out memory for the values that passes will be asked for.
 
-        `packed_nbytes` bounds what this plan may add to the packed weights of its constants; None: nothing
-        does. The little that kernels cannot do without is added in any case.
+        `keep` are values to `read`, `seeds` those that get a cotangent, `wrt` those whose `gradient` is read.
 
-        A plan that `shares` the memory of another must not run at the same time, and what either has left
-        there is gone once the other runs forward.
+        `packed_nbytes` bounds the bytes that this plan may add to the packed weights of its constants; None
+        is no bound. The few packed weights that kernels require are added in any case.
+
+        A plan that `shares` the memory of another must not run at the same time; a forward pass of either
+        destroys the other's values and gradients.
         """
     def forward(self, inputs: Sequence[_Array], /) -> None:
-        """Run up the plan; `inputs` in the order of the `input` calls, borrowed until the next forward."""
-    def read(self, value: int, /) -> _Array:
-        """A copy of a kept value, of an input or of a constant."""
-    def backward(self, cotangents: Mapping[int, _Array], *, relu: str = "plain") -> None:
-        """Run down the plan from the seeds given; seeds left out count as zeros."""
-    def gradient(self, value: int, /) -> _Array:
-        """A copy of the gradient of a value named in `wrt`."""
-    def describe(self) -> Mapping[str, Any]:
-        """What prepare has decided.
+        """Run the nodes in order.
 
-        "memory": of each purpose the most bytes alive at one time, and "arena", what was allocated for all;
-        and "packed", the bytes of the packed weights that the plan reads, which the constants own.
-        "nodes": for each its "name", "op", "value", "shape", whether it runs "forward" and "backward", and
-        the "kernel" chosen for it, "" when none runs, "fused" when another node's does its work; the bytes
-        that it saves for backward ("saved_nbytes"), needs while it runs, per thread ("scratch_nbytes"), and
-        has in packed weights ("packed_nbytes");
-        what it took in the last pass, "forward_seconds" and "backward_seconds", 0 before the first.
+        `inputs` come in the order of the `input` calls and are borrowed until the next forward.
+        """
+    def read(self, value: int, /) -> _Array:
+        """Return a copy of a kept value, of an input or of a constant."""
+    def backward(self, cotangents: Mapping[int, _Array], *, relu: str = "plain") -> None:
+        """Run the nodes in reverse order; a seed that `cotangents` leaves out counts as zero."""
+    def gradient(self, value: int, /) -> _Array:
+        """Return a copy of the gradient of a value named in `wrt`."""
+    def describe(self) -> Mapping[str, Any]:
+        """Return the decisions of `prepare` and the times of the last pass.
+
+        "memory" has, for each purpose, the most bytes alive at one time; "arena", the bytes allocated for all
+        purposes together; and "packed", the bytes of the packed weights that the plan reads, which the
+        constants own.
+
+        "nodes" has for each node its "name", "op", "value" and "shape"; whether it runs "forward" and
+        "backward"; its "kernel", "" for a node that does not run, "fused" for one that another node's kernel
+        computes; the bytes that it saves for backward ("saved_nbytes"), needs per thread while it runs
+        ("scratch_nbytes") and has in packed weights ("packed_nbytes"); and its seconds in the last pass,
+        "forward_seconds" and "backward_seconds", 0 before the first pass.
         """
 
-_Place = Tuple[float, float, float]  # of pixel (i, j): offset + by_row * i + by_column * j
-_Bounds = Optional[Tuple[_Array, _Array]]  # each one number, or one for each channel
+_Coordinate = Tuple[float, float, float]  # (offset, a, b): offset + a * i + b * j for the pixel (i, j)
+_Bounds = Optional[Tuple[_Array, _Array]]  # (low, high), each one number or one for each channel
 
 def all_finite(x: _Array, /) -> bool:
     """Whether no number is NaN or infinite."""
@@ -184,6 +191,7 @@ def affine(
     x: _Array,
     slope: _Array,
     shift: Optional[_Array] = None,
+    divisor: Optional[_Array] = None,
     reverse: bool = False,
     overwrite: bool = False,
 ) -> _Array:
@@ -211,21 +219,21 @@ def adam_step(
     """The next z, mean and square; z moves by rate * mean / (sqrt(scale * square) + epsilon)."""
 
 def free_to_move(z: _Array, g: _Array, bounds: _Bounds, /) -> _Array:
-    """1 where a step along g is not stopped at once by a bound, else 0."""
+    """A mask: 1 where a bound does not stop a step along g at once, else 0."""
 
 def lbfgs_product(g: _Array, free: _Array, s: Sequence[_Array], y: Sequence[_Array], /) -> Optional[_Array]:
-    """The inverse Hessian that pairs (s, y), oldest first, make over free variables, times g.
+    """g times the inverse Hessian over the free variables that the pairs (s, y), oldest first, approximate.
 
-    None when no pair has curvature there.
+    None when no pair has curvature along the free variables.
     """
 
 def total_variation(x: _Array, power: int, scale: float, /) -> Tuple[NDArray[np.float64], _Array]:
     """x: N,C,H,W; power 1 or 2 -> N, the sums of |differences|^power, and scale times their gradient."""
 
 def roll(x: _Array, down: int, right: int, /) -> _Array:
-    """x: N,C,H,W, moved down and to the right; what leaves on one side comes back on the other."""
+    """x: N,C,H,W, moved down and to the right; pixels that leave on one side come back on the other."""
 
-def resample(x: _Array, row: _Place, column: _Place, adjoint: bool, /) -> _Array:
+def resample(x: _Array, row: _Coordinate, column: _Coordinate, adjoint: bool, /) -> _Array:
     """x: N,C,H,W, read bilinearly at (row, column) of each pixel, held inside; or the adjoint of that."""
 
 def init_blas(choice: Optional[str], bundled_dir: Optional[str], /) -> None: ...
@@ -235,7 +243,7 @@ def config() -> Mapping[str, Any]:
     """{"blas", "blas_config", "cpu", "kernels", "threads"}."""
 
 def alloc_calls() -> int:
-    """How often the core has allocated; tests compare it before and after a pass."""
+    """Return the number of the core's allocations so far; tests compare it before and after a pass."""
 
 def alloc_fail_at(n: int, persist: bool = False) -> None:
-    """Fault-injection builds only: the n-th allocation from now fails (0: none). Others raise."""
+    """Fault-injection builds only: the n-th allocation from now fails (0: none). Other builds raise."""

@@ -1,4 +1,4 @@
-"""The exceptions that cnnviz defines; everything else it raises is a built-in."""
+"""The exceptions that cnnviz defines; all others that it raises are built-in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModelFormatError(CnnvizError, ValueError):
 
 
 class UnsupportedModelError(CnnvizError, ValueError):
-    """The model is valid, but holds something that cnnviz cannot run.
+    """The model is valid, but holds an operator, mode or type that cnnviz does not support.
 
     Attributes
     ----------

@@ -10,9 +10,9 @@ __all__ = ["ForkLock"]
 
 
 class ForkLock:
-    """A lock for `with` that a forked child finds open: only the thread that forked goes on there.
+    """A lock for `with` that is open in a forked child, where only the thread that forked goes on.
 
-    What it guards must be whole after every single step, or be made anew.
+    The guarded data must be consistent after every single step, or be made anew.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class ForkLock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Forget who holds it."""
+        """Replace the lock, whose holder does not exist in this process."""
         self._lock = threading.Lock()
 
 

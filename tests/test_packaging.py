@@ -68,12 +68,39 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(sdist: Path) -> Path:
+def sources(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source distribution to build in."""
+    return Path(shutil.copytree(sdist, tmp_path_factory.mktemp("sources") / "cnnviz"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sources: Path) -> Path:
     if importlib.util.find_spec("wheel") is None and sys.version_info < (3, 9):
         pytest.skip("setuptools of this Python builds no wheel by itself")
-    setup_py(sdist, "bdist_wheel")
-    (built,) = (sdist / "dist").glob("*.whl")
+    setup_py(sources, "bdist_wheel")
+    (built,) = (sources / "dist").glob("*.whl")
     return built
+
+
+def imported_in(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What becomes of `import cnnviz` and its core in a folder that has the package."""
+    # The finder of an editable install would find its own core for any sources.
+    code = "import sys; sys.meta_path = [f for f in sys.meta_path if '__editable__' not in str(f)]; "
+    code += "import cnnviz; cnnviz.load(); print(cnnviz.__file__)"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+
+
+def test_sources_that_a_wheel_was_built_from_can_be_imported(sources: Path, wheel: Path) -> None:
+    finished = imported_in(sources)
+    assert finished.stdout.strip() == str(sources / "cnnviz" / "__init__.py"), finished.stderr
+
+
+def test_sources_that_were_not_built_say_what_to_run(sdist: Path, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("*.so", "_blas")
+    shutil.copytree(sdist / "cnnviz", tmp_path / "cnnviz", ignore=ignored)
+    last = imported_in(tmp_path).stderr.strip().splitlines()[-1]
+    command = "run `python -m pip install -e .` there"
+    assert last == f"ImportError: cnnviz is not built in {tmp_path}: {command}"
 
 
 def names(wheel: Path) -> Set[str]:
@@ -135,8 +162,8 @@ def test_wheel_bundles_openblas_with_its_licence(wheel: Path) -> None:
     assert wheel.stat().st_size < 14 * MIB
 
 
-def test_wheel_without_openblas_is_small(sdist: Path, tmp_path: Path, wheel: Path) -> None:
-    setup_py(sdist, "bdist_wheel", "--dist-dir", str(tmp_path), CNNVIZ_BUNDLE_OPENBLAS="0")
+def test_wheel_without_openblas_is_small(sources: Path, tmp_path: Path, wheel: Path) -> None:
+    setup_py(sources, "bdist_wheel", "--dist-dir", str(tmp_path), CNNVIZ_BUNDLE_OPENBLAS="0")
     (built,) = tmp_path.glob("*.whl")
     assert not [name for name in names(built) if name.startswith("cnnviz/_blas/")]
     assert built.stat().st_size < 2 * MIB

@@ -2,7 +2,7 @@
 
 Batch normalisation at inference is y = a x + b with a = scale / sqrt(var + epsilon) and b = bias - mean a,
 per channel (Ioffe & Szegedy 2015, algorithm 2). Conv, Gemm and BatchNormalization are affine per output
-channel themselves, so they can do it on the way. All of it is computed in float64.
+channel themselves, so their weights can take the scale and the shift in. The folding is in float64.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Constants = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Affine:
-    """y = scale x + shift; each is a scalar or one number per channel."""
+    """The map y = scale x + shift; scale and shift are each a scalar or one number per channel."""
 
     scale: Array
     shift: Array
@@ -31,7 +31,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Linear:
-    """An operator that can take an Affine in: its channels, and the dimensions of its result if known."""
+    """An operator that can take an Affine in: its channels, and the rank of its result if known."""
 
     channels: int
     ndim: Optional[int]
@@ -124,9 +124,7 @@ def _batch_normalization(node: Node, index: int, constants: Constants, linear: L
 def _per_channel(array: Array, linear: Linear) -> Optional[Array]:
     """A constant that broadcasts to the result of `linear` along its channels only: scalar or vector."""
     numbers: Array = array.astype(np.float64)
-    if (
-        linear.ndim is None
-    ):  # after BatchNormalization, of any number of dimensions: only N,C,H,W's usual form
+    if linear.ndim is None:  # of BatchNormalization; only the usual forms for N,C,H,W are taken
         usual = array.shape in ((linear.channels, 1, 1), (1, linear.channels, 1, 1))
         return numbers.reshape(-1) if usual else None
     if array.ndim > linear.ndim:
@@ -137,9 +135,9 @@ def _per_channel(array: Array, linear: Linear) -> Optional[Array]:
     return numbers.reshape(()) if array.size == 1 else numbers.reshape(-1)
 
 
-@np.errstate(all="ignore")  # a file may well hold infinite weights
+@np.errstate(all="ignore")  # weights of a file may be infinite
 def scaled_weights(node: Node, constants: Constants, affine: Affine) -> Dict[int, Array]:
-    """The new constants of a node that takes an Affine in, by position of the input."""
+    """The new constants of a node that takes an Affine in, by the position of the input."""
     if node.op == "BatchNormalization":
         scale, bias = (constants[name].astype(np.float64) for name in node.inputs[1:3])
         return {1: scale * affine.scale, 2: bias * affine.scale + affine.shift}
@@ -149,6 +147,6 @@ def scaled_weights(node: Node, constants: Constants, affine: Affine) -> Dict[int
     factor = np.broadcast_to(affine.scale, (channels,))
     along = factor if columns else factor.reshape((channels,) + (1,) * (w.ndim - 1))
     has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
-    shift = affine.shift / node.attributes.get("beta", 1.0)  # Gemm multiplies what is stored by it
+    shift = affine.shift / node.attributes.get("beta", 1.0)  # Gemm multiplies the stored bias by beta
     bias = constants[node.inputs[2]].astype(np.float64).reshape(-1) if has_bias else np.zeros(1)
     return {1: w * along, 2: np.broadcast_to(bias * factor + shift, (channels,))}

@@ -24,7 +24,7 @@ def channels_first(graph: Graph) -> Graph:
 
 
 def image_input(graph: Graph, name: str) -> Tuple[str, int, Tuple[int, int]]:
-    """Return the input's name, its channels, and its height and width as far as the file says them."""
+    """Return the input's name, its channels, and its height and width, USUAL_SIZE where they are free."""
     if len(graph.inputs) != 1:
         names = ", ".join(tensor.name for tensor in graph.inputs)
         raise ValueError(

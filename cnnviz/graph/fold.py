@@ -1,7 +1,7 @@
-"""Nodes whose inputs are known, computed on the spot with NumPy.
+"""Nodes whose inputs are known, evaluated with NumPy.
 
 Exporters surround Reshape and Resize with small integer arithmetic on shapes, and spell constants in several
-nodes. None of that reaches a plan: rewriting evaluates what is constant, lowering what follows from shapes.
+nodes. No such node reaches a plan: rewriting evaluates nodes of constants, lowering nodes of shapes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.graph.graph import Node
+from cnnviz.graph.graph import FLOAT_TYPES, Node
 from cnnviz.graph.shapes import (
     axes_of,
     axis_of,
@@ -26,23 +26,24 @@ from cnnviz.graph.shapes import (
     unsqueezed,
 )
 
-__all__ = ["Budget", "can_evaluate", "evaluate", "shape_value"]
+__all__ = ["RESHAPES", "Budget", "can_evaluate", "evaluate", "shape_value"]
 
 Array = NDArray[Any]
+Shape = Tuple[int, ...]
 
-# Four bytes each: 1 GiB. The largest constant that a known network spells out is VGG's first linear layer, a
-# tenth of that.
+# The limit for the elements evaluated for one graph: 1 GiB at four bytes each. The largest constant of a
+# known network is VGG's first linear layer, two fifths of that.
 MAX_ELEMENTS = 1 << 28
 
 
 class Budget:
-    """Bounds the elements that all evaluations of one graph make together."""
+    """A bound on the elements that all evaluations of one graph make together."""
 
     def __init__(self, elements: int = MAX_ELEMENTS) -> None:
         self._left = elements
 
     def spend(self, elements: int, node: Node) -> None:
-        """Raise before anything of that size is allocated."""
+        """Take elements that a node is about to make, or raise."""
         if elements > self._left:
             raise ModelFormatError(
                 f"node {node.name!r} ({node.op}) makes {elements} elements; "
@@ -52,7 +53,7 @@ class Budget:
 
 
 def can_evaluate(node: Node) -> bool:
-    """Whether `evaluate` knows the operator."""
+    """Whether `evaluate` knows the node's operator."""
     return node.op in _ROWS
 
 
@@ -62,7 +63,7 @@ def evaluate(node: Node, inputs: Sequence[Array], budget: Budget) -> Tuple[Array
     Raises
     ------
     ModelFormatError
-        The node makes no sense with these numbers, or its result is larger than the budget.
+        The node cannot be computed from these inputs, or its result is larger than the budget.
     """
     try:
         row = _ROWS[node.op]
@@ -77,7 +78,7 @@ def evaluate(node: Node, inputs: Sequence[Array], budget: Budget) -> Tuple[Array
 
 
 def shape_value(node: Node, shape: Tuple[int, ...]) -> Array:
-    """What Shape or Size give for a value of this shape."""
+    """The result of Shape or Size for a value of this shape."""
     if node.op == "Size":
         return _constant(np.array(math.prod(shape)))
     ends = slice(node.attributes["start"], node.attributes["end"])
@@ -85,9 +86,9 @@ def shape_value(node: Node, shape: Tuple[int, ...]) -> Array:
 
 
 def _constant(array: Array) -> Array:
-    """In one of the two types that graphs have, laid out for the core."""
+    """The array as a graph holds it: float32 or int64, C-contiguous, read-only."""
     kind = np.float32 if array.dtype.kind == "f" else np.int64
-    plain: Array = np.ascontiguousarray(array, kind).reshape(array.shape)  # which makes 0-d arrays 1-d
+    plain: Array = np.ascontiguousarray(array, kind).reshape(array.shape)  # undoes 0-d -> 1-d
     if plain.flags.writeable:
         plain = plain.view()
         plain.flags.writeable = False
@@ -145,7 +146,9 @@ def _constant_of_shape(node: Node, shape: Array) -> Array:
     if value is None:
         value = np.zeros(1, np.float32)
     if value.size != 1 or shape.ndim != 1 or shape.size > 8 or shape.dtype.kind != "i":
-        raise ValueError(f"value has {value.size} elements, shape is {shape.tolist()[:9]}")
+        raise ValueError(
+            f"value has {value.size} elements, not 1, or {shape.tolist()[:9]} is no list of up to 8 integers"
+        )
     return np.full(tuple(shape.tolist()), value.item(), value.dtype)
 
 
@@ -153,16 +156,15 @@ def _cast(node: Node, x: Array) -> Array:
     to = node.attributes["to"]
     if to == _BOOL:
         return np.not_equal(x, 0)
-    if to in _FLOAT_CODES:
+    if to in FLOAT_TYPES:
         return x.astype(np.float32)
-    if to in _INT_CODES:
+    if to in _INT_TYPES:
         return x.astype(np.int64)
     raise UnsupportedModelError(f"node {node.name!r} (Cast): element type {to} is not supported", ["Cast"])
 
 
-_BOOL = 9  # TensorProto.DataType
-_FLOAT_CODES = frozenset({1, 10, 11, 16})
-_INT_CODES = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
+_BOOL = 9  # TensorProto.BOOL
+_INT_TYPES = frozenset({2, 3, 4, 5, 6, 7, 12, 13})  # TensorProto's integers of 8 to 64 bits
 
 
 def _gather(node: Node, x: Array, indices: Array) -> Array:
@@ -174,7 +176,7 @@ def _gather(node: Node, x: Array, indices: Array) -> Array:
 
 
 def _divide(node: Node, a: Array, b: Array) -> Array:
-    """Integers divide towards zero, as in C."""
+    """A quotient; integers divide towards zero, as in C."""
     if "f" in (a.dtype.kind, b.dtype.kind):
         return a / b
     _no_zeros(b)
@@ -194,7 +196,7 @@ def _no_zeros(divisor: Array) -> None:
 
 
 def _power(node: Node, a: Array, b: Array) -> Array:
-    """The result has the type of the base, as ONNX has it."""
+    """A power, which has the type of its base in ONNX."""
     powered: Array = np.power(a.astype(np.float64), b)
     return powered.astype(a.dtype)
 
@@ -205,7 +207,7 @@ def _range(node: Node, start: Array, limit: Array, delta: Array) -> Array:
 
 
 def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
-    """A reduction whose result has the type of what it reduces: a mean of integers is cut to an integer."""
+    """A reduction whose result has its input's type: a mean of integers is cut to an integer."""
 
     def reduced(node: Node, x: Array) -> Array:
         axes = node.attributes["axes"]
@@ -218,9 +220,27 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
     return reduced
 
 
+def _reshaped(node: Node, shape: Shape) -> Shape:
+    return reshaped(shape, node.attributes["shape"], allow_zero=bool(node.attributes["allowzero"]))
+
+
+def _unsqueezed(node: Node, shape: Shape) -> Shape:
+    if node.attributes["axes"] is None:
+        raise ValueError("axes is missing")
+    return unsqueezed(shape, node.attributes["axes"])
+
+
+#: The operators that only change the shape, each with the function from its input's shape to its output's.
+RESHAPES: Dict[str, Callable[[Node, Shape], Shape]] = {
+    "Flatten": lambda node, shape: flattened(shape, node.attributes["axis"]),
+    "Reshape": _reshaped,
+    "Squeeze": lambda node, shape: squeezed(shape, node.attributes["axes"]),
+    "Unsqueeze": _unsqueezed,
+}
+
+
 def _reshape(node: Node, x: Array) -> Array:
-    allow_zero = bool(node.attributes["allowzero"])
-    return x.reshape(reshaped(x.shape, node.attributes["shape"], allow_zero=allow_zero))
+    return x.reshape(RESHAPES[node.op](node, x.shape))
 
 
 def _slice(node: Node, x: Array) -> Array:
@@ -249,19 +269,13 @@ def _transpose(node: Node, x: Array) -> Array:
     return np.transpose(x, node.attributes["perm"])
 
 
-def _unsqueeze(node: Node, x: Array) -> Array:
-    if node.attributes["axes"] is None:
-        raise ValueError("axes is missing")
-    return x.reshape(unsqueezed(x.shape, node.attributes["axes"]))
-
-
 def _plain(function: Callable[..., Any]) -> Callable[..., Array]:
     """A NumPy function of the inputs alone."""
     return lambda node, *inputs: np.asarray(function(*inputs))
 
 
 def _nary(function: Callable[[Array, Array], Any]) -> Callable[..., Array]:
-    """A NumPy function of two, applied along any number of inputs."""
+    """A NumPy function of two arrays, applied from left to right to any number of inputs."""
 
     def folded(node: Node, *inputs: Array) -> Array:
         result = inputs[0]
@@ -288,7 +302,7 @@ _ROWS: Dict[str, _Row] = {
     "Expand": _Row(
         lambda node, x: np.broadcast_to(x, expanded(x.shape, node.attributes["shape"])), _expand_size
     ),
-    "Flatten": _Row(lambda node, x: x.reshape(flattened(x.shape, node.attributes["axis"])), _as_inputs),
+    "Flatten": _Row(_reshape, _as_inputs),
     "Floor": _Row(_plain(np.floor), _as_inputs),
     "Gather": _Row(_gather, _gather_size),
     "Greater": _Row(_plain(np.greater), _broadcast),
@@ -312,11 +326,11 @@ _ROWS: Dict[str, _Row] = {
     "Slice": _Row(_slice, _as_inputs),
     "Split": _Row(_split, _as_inputs),
     "Sqrt": _Row(_plain(np.sqrt), _as_inputs),
-    "Squeeze": _Row(lambda node, x: x.reshape(squeezed(x.shape, node.attributes["axes"])), _as_inputs),
+    "Squeeze": _Row(_reshape, _as_inputs),
     "Sub": _Row(_plain(np.subtract), _broadcast),
     "Sum": _Row(_nary(np.add), _broadcast),
     "Tile": _Row(_tile, _tile_size),
     "Transpose": _Row(_transpose, _as_inputs),
-    "Unsqueeze": _Row(_unsqueeze, _as_inputs),
+    "Unsqueeze": _Row(_reshape, _as_inputs),
     "Where": _Row(lambda node, condition, a, b: np.where(condition != 0, a, b), _broadcast),
 }

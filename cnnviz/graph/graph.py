@@ -1,4 +1,4 @@
-"""The network as plain data: what the reader makes, rewriting improves and lowering turns into a plan."""
+"""The network as plain data: the reader makes it, rewriting simplifies it, lowering turns it into a plan."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 from numpy.typing import NDArray
 
 __all__ = [
+    "FLOAT_TYPES",
     "Graph",
     "Names",
     "Node",
@@ -17,10 +18,13 @@ __all__ = [
     "prune",
 ]
 
+#: The element types that become float32: TensorProto FLOAT, FLOAT16, DOUBLE and BFLOAT16.
+FLOAT_TYPES = frozenset({1, 10, 11, 16})
+
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value that is fed to the network or that it hands out.
+    """An input or output of the network.
 
     Attributes
     ----------
@@ -35,7 +39,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator.
+    """One operator of a graph.
 
     Attributes
     ----------
@@ -69,13 +73,13 @@ class Graph:
     Attributes
     ----------
     inputs, outputs : tuple of Tensor
-        What is fed (initializers are not inputs here) and what is handed out.
+        The network's inputs (initializers are not among them) and outputs.
     nodes : tuple of Node
         In topological order.
     constants : mapping of str to ndarray
         float32 or int64, C-contiguous, read-only.
     aliases : mapping of str to str
-        Names that rewriting removed, each with the surviving value that carries the same numbers.
+        Names that rewriting removed, each with the surviving value that has the same numbers.
     vanished : mapping of str to str
         Names whose numbers no longer exist, each with the reason in words.
     metadata : mapping of str to str
@@ -123,9 +127,10 @@ def prune(graph: Graph) -> Graph:
 
 
 class Names:
-    """Hands out names, each once.
+    """A set of names that grows by fresh ones.
 
-    Asking again and again for the same name takes no longer each time: a file may call all its nodes alike.
+    A fresh name takes constant time even if all are asked for with the same hint: a file may give all its
+    nodes one name.
     """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
@@ -133,7 +138,7 @@ class Names:
         self._numbers: Dict[str, int] = {}
 
     def fresh(self, name: str) -> str:
-        """`name`, or `name` with the first number that makes it new."""
+        """`name`, or if it is taken, `name` with the lowest free number."""
         number = self._numbers.get(name, 1)
         candidate = name if number == 1 else f"{name}_{number}"
         while candidate in self._taken:

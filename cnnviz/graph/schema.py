@@ -21,9 +21,9 @@ from cnnviz.graph.traits import (
     KEEPS,
     KNOWN_ONLY,
     MIXES,
+    NEW_SHAPE,
     PICTURE,
     POOL,
-    RESHAPES,
     Traits,
 )
 
@@ -162,7 +162,7 @@ SCHEMAS: Dict[str, Schema] = {
     "DepthToSpace": Schema((1, 1), PICTURE, {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
     "SpaceToDepth": Schema((1, 1), PICTURE, {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
     "Expand": Schema((2, 2), MIXES, {"shape": _NEEDED_INTS}, {1: "shape"}),
-    "Flatten": Schema((1, 1), RESHAPES, {"axis": _int(1)}),
+    "Flatten": Schema((1, 1), NEW_SHAPE, {"axis": _int(1)}),
     "Gather": Schema((2, 2), MIXES, {"axis": _int(0)}),
     "Pad": Schema(
         (1, 4),
@@ -175,7 +175,7 @@ SCHEMAS: Dict[str, Schema] = {
         },
         {1: "pads", 2: "value", 3: "axes"},
     ),
-    "Reshape": Schema((2, 2), RESHAPES, {"shape": _NEEDED_INTS, "allowzero": _int(0)}, {1: "shape"}),
+    "Reshape": Schema((2, 2), NEW_SHAPE, {"shape": _NEEDED_INTS, "allowzero": _int(0)}, {1: "shape"}),
     "Resize": Schema(
         (1, 4),
         KEEPS,
@@ -208,10 +208,10 @@ SCHEMAS: Dict[str, Schema] = {
         {1: "split"},
         many_outputs=True,
     ),
-    "Squeeze": Schema((1, 2), RESHAPES, {"axes": _MAYBE_INTS}, {1: "axes"}),
+    "Squeeze": Schema((1, 2), NEW_SHAPE, {"axes": _MAYBE_INTS}, {1: "axes"}),
     "Tile": Schema((2, 2), MIXES, {"repeats": _NEEDED_INTS}, {1: "repeats"}),
     "Transpose": Schema((1, 1), MIXES.but(axes="permutes"), {"perm": _MAYBE_INTS}),
-    "Unsqueeze": Schema((1, 2), RESHAPES, {"axes": _MAYBE_INTS}, {1: "axes"}),
+    "Unsqueeze": Schema((1, 2), NEW_SHAPE, {"axes": _MAYBE_INTS}, {1: "axes"}),
     # no computation at inference
     "Cast": Schema(
         (1, 1),

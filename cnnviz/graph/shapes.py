@@ -1,6 +1,6 @@
 """Arithmetic on shapes, as ONNX defines it: axes, Reshape, Slice, Split, padding of windows.
 
-Pure functions of numbers. Mistakes raise ValueError with the numbers; callers add the node.
+The functions are pure. Contradictions raise ValueError with the numbers; callers add the node.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Shape = Tuple[int, ...]
 
 
 class Slices(NamedTuple):
-    """Per axis: the first index, the number of elements (length), and the step between them."""
+    """The first index, the number of elements (length) and the step between them, for each axis."""
 
     start: Shape
     length: Shape
@@ -49,7 +49,7 @@ def axes_of(axes: Sequence[int], ndim: int) -> Shape:
 
 
 def reshaped(shape: Shape, target: Sequence[int], *, allow_zero: bool = False) -> Shape:
-    """The shape that Reshape gives: 0 copies a dimension (unless `allow_zero`), one -1 takes what is left."""
+    """The shape that Reshape gives: 0 copies a dimension (unless `allow_zero`), one -1 takes the rest."""
     if any(n < -1 for n in target) or sum(n == -1 for n in target) > 1:
         raise ValueError(f"cannot reshape {shape} to {tuple(target)}")
     if not allow_zero:
@@ -94,7 +94,7 @@ def unsqueezed(shape: Shape, axes: Sequence[int]) -> Shape:
 
 
 def expanded(shape: Shape, target: Sequence[int]) -> Shape:
-    """The shape that NumPy's broadcasting gives for both."""
+    """The shape that NumPy's broadcasting gives for two shapes."""
     ndim = max(len(shape), len(target))
     a = (1,) * (ndim - len(shape)) + shape
     b = (1,) * (ndim - len(target)) + tuple(target)
@@ -110,7 +110,7 @@ def sliced(
     axes: Optional[Sequence[int]],
     steps: Optional[Sequence[int]],
 ) -> Slices:
-    """What Slice reads: bounds count from the end when negative, and are clamped as Python's are."""
+    """The elements that Slice reads; its bounds, as in Python, may be negative or outside the axis."""
     axes = tuple(range(len(starts))) if axes is None else tuple(axes)
     steps = (1,) * len(starts) if steps is None else tuple(steps)
     if not len(starts) == len(ends) == len(axes) == len(steps):
@@ -119,7 +119,7 @@ def sliced(
     start, count, step = [0] * len(shape), list(shape), [1] * len(shape)
     for axis, first, last, stride in zip(axes, starts, ends, steps):
         if stride == 0:
-            raise ValueError("a step is 0")
+            raise ValueError(f"steps {steps} has a step of 0")
         axis = axis_of(axis, len(shape))
         taken = range(*slice(first, last, stride).indices(shape[axis]))
         start[axis], count[axis], step[axis] = taken.start, len(taken), stride
@@ -162,9 +162,8 @@ def window_pads(
     before, after = [], []
     for n, k, s, d in zip(spatial, kernel, stride, dilation):
         if min(k, s, d) < 1:
-            raise ValueError(
-                f"kernel {tuple(kernel)}, strides {tuple(stride)} or dilations {tuple(dilation)}"
-            )
+            sizes = f"kernel {tuple(kernel)}, strides {tuple(stride)} and dilations {tuple(dilation)}"
+            raise ValueError(f"{sizes} must be positive")
         total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
         small = total // 2
         before.append(small if auto_pad == "SAME_UPPER" else total - small)

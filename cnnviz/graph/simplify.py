@@ -1,8 +1,7 @@
 """Graph -> a simpler Graph that computes the same numbers, up to rounding.
 
-One walk in topological order; each node meets the rules once, after its inputs have. What a rule absorbs is
-written down: names whose numbers survive elsewhere become aliases, the others are listed as vanished, with
-the reason.
+One walk in topological order; the rules are applied to each node once, after its inputs. Names that a rule
+removes are recorded: as an alias of the value that has the same numbers, or as vanished, with the reason.
 """
 
 from __future__ import annotations
@@ -14,21 +13,19 @@ from numpy.typing import NDArray
 
 from cnnviz.graph.affine import Affine, affine_of, linear_of, scaled_weights
 from cnnviz.graph.fold import Budget, can_evaluate, evaluate
-from cnnviz.graph.graph import Graph, Names, Node, consumers, prune
+from cnnviz.graph.graph import FLOAT_TYPES, Graph, Names, Node, consumers, prune
 from cnnviz.graph.schema import SCHEMAS, bind
 
 __all__ = ["simplify"]
 
-_FLOAT_TYPES = frozenset({1, 10, 11, 16})  # TensorProto FLOAT, FLOAT16, DOUBLE, BFLOAT16
-
 
 def simplify(graph: Graph) -> Graph:
-    """Drop what does nothing at inference, fold constants, and fold affine operators into convolutions.
+    """Drop operators without effect at inference, fold constants, fold affine operators into Conv.
 
     - Identity, Dropout and casts of activations between float types disappear.
-    - What depends on constants alone is evaluated.
+    - Nodes of constants alone are evaluated.
     - Batch normalisation, and addition or multiplication of constants per channel, are folded into the Conv,
-      Gemm or BatchNormalization before them, if nothing else reads its result.
+      Gemm or BatchNormalization before them, if no other node reads its result.
     - Padding with zeros becomes padding of the convolution that follows.
     - Two Transposes in a row become one, or none.
     - MatMul and Add of constants become Gemm.
@@ -36,12 +33,12 @@ def simplify(graph: Graph) -> Graph:
     Parameters
     ----------
     graph : Graph
-        As `onnx_reader.read` returns it.
+        The graph that `cnnviz.reader.onnx_file.read` returns.
 
     Returns
     -------
     Graph
-        With `aliases` and `vanished` for the names that are gone; inputs and outputs keep theirs.
+        The simpler graph, with `aliases` and `vanished` for removed names; inputs and outputs keep theirs.
     """
     return _Rewriter(graph).run()
 
@@ -58,7 +55,7 @@ class _Rewriter:
         self._maker: Dict[str, str] = {}  # value -> name of its node
         self._reads = {name: len(nodes) for name, nodes in consumers(graph).items()}
         self._aliases: Dict[str, str] = dict(graph.aliases)
-        self._node_aliases: Dict[str, str] = {}  # apart: a node may be called like another node's value
+        self._node_aliases: Dict[str, str] = {}  # kept apart: a node may have the name of another's value
         self._vanished: Dict[str, str] = dict(graph.vanished)
         made = (name for node in graph.nodes for name in node.outputs)
         self._names = Names((*graph.constants, *(tensor.name for tensor in graph.inputs), *made))
@@ -90,7 +87,7 @@ class _Rewriter:
         return self._nodes.get(self._maker.get(name, ""))
 
     def _only_reader(self, name: str) -> bool:
-        """Whether nothing but one node needs this value."""
+        """Whether exactly one node reads this value, and it is no output of the network."""
         return self._reads.get(name, 0) == 1 and name not in self._outputs
 
     def _add_constant(self, hint: str, value: NDArray[Any]) -> str:
@@ -109,24 +106,24 @@ class _Rewriter:
         return True
 
     def _replace(self, old: Node, new: Node) -> None:
-        """Let `new` do what `old` and the node at hand did; the result of `old` is gone."""
+        """Put `new` in the place of `old` and of the node folded into it; the result of `old` vanishes."""
         del self._nodes[old.name]
         for name in (old.outputs[0], old.name):
             self._vanished.setdefault(name, f"it was folded into {new.outputs[0]!r}")
         self._append(new)
 
-    # The rules: each looks at one node whose inputs have been rewritten, and says whether it dealt with it.
+    # The rules: each takes a node whose inputs have been rewritten, and returns whether it replaced the node.
 
     def _drop(self, node: Node) -> bool:
-        """Identity, Dropout and casts of activations to float: their input carries the same numbers.
+        """Drop Identity, Dropout and casts of activations to float: their input has the same numbers.
 
-        Sizes are integers until they are cast: what is computed with them depends on it.
+        Casts of sizes stay, because arithmetic on integers differs from arithmetic on floats.
         """
         traits = SCHEMAS[node.op].traits
         if not traits.same_numbers or traits.axes != "keeps":
             return False
         if node.op == "Cast" and (
-            node.attributes["to"] not in _FLOAT_TYPES or node.inputs[0] not in self._activations
+            node.attributes["to"] not in FLOAT_TYPES or node.inputs[0] not in self._activations
         ):
             return False
         return self._bypass(node, node.inputs[0])
@@ -137,7 +134,7 @@ class _Rewriter:
         if result in self._outputs:
             producer = self._producer(source)
             if producer is None or source in self._outputs:
-                return False  # an input, a constant or another output: the name is all that the node gives
+                return False  # the name of an input, a constant or another output cannot change
             outputs = tuple(result if name == source else name for name in producer.outputs)
             self._append(producer.replace(outputs=outputs))
             self._aliases[source] = result
@@ -149,7 +146,7 @@ class _Rewriter:
         return True
 
     def _fold_affine(self, node: Node) -> bool:
-        """Scale and shift per channel, folded into the operator before."""
+        """Fold a scale and shift per channel into the operator before."""
         for index, name in enumerate(node.inputs[:2]):
             producer = self._producer(name)
             if producer is None or not self._only_reader(name):
@@ -171,7 +168,7 @@ class _Rewriter:
         self._replace(producer, folded)
 
     def _merge_pad(self, node: Node) -> bool:
-        """A Pad with zeros around the picture, taken over by the convolution that reads it."""
+        """Merge a Pad with zeros around the picture into the convolution that reads it."""
         pad = self._producer(node.inputs[0]) if node.op == "Conv" else None
         if pad is None or pad.op != "Pad" or not self._only_reader(pad.outputs[0]):
             return False
@@ -212,7 +209,7 @@ class _Rewriter:
         return True
 
     def _matmul_to_gemm(self, node: Node) -> bool:
-        """A product with known weights; with two dimensions, what is added next can be folded in."""
+        """Make a matrix product with known weights a Gemm, so that a following Add can become its bias."""
         if node.op != "MatMul" or node.inputs[1] not in self._constants:
             return False
         producer = self._producer(node.inputs[0])
@@ -225,7 +222,7 @@ class _Rewriter:
         return True
 
     def _with_names(self, graph: Graph) -> Graph:
-        """The graph, and where the names of the old one are."""
+        """The graph with its aliases and vanished names."""
         alive = {tensor.name for tensor in graph.inputs} | set(graph.constants)
         alive.update(name for node in graph.nodes for name in node.outputs)
         old = {name for node in self._graph.nodes for name in node.outputs if name}
@@ -242,7 +239,7 @@ class _Rewriter:
 
 
 def _activations(graph: Graph) -> Set[str]:
-    """The values that depend on the numbers that are fed, all of them float; shapes and sizes do not."""
+    """The values that depend on the inputs' numbers, all of them float; shapes and sizes do not."""
     found = {tensor.name for tensor in graph.inputs}
     for node in graph.nodes:
         if SCHEMAS[node.op].traits.reads != "shape" and found.intersection(node.inputs):
@@ -251,7 +248,7 @@ def _activations(graph: Graph) -> Set[str]:
 
 
 def _spatial_pads(pads: Tuple[int, ...], axes: Optional[Tuple[int, ...]]) -> Optional[Tuple[int, ...]]:
-    """The pads of axes 2 and on, before and after; None when others are padded or something is cut off."""
+    """The pads of the spatial axes, before and after; None for pads of other axes and for negative ones."""
     if axes is not None or len(pads) % 2 or len(pads) < 6 or min(pads) < 0:
         return None
     ndim = len(pads) // 2
@@ -261,7 +258,7 @@ def _spatial_pads(pads: Tuple[int, ...], axes: Optional[Tuple[int, ...]]) -> Opt
 
 
 def _has_two_dimensions(node: Node) -> bool:
-    """Whether the result of a node has two dimensions whatever it is fed."""
+    """Whether the result of a node has two dimensions for every input."""
     if node.op == "Reshape":
         return len(node.attributes.get("shape", ())) == 2
     return node.op in ("Flatten", "Gemm")

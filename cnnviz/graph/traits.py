@@ -14,9 +14,9 @@ __all__ = [
     "KEEPS",
     "KNOWN_ONLY",
     "MIXES",
+    "NEW_SHAPE",
     "PICTURE",
     "POOL",
-    "RESHAPES",
     "Traits",
 ]
 
@@ -84,7 +84,7 @@ PICTURE = MIXES.but(axes="picture")
 #: A pool with a sliding window.
 POOL = PICTURE.but(pool=True)
 #: A change of shape alone.
-RESHAPES = MIXES.but(axes="reshapes", same_numbers=True)
+NEW_SHAPE = MIXES.but(axes="reshapes", same_numbers=True)
 #: An operator that is only evaluated in advance, on constants and sizes.
 KNOWN_ONLY = MIXES.but(reads="constants")
 #: An operator whose result follows from the shape of its input.

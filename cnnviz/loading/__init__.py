@@ -1,1 +1,1 @@
-"""Networks loaded: from a file, the zoo, or a live torch or Keras model, to a `cnnviz.Model`."""
+"""Loading: a file, a name of the zoo, or a live torch or Keras model becomes a `cnnviz.Model`."""

@@ -17,8 +17,8 @@ from cnnviz.model.model import Model
 from cnnviz.pictures.preprocessing import PreprocessingLike
 from cnnviz.reader.onnx_file import read
 
-# Two float32 programs that do the same sums in another order differ by less, relative to the largest output;
-# the floor is for outputs that are all zero, or as good as that.
+# The largest difference between two float32 programs that add in different orders, relative to the largest
+# output; the floor is absolute, for outputs that are all zero or nearly so.
 _TOLERANCE = 1e-3
 _FLOOR = 1e-7
 
@@ -34,16 +34,17 @@ def from_torch(
 ) -> Model:
     """Make a model of a live PyTorch module.
 
-    The module is exported in evaluation mode, which is what is explained; its own mode is put back.
+    The module is exported in evaluation mode; its own mode is restored afterwards.
 
     Parameters
     ----------
     module : torch.nn.Module
     example : torch.Tensor or ndarray of float32, shape (N, C, H, W)
-        An input: the export runs on it, and both programs' answers to it are compared.
+        An input with which the module is traced, and on which the outputs of both programs are compared.
     preprocessing, labels, packed_nbytes
         As for `cnnviz.load`.
     name : str
+        The model's name.
 
     Returns
     -------
@@ -52,11 +53,11 @@ def from_torch(
     Raises
     ------
     ImportError
-        Without PyTorch.
+        When PyTorch is not installed.
     UnsupportedModelError
         When the module uses operators that cnnviz does not have.
     CnnvizError
-        When the two programs disagree; the message says by how much.
+        When the outputs of the two programs differ; the message says by how much.
     """
     try:
         import torch
@@ -92,10 +93,11 @@ def from_keras(
     Parameters
     ----------
     keras_model : keras.Model
-        Its own ``export`` to ONNX is used, which needs the packages that Keras asks for.
+        The model; its own ``export`` to ONNX is used, which needs the packages that Keras asks for.
     preprocessing, labels, packed_nbytes
         As for `cnnviz.load`.
     name : str
+        The model's name.
 
     Returns
     -------
@@ -104,9 +106,9 @@ def from_keras(
     Raises
     ------
     ImportError
-        Without Keras.
+        When Keras is not installed.
     CnnvizError
-        When the two programs disagree; the message says by how much.
+        When the outputs of the two programs differ; the message says by how much.
     """
     try:
         import keras  # noqa: F401
@@ -128,8 +130,8 @@ def from_keras(
 
 def _torch_bytes(torch: Any, module: Any, example: Any) -> bytes:
     buffer = io.BytesIO()
-    # The older exporter: it needs no further package, and writes the plain operators that a file has. That it
-    # will go some day is no news for whoever calls us.
+    # The older exporter needs no further package and writes plain operators. Its deprecation concerns cnnviz,
+    # not the caller, so the warning is silenced.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(module, (example,), buffer, opset_version=13, dynamo=False)
@@ -139,11 +141,13 @@ def _torch_bytes(torch: Any, module: Any, example: Any) -> bytes:
 def _check(model: Model, x: NDArray[np.float32], expected: NDArray[Any]) -> None:
     found = model.forward(x)
     if found.shape != expected.shape:
-        raise CnnvizError(f"{model.name}: the output has shape {found.shape}, the original {expected.shape}")
+        raise CnnvizError(
+            f"{model.name}: the output has shape {found.shape}, the original's {expected.shape}"
+        )
     error = float(np.abs(found - expected).max())
     size = float(np.abs(expected).max())
     if not error <= max(_TOLERANCE * size, _FLOOR):
         raise CnnvizError(
-            f"{model.name}: answers to the example differ from the original's by up to {error:.3g}, "
+            f"{model.name}: outputs for the example differ from the original's by up to {error:.3g}, "
             f"on values up to {size:.3g}"
         )

@@ -37,18 +37,19 @@ def load(
         None is the network that comes with the package, which needs no download: it knows twelve shapes, and
         `cnnviz.bundled.draw` draws pictures of them. A string is a file, or a name of the zoo (``cnnviz
         models`` lists them): downloaded once, checked, kept in the user's cache folder (``CNNVIZ_CACHE``
-        moves it). With ``CNNVIZ_OFFLINE=1`` nothing is downloaded.
+        moves it). With ``CNNVIZ_OFFLINE=1`` no file is downloaded.
     preprocessing : {"imagenet", "caffe", "tf", "unit"} or Preprocessing, optional
-        How the network wants its pictures. Few files say: without it, the zoo's facts count for a zoo name,
-        then what the file carries (`cnnviz.model.metadata`), then ``"imagenet"`` for a network of three
-        channels.
+        The map from pictures to the network's input. Without it, a name of the zoo has the zoo's
+        preprocessing; a file has the one in its metadata (`cnnviz.model.metadata`), else ``"imagenet"`` for
+        three channels and ``"unit"`` for one.
     labels : "imagenet", "cifar10", path or sequence of str, optional
-        The names of the classes. Without it they are those that the file carries, else follow from their
-        number: 1000 are ImageNet's, 1001 the same after a background class.
+        The names of the classes. Without it they come from the file's metadata, else from the number of
+        classes: 1000 are ImageNet's, 1001 the same after a background class.
     packed_nbytes : int, optional
-        Bytes that may be spent on weights in the form that kernels read, beside the weights themselves, for
-        speed: by default 192 MiB, and 8 MiB for networks of more than 8e9 multiply-adds, which gain little.
-        What does not fit is packed by every pass anew; the results are the same, bit for bit.
+        The bytes that packed weights, copies in the order in which kernels read them, may take beside the
+        weights themselves: by default 192 MiB, and 8 MiB for networks of more than 8e9 multiply-adds, which
+        gain little. Weights that do not fit are packed anew by every pass; the results are the same, bit for
+        bit.
 
     Returns
     -------
@@ -61,11 +62,11 @@ def load(
     ModelFormatError
         When the file is not a valid ONNX model.
     UnsupportedModelError
-        When it uses operators that cnnviz does not have; the message lists them all.
+        When the network needs operators that cnnviz does not have; the message lists them all.
     ValueError
         When preprocessing or labels do not fit the network.
     CnnvizError
-        When a download is not possible or not what it should be.
+        When a download fails, or the file's checksum is wrong.
     """
     if source is None:
         source = BUNDLED

@@ -10,7 +10,7 @@ from cnnviz.errors import CnnvizError
 
 
 class ZooEntry(NamedTuple):
-    """A published network: what identifies its file, and how it wants its pictures."""
+    """A published network: its file's name, checksum and size, its preprocessing and its licence."""
 
     file: str
     sha256: str
@@ -20,7 +20,7 @@ class ZooEntry(NamedTuple):
 
     @property
     def url(self) -> str:
-        """Where the ONNX model zoo serves the file."""
+        """The file's address in the ONNX model zoo."""
         return f"https://huggingface.co/onnxmodelzoo/{self.file}/resolve/main/{self.file}.onnx"
 
 
@@ -42,7 +42,7 @@ def fetch(name: str) -> str:
     ValueError
         When the zoo has no such name.
     CnnvizError
-        When it is not in the cache and can not be downloaded, or its checksum is wrong.
+        When the file is not in the cache and cannot be downloaded, or its checksum is wrong.
     """
     if name not in zoo():
         raise ValueError(f"name {name!r} is not in the zoo, which has {', '.join(zoo())}")
@@ -57,15 +57,13 @@ def fetch(name: str) -> str:
         found: str = pooch.retrieve(entry.url, f"sha256:{entry.sha256}", fname=file, path=cache)
         return found
     except ValueError as error:
-        raise CnnvizError(
-            f"{name}: the download from {entry.url} is not the file it should be: {error}"
-        ) from error
+        raise CnnvizError(f"{name}: the download from {entry.url} has a wrong checksum: {error}") from error
     except OSError as error:
-        raise CnnvizError(f"{name} can not be downloaded from {entry.url}: {error}") from error
+        raise CnnvizError(f"{name} cannot be downloaded from {entry.url}: {error}") from error
 
 
 def _cached(path: Path, name: str, entry: ZooEntry) -> str:
-    """The file, without a look at the network: pooch would download in place of one that is damaged."""
+    """The path of the cached file, checked here because pooch would download in place of a damaged one."""
     import pooch
 
     if path.exists() and pooch.file_hash(str(path)) == entry.sha256:

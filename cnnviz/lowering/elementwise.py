@@ -44,7 +44,7 @@ def _clip(low: Lowering, node: Node) -> int:
 
 
 def _clipped(low: Lowering, node: Node, x: int, minimum: float, maximum: float) -> int:
-    """min(max(x, minimum), maximum): with crossed limits the upper one wins."""
+    """A clip, min(max(x, minimum), maximum); where the limits cross, the upper one counts."""
     if (minimum, maximum) == (-math.inf, math.inf):
         return x
     if (minimum, maximum) == (0, math.inf):
@@ -67,7 +67,7 @@ def _mish(low: Lowering, node: Node) -> int:
 
 
 def _gelu(low: Lowering, node: Node) -> int:
-    """The exact one, or Hendrycks & Gimpel's x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+    """The exact GELU, or Hendrycks & Gimpel's x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
 
     The latter is x sigmoid(2 sqrt(2 / pi) (...)), because 1 + tanh z = 2 sigmoid 2z.
     """
@@ -87,7 +87,7 @@ def _reciprocal(low: Lowering, node: Node) -> int:
 
 
 def _pow(low: Lowering, node: Node) -> int:
-    """Squares as products: exact, and with a gradient at zero."""
+    """A power; a square is a product, which is exact and has a gradient at zero."""
     x, exponent = node.inputs
     if exponent in low.known and low.known[exponent].size == 1 and low.known[exponent].item() == 2:
         return low.plan.mul(low.id(x), low.id(x), name=node.name)
@@ -116,7 +116,7 @@ def _mean(low: Lowering, node: Node) -> int:
 
 
 def _limit(low: Lowering, node: Node) -> int:
-    """Max and Min; with a known number they are a Clip, and max(x, 0) is how some exporters write ReLU."""
+    """Max or Min, with a known number a clip: some exporters write ReLU as max(x, 0)."""
     fed = [name for name in node.inputs if name not in low.known]
     limits = [low.known[name] for name in node.inputs if name in low.known]
     if len(fed) == 1 and all(limit.size == 1 and limit.ndim == 0 for limit in limits):

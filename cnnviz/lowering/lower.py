@@ -1,7 +1,7 @@
 """Graph -> _core.Plan, for one shape of the inputs.
 
-One builder call per operator, in the graph's order. Values that follow from the shapes alone (what exporters
-compute around Reshape) are evaluated here and never reach the plan.
+One builder call per operator, in the graph's order. Values that follow from the shapes alone (the arithmetic
+on sizes that exporters write around Reshape) are evaluated here and never reach the plan.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from cnnviz.lowering.windows import ROWS as WINDOWS
 
 __all__ = ["Lowered", "lower", "supported_ops"]
 
-# 8 GiB of float32. No network comes near it, and files that ask for more do so to exhaust the memory.
+# The limit for one value of a plan: 8 GiB of float32. No known network comes near it; a file that asks for
+# more is made to exhaust the memory.
 MAX_VALUE_ELEMENTS = 1 << 31
 
 _ROWS = {**ELEMENTWISE, **MOVEMENT, **PRODUCTS, **WINDOWS}
 
 
 def supported_ops() -> FrozenSet[str]:
-    """The ONNX operators that a model may hold, in the newest opset's words."""
+    """The ONNX operators that a model may hold, in any supported opset."""
     return frozenset(SCHEMAS) | {"Constant", "Upsample"}
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A plan that is not prepared yet, and where the graph's values are in it.
+    """A plan that is not prepared yet, and the plan's value ids by the graph's names.
 
     Attributes
     ----------
     plan : _core.Plan
     values : mapping of str to int
-        Value name -> value id. Values that were evaluated in advance are not in it.
+        Value name -> value id; values that were evaluated in advance are absent.
     inputs : tuple of str
-        The order in which `plan.forward` wants them.
+        The names of the graph's inputs, in the order that `plan.forward` expects.
     """
 
     plan: _core.Plan
@@ -66,14 +67,14 @@ def lower(graph: Graph, input_shapes: Mapping[str, Sequence[int]], weights: Weig
     input_shapes : mapping of str to sequence of int
         A shape for each of the graph's inputs.
     weights : Weights
-        Of the same graph.
+        The constants of the same graph.
 
     Raises
     ------
     ValueError
-        Some node does not accept its shapes; a ModelFormatError when the file itself declares these shapes.
+        A node does not accept its shapes; a ModelFormatError when the file itself declares these shapes.
     UnsupportedModelError
-        Some node needs numbers in advance that depend on what is fed.
+        A node needs an operand in advance (the target of Reshape, say) that depends on the picture.
     """
     shapes = {tensor.name: _input_shape(graph, tensor.name, input_shapes) for tensor in graph.inputs}
     node: Optional[Node] = None
@@ -91,7 +92,7 @@ def lower(graph: Graph, input_shapes: Mapping[str, Sequence[int]], weights: Weig
 
 
 def _lower_node(low: Lowering, node: Node) -> None:
-    """Evaluate one node, or append what computes it to the plan."""
+    """Evaluate one node in advance, or append its operators to the plan."""
     if node.op == "Reshape" and "shape" in node.attributes and node.inputs[0] not in low.known:
         node = rebatched(node, low.shape(node.inputs[0]), low.declared_batch, low.batch)
     node = bind(node, low.known)
@@ -109,7 +110,7 @@ def _append(low: Lowering, node: Node) -> None:
     pending = [name for i, name in SCHEMAS[node.op].operands.items() if i < len(node.inputs)]
     if pending:
         raise UnsupportedModelError(
-            f"node {node.name!r} ({node.op}): {pending[0]} depends on the numbers that are fed", [node.op]
+            f"node {node.name!r} ({node.op}): {pending[0]} depends on the picture", [node.op]
         )
     if node.op not in _ROWS:
         raise UnsupportedModelError(
@@ -120,7 +121,9 @@ def _append(low: Lowering, node: Node) -> None:
     for name, value in zip(node.outputs, ids if isinstance(ids, tuple) else (ids,)):
         size = math.prod(low.plan.shape(value))
         if size > MAX_VALUE_ELEMENTS:
-            raise ValueError(f"{node.name}: {name!r} would have {size} elements")
+            raise ValueError(
+                f"{node.name}: {name!r} would have {size} elements, at most {MAX_VALUE_ELEMENTS} are allowed"
+            )
         if name:
             low.values[name] = value
 
@@ -144,11 +147,11 @@ def _located(error: Exception, node: Optional[Node]) -> str:
 
 
 def _blame(graph: Graph, shapes: Mapping[str, Tuple[int, ...]]) -> Callable[[str], ValueError]:
-    """The file, when it says itself that it takes these shapes; otherwise the caller."""
+    """The class of an error about shapes: the file's if it declares these shapes, otherwise the caller's."""
     for tensor in graph.inputs:
         declared = tensor.shape or (None,)
         if any(n not in (None, given) for n, given in zip(declared, shapes[tensor.name])):
             return ValueError
-        if None in declared[2:]:  # other spatial sizes than the network takes
+        if None in declared[2:]:  # the file leaves the size free, the network does not take it
             return ValueError
     return ModelFormatError

@@ -1,4 +1,4 @@
-"""Lowering of what moves numbers without computing: reshape, transpose, slice, pad and their kin."""
+"""Lowering of operators that move numbers: reshape, transpose, slice, pad, resize and the like."""
 
 from __future__ import annotations
 
@@ -9,19 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import UnsupportedModelError
-from cnnviz.graph.graph import Node
+from cnnviz.graph.fold import RESHAPES
+from cnnviz.graph.graph import FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
-from cnnviz.graph.shapes import (
-    axes_of,
-    axis_of,
-    expanded,
-    flattened,
-    reshaped,
-    sliced,
-    split_sizes,
-    squeezed,
-    unsqueezed,
-)
+from cnnviz.graph.shapes import axes_of, axis_of, expanded, reshaped, sliced, split_sizes
 from cnnviz.lowering.resize import resize_matrices
 from cnnviz.lowering.state import Lowering
 
@@ -31,9 +22,9 @@ _PAD_MODES = ("constant", "reflect", "edge")
 
 
 def rebatched(node: Node, shape: Tuple[int, ...], declared: Optional[int], batch: Optional[int]) -> Node:
-    """A Reshape whose numbers were written for the batch that the file declares, made to fit another batch.
+    """A Reshape whose target was written for the declared batch, made to fit another batch.
 
-    Exporters trace a network with a batch of one and write its leading 1 (or 1 times something) into the
+    Exporters trace a network with a batch of one and write its leading 1 (or a multiple of it) into the
     target. The target is resolved for the declared batch, and its leading dimension scaled.
     """
     if declared is None or batch is None or declared == batch or shape[:1] != (batch,):
@@ -46,24 +37,9 @@ def rebatched(node: Node, shape: Tuple[int, ...], declared: Optional[int], batch
     return node.replace(attributes={**node.attributes, "shape": target})
 
 
-def _reshape_to(function: Callable[[Tuple[int, ...], Node], Tuple[int, ...]]) -> Callable[..., int]:
-    """The row of an operator that only changes the shape, from the function that says to which."""
-
-    def row(low: Lowering, node: Node) -> int:
-        shape = function(low.shape(node.inputs[0]), node)
-        return low.plan.reshape(low.id(node.inputs[0]), shape=shape, name=node.name)
-
-    return row
-
-
-def _reshape(shape: Tuple[int, ...], node: Node) -> Tuple[int, ...]:
-    return reshaped(shape, node.attributes["shape"], allow_zero=bool(node.attributes["allowzero"]))
-
-
-def _unsqueeze(shape: Tuple[int, ...], node: Node) -> Tuple[int, ...]:
-    if node.attributes["axes"] is None:
-        raise ValueError("axes is missing")
-    return unsqueezed(shape, node.attributes["axes"])
+def _reshape(low: Lowering, node: Node) -> int:
+    shape = RESHAPES[node.op](node, low.shape(node.inputs[0]))
+    return low.plan.reshape(low.id(node.inputs[0]), shape=shape, name=node.name)
 
 
 def _same(low: Lowering, node: Node) -> int:
@@ -72,7 +48,7 @@ def _same(low: Lowering, node: Node) -> int:
 
 def _cast(low: Lowering, node: Node) -> int:
     """Activations are float32 throughout, so a cast to any float type changes nothing."""
-    if node.attributes["to"] not in (1, 10, 11, 16):  # TensorProto FLOAT, FLOAT16, DOUBLE, BFLOAT16
+    if node.attributes["to"] not in FLOAT_TYPES:
         raise UnsupportedModelError(
             f"node {node.name!r} (Cast): activations cannot be cast to element type {node.attributes['to']}",
             ["Cast"],
@@ -87,7 +63,7 @@ def _transpose(low: Lowering, node: Node) -> int:
     if perm is None:
         perm = tuple(reversed(range(ndim)))
     if sorted(perm) != list(range(ndim)):
-        raise ValueError(f"perm {perm} for {ndim} dimensions")
+        raise ValueError(f"perm {perm} is not an order of {ndim} dimensions")
     return low.plan.transpose(x, perm=perm, name=node.name)
 
 
@@ -104,7 +80,7 @@ def _slice(low: Lowering, node: Node) -> int:
 
 
 def _part(low: Lowering, x: int, axis: int, start: int, count: int, name: str) -> int:
-    """`count` elements of one axis."""
+    """A slice of `count` elements along one axis."""
     shape = list(low.plan.shape(x))
     first = [0] * len(shape)
     first[axis], shape[axis] = start, count
@@ -127,7 +103,7 @@ def _gather(low: Lowering, node: Node) -> int:
     axis = axis_of(node.attributes["axis"], len(shape))
     if node.inputs[1] not in low.known:
         raise UnsupportedModelError(
-            f"node {node.name!r} (Gather): its indices depend on the numbers that are fed", ["Gather"]
+            f"node {node.name!r} (Gather): its indices depend on the picture", ["Gather"]
         )
     indices = low.known[node.inputs[1]]
     if indices.size and (int(indices.min()) < -shape[axis] or int(indices.max()) >= shape[axis]):
@@ -140,7 +116,7 @@ def _gather(low: Lowering, node: Node) -> int:
 
 
 def _runs(indices: List[int]) -> List[Tuple[int, int]]:
-    """Consecutive indices as (first, how many)."""
+    """Runs of consecutive indices, each as (first, count)."""
     runs: List[Tuple[int, int]] = []
     for index in indices:
         if runs and index == sum(runs[-1]):
@@ -151,12 +127,14 @@ def _runs(indices: List[int]) -> List[Tuple[int, int]]:
 
 
 def _pad(low: Lowering, node: Node) -> int:
-    """Negative padding cuts off; in ONNX it does so after the rest has been padded."""
+    """A pad; negative padding crops, after all other padding."""
     x = low.id(node.inputs[0])
     shape, a = low.plan.shape(x), node.attributes
     axes = tuple(range(len(shape))) if a["axes"] is None else a["axes"]
-    if len(a["pads"]) != 2 * len(axes) or a["mode"] not in _PAD_MODES:
-        raise ValueError(f"pads {a['pads']} for axes {axes}, mode {a['mode']!r} (one of {_PAD_MODES})")
+    if len(a["pads"]) != 2 * len(axes):
+        raise ValueError(f"pads {a['pads']} must have two numbers for each of the axes {axes}")
+    if a["mode"] not in _PAD_MODES:
+        raise ValueError(f"mode {a['mode']!r} is none of {', '.join(_PAD_MODES)}")
     axes_of(axes, len(shape))
     before, after = [0] * len(shape), [0] * len(shape)
     for axis, first, last in zip(axes, a["pads"][: len(axes)], a["pads"][len(axes) :]):
@@ -178,7 +156,7 @@ def _pad(low: Lowering, node: Node) -> int:
 
 
 def _expand(low: Lowering, node: Node) -> int:
-    """Broadcasting is what multiplication does with ones."""
+    """Expand as a product with ones, which broadcasts."""
     x = low.id(node.inputs[0])
     shape = low.plan.shape(x)
     target = expanded(shape, node.attributes["shape"])
@@ -193,7 +171,7 @@ def _expand(low: Lowering, node: Node) -> int:
 def _tile(low: Lowering, node: Node) -> int:
     x, repeats = low.id(node.inputs[0]), node.attributes["repeats"]
     if len(repeats) != len(low.plan.shape(x)) or any(not 1 <= n <= MAX_LIST for n in repeats):
-        raise ValueError(f"repeats {repeats} for an input of shape {low.plan.shape(x)}")
+        raise ValueError(f"repeats {repeats} must be {len(low.plan.shape(x))} numbers from 1 to {MAX_LIST}")
     for axis, n in enumerate(repeats):
         if n > 1:
             x = low.plan.concat([x] * n, axis=axis, name=node.name)
@@ -202,9 +180,9 @@ def _tile(low: Lowering, node: Node) -> int:
 
 def _depth_to_space(low: Lowering, node: Node) -> int:
     x, size = low.id(node.inputs[0]), node.attributes["blocksize"]
-    n, c, h, w = _four(low, x)
+    n, c, h, w = _nchw(low, x)
     if size < 1 or c % (size * size):
-        raise ValueError(f"blocksize {size} for {c} channels")
+        raise ValueError(f"{c} channels are not divisible by the square of blocksize {size}")
     depth = c // (size * size)
     if node.attributes["mode"] == "CRD":
         split, perm = (n, depth, size, size, h, w), (0, 1, 4, 2, 5, 3)
@@ -217,16 +195,16 @@ def _depth_to_space(low: Lowering, node: Node) -> int:
 
 def _space_to_depth(low: Lowering, node: Node) -> int:
     x, size = low.id(node.inputs[0]), node.attributes["blocksize"]
-    n, c, h, w = _four(low, x)
+    n, c, h, w = _nchw(low, x)
     if size < 1 or h % size or w % size:
-        raise ValueError(f"blocksize {size} for {h} x {w}")
+        raise ValueError(f"height and width {h} x {w} are not divisible by blocksize {size}")
     y = low.plan.reshape(x, shape=(n, c, h // size, size, w // size, size), name=node.name)
     perm = (0, 1, 3, 5, 2, 4) if node.attributes["mode"] == "CRD" else (0, 3, 5, 1, 2, 4)
     y = low.plan.transpose(y, perm=perm, name=node.name)
     return low.plan.reshape(y, shape=(n, c * size * size, h // size, w // size), name=node.name)
 
 
-def _four(low: Lowering, x: int) -> Tuple[int, int, int, int]:
+def _nchw(low: Lowering, x: int) -> Tuple[int, int, int, int]:
     shape = low.plan.shape(x)
     if len(shape) != 4:
         raise ValueError(f"input has shape {shape}, expected N,C,H,W")
@@ -234,7 +212,7 @@ def _four(low: Lowering, x: int) -> Tuple[int, int, int, int]:
 
 
 def _resize(low: Lowering, node: Node) -> int:
-    """Every mode of Resize is linear and works on one axis at a time, so it is a matrix product for each."""
+    """Resize as one matrix product for each axis: every mode is linear and works on one axis at a time."""
     y = low.id(node.inputs[0])
     ndim = len(low.plan.shape(y))
     for axis, matrix in resize_matrices(node.attributes, low.plan.shape(y)):
@@ -258,17 +236,17 @@ ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, ...]]]] = {
     "DepthToSpace": _depth_to_space,
     "Dropout": _same,
     "Expand": _expand,
-    "Flatten": _reshape_to(lambda shape, node: flattened(shape, node.attributes["axis"])),
+    "Flatten": _reshape,
     "Gather": _gather,
     "Identity": _same,
     "Pad": _pad,
-    "Reshape": _reshape_to(_reshape),
+    "Reshape": _reshape,
     "Resize": _resize,
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
     "Split": _split,
-    "Squeeze": _reshape_to(lambda shape, node: squeezed(shape, node.attributes["axes"])),
+    "Squeeze": _reshape,
     "Tile": _tile,
     "Transpose": _transpose,
-    "Unsqueeze": _reshape_to(_unsqueeze),
+    "Unsqueeze": _reshape,
 }

@@ -35,7 +35,7 @@ def _gemm(low: Lowering, node: Node) -> int:
 
 
 def _linear_weights(low: Lowering, node: Node, alpha: float, *, transposed: bool) -> int:
-    """The second input as O,I, as `linear` wants it; `transposed`: it is O,I already."""
+    """The second input as the weights O,I of `linear`; `transposed` says that it is O,I already."""
     name = node.inputs[1]
     shape = low.shape(name)
     if len(shape) != 2:
@@ -50,7 +50,7 @@ def _linear_weights(low: Lowering, node: Node, alpha: float, *, transposed: bool
 
 
 def _linear_bias(low: Lowering, name: str, beta: float, outputs: int) -> Optional[int]:
-    """A known C that is the same for each row, as a bias of O; None if it is not like that."""
+    """The third input as a bias of O if it is known and the same for each row, else None."""
     if name not in low.known:
         return None
     c = low.known[name]
@@ -106,7 +106,9 @@ def _group_normalization(low: Lowering, node: Node) -> int:
     x, groups = low.id(node.inputs[0]), node.attributes["num_groups"]
     shape = low.plan.shape(x)
     if len(shape) < 3 or groups < 1 or shape[1] % groups:
-        raise ValueError(f"num_groups {groups} for an input of shape {shape}")
+        raise ValueError(
+            f"num_groups {groups} must divide the channels C of an input N,C,... of shape {shape}"
+        )
     split = (shape[0], groups, shape[1] // groups, *shape[2:])
     y = low.plan.reshape(x, shape=split, name=node.name)
     y, _, _ = _standardized(low, node, y, range(2, len(split)))
@@ -118,7 +120,7 @@ def _group_normalization(low: Lowering, node: Node) -> int:
 
 
 def _layer_normalization(low: Lowering, node: Node) -> Union[int, Tuple[int, ...]]:
-    """Ba et al. 2016, eq. 3: statistics over `axis` and all that follow; they are optional outputs."""
+    """Ba et al. 2016, eq. 3: statistics over the axes from `axis` on, which are optional outputs."""
     x = low.id(node.inputs[0])
     ndim = len(low.plan.shape(x))
     axes = range(axis_of(node.attributes["axis"], ndim), ndim)
@@ -132,7 +134,7 @@ def _layer_normalization(low: Lowering, node: Node) -> Union[int, Tuple[int, ...
 
 
 def _standardized(low: Lowering, node: Node, x: int, axes: Sequence[int]) -> Tuple[int, int, int]:
-    """(x - mean) / deviation over `axes`, and both; the deviation is sqrt(variance + epsilon)."""
+    """(x - mean) / deviation over `axes`, the mean, and the deviation sqrt(variance + epsilon)."""
     plan, name = low.plan, node.name
     mean = plan.reduce_mean(x, axes=list(axes), keepdims=True, name=name)
     centred = plan.sub(x, mean, name=name)

@@ -18,18 +18,18 @@ from cnnviz.graph.shapes import axes_of, axis_of
 __all__ = ["resize_matrices"]
 
 Matrix = NDArray[np.float32]
-_MAX_LENGTH = 1 << 14  # of one axis: a matrix of that size has 1 GiB
+_MAX_LENGTH = 1 << 14  # the longest axis: a square matrix of this length has 1 GiB
 
 
 def resize_matrices(attributes: Mapping[str, Any], shape: Tuple[int, ...]) -> List[Tuple[int, Matrix]]:
-    """The axes that change, each with its matrix.
+    """The axes that Resize changes, each with its matrix.
 
     Parameters
     ----------
     attributes : mapping
-        Of the Resize node, complete.
+        The attributes of the Resize node, defaults filled in.
     shape : tuple of int
-        Of its input.
+        The shape of the node's input.
     """
     axes = tuple(range(len(shape)))
     if attributes["axes"] is not None:
@@ -41,7 +41,9 @@ def resize_matrices(attributes: Mapping[str, Any], shape: Tuple[int, ...]) -> Li
     found = []
     for axis, scale, size in zip(axes, scales, sizes):
         if not 0 < size <= _MAX_LENGTH or shape[axis] > _MAX_LENGTH:
-            raise ValueError(f"cannot resize axis {axis} from {shape[axis]} to {size}")
+            raise ValueError(
+                f"cannot resize axis {axis} from {shape[axis]} to {size}; lengths are 1 to {_MAX_LENGTH}"
+            )
         if scale != 1 or size != shape[axis]:
             found.append((axis, _matrix(attributes, shape[axis], size, scale)))
     return found
@@ -51,10 +53,12 @@ def _targets(attributes: Mapping[str, Any], lengths: Sequence[int]) -> Tuple[Lis
     """The scale and the new length of each axis, from `scales` or from `sizes`."""
     scales, sizes = attributes["scales"] or (), attributes["sizes"] or ()
     if bool(scales) == bool(sizes) or len(scales or sizes) != len(lengths):
-        raise ValueError(f"scales {scales} and sizes {sizes} for {len(lengths)} axes")
+        raise ValueError(
+            f"scales {scales} and sizes {sizes}: exactly one of them must have {len(lengths)} numbers"
+        )
     if scales:
         if not all(0 < scale < _MAX_LENGTH for scale in scales):
-            raise ValueError(f"scales {scales} are not all positive numbers")
+            raise ValueError(f"scales {scales} are not all above 0 and below {_MAX_LENGTH}")
         return list(scales), [math.floor(_single(n * s)) for n, s in zip(lengths, scales)]
     policy = attributes["keep_aspect_ratio_policy"]
     if policy == "stretch":
@@ -65,7 +69,7 @@ def _targets(attributes: Mapping[str, Any], lengths: Sequence[int]) -> Tuple[Lis
 
 
 def _matrix(attributes: Mapping[str, Any], n: int, size: int, scale: float) -> Matrix:
-    """Row i holds the weights with which the input makes output i."""
+    """The matrix of one axis; its row i holds the weights of the inputs in output i."""
     mode = attributes["mode"]
     kernel = _KERNELS.get(mode)
     if mode != "nearest" and kernel is None:
@@ -86,12 +90,12 @@ def _matrix(attributes: Mapping[str, Any], n: int, size: int, scale: float) -> M
 
 
 def _single(number: float) -> float:
-    """As float32, in which other runtimes compute: there 5 times a scale of 1.4 is 7, and not just below."""
+    """A number rounded to float32, as other runtimes do: 5 times a scale of 1.4 is 7, and not just below."""
     return float(np.float32(number))
 
 
 def _position(mode: str, i: int, n: int, size: int, scale: float) -> float:
-    """Where output i lies among the inputs."""
+    """The coordinate of output i on the input's axis."""
     if mode == "asymmetric":
         return _single(i / scale)
     if mode == "align_corners":
@@ -102,7 +106,7 @@ def _position(mode: str, i: int, n: int, size: int, scale: float) -> float:
     if mode == "pytorch_half_pixel":
         return 0.0
     if mode == "half_pixel_symmetric":
-        adjusted = size / (scale * n)  # how far the rounded length is off
+        adjusted = size / (scale * n)  # the rounded length over the exact one
         return n / 2 * (1 - adjusted) + _single((i + 0.5) / scale) - 0.5
     raise ValueError(f"coordinate_transformation_mode {mode!r} does not exist")
 
@@ -133,13 +137,13 @@ def _cubic(distance: NDArray[np.float64], a: float) -> NDArray[np.float64]:
 
 Kernel = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
 _KERNELS: Dict[str, Kernel] = {"linear": _linear, "cubic": _cubic}
-_REACH: Dict[Kernel, int] = {_linear: 1, _cubic: 2}
+_REACH: Dict[Kernel, int] = {_linear: 1, _cubic: 2}  # half the width of the kernel, in inputs
 
 
 def _weights(
     kernel: Kernel, position: float, spread: float, a: Optional[float]
 ) -> Tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The neighbours within reach, and their weights, which sum to 1."""
+    """The indices of the inputs within the kernel's reach, and their weights, which sum to 1."""
     reach = _REACH[kernel] * spread
     first, last = math.floor(position - reach) + 1, math.ceil(position + reach)
     indices = np.arange(first, max(last, first + 1))

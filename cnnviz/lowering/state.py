@@ -1,4 +1,4 @@
-"""The state of one walk over a graph: the plan so far, and what is known of the values without running it."""
+"""The state of one walk over a graph: the plan so far, and the values that are known without running it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Lowering"]
 
 
 class Lowering:
-    """A plan under construction: what the rows of the lowering tables read and append to.
+    """A plan under construction, which the rows of the lowering tables read and append to.
 
     Attributes
     ----------
     plan : _core.Plan
     known : mapping of str to ndarray
-        Values whose numbers do not depend on the inputs.
+        The arrays of the values that do not depend on the inputs' numbers.
     values : mapping of str to int
-        The plan's value for each value of the graph that is in the plan.
+        The plan's value id for each value of the graph that is in the plan.
     budget : Budget
-        The elements that evaluating nodes in advance may still make.
+        The number of elements that evaluation in advance may still make.
     batch, declared_batch : int or None
         The leading dimension of the first input, as it is and as the file declares it.
     """
@@ -46,7 +46,7 @@ class Lowering:
             self.declared_batch = (graph.inputs[0].shape or (None,))[0]
 
     def id(self, name: str) -> int:
-        """The plan's value for a value of the graph."""
+        """The plan's value id for a value of the graph."""
         if name not in self.values:
             constant = self._weights.get(name) if name in self._weights else as_constant(self.known[name])
             self.values[name] = self.plan.constant(constant, name=name)
@@ -57,7 +57,7 @@ class Lowering:
         return self.known[name].shape if name in self.known else self.plan.shape(self.values[name])
 
     def derived(self, name: str, form: str, make: Callable[[NDArray[Any]], NDArray[Any]]) -> int:
-        """A known value in another form, which all plans of the model share if they can."""
+        """A known value in another form; plans of one model share the forms of the graph's constants."""
         if name in self._weights:
             constant = self._weights.get(name, form, make)
         else:
@@ -65,13 +65,13 @@ class Lowering:
         return self.plan.constant(constant, name=f"{name} {form}")
 
     def number(self, value: float) -> int:
-        """A scalar as a value of the plan."""
+        """A scalar as a constant of the plan."""
         return self.array(np.full((), value, np.float32), f"{value:g}")
 
     def array(self, array: NDArray[Any], name: str) -> int:
-        """Numbers that lowering makes up, as a value of the plan."""
+        """An array that lowering made, as a constant of the plan."""
         return self.plan.constant(as_constant(array), name=name)
 
     def spend(self, elements: int, node: Node) -> None:
-        """Raise before lowering makes up more numbers than a graph may have."""
+        """Take elements that lowering is about to make from the budget, or raise."""
         self.budget.spend(elements, node)

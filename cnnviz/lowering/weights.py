@@ -15,10 +15,10 @@ __all__ = ["Weights", "as_constant"]
 
 
 class Weights:
-    """The constants of one graph in the form that plans read, made when first asked for.
+    """The constants of one graph in the form that plans read, made at their first use.
 
-    All plans of a model share one: the numbers exist once, and so do the forms that kernels pack from them.
-    Safe to use from several threads.
+    All plans of a model share one instance, so the arrays and the forms that kernels pack from them exist
+    once. Several threads may use it.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Weights:
     def get(
         self, name: str, form: str = "", make: Optional[Callable[[NDArray[Any]], NDArray[Any]]] = None
     ) -> _core.Constant:
-        """The constant `name`, or what `make` turns it into; `form` identifies what `make` does."""
+        """The constant `name`, converted by `make` if given; `form` identifies the conversion."""
         with self._lock:
             if (name, form) not in self._made:
                 self._made[name, form] = as_constant(self._arrays[name], make)
@@ -54,8 +54,8 @@ class Weights:
 def as_constant(
     array: NDArray[Any], make: Optional[Callable[[NDArray[Any]], NDArray[Any]]] = None
 ) -> _core.Constant:
-    """A constant of the core with these numbers, or with what `make` turns them into."""
+    """A constant of the core from an array, converted by `make` if given."""
     if make is not None:
-        with np.errstate(all="ignore"):  # a file may well hold infinite weights
+        with np.errstate(all="ignore"):  # weights of a file may be infinite
             array = make(array)
     return _core.Constant(np.ascontiguousarray(array, np.float32).reshape(array.shape))

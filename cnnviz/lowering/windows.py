@@ -1,7 +1,7 @@
-"""Lowering of what slides a window over the picture, and of what reduces the whole of it.
+"""Lowering of convolution, pooling and local response normalisation.
 
-The core works on N,C,H,W. A signal N,C,L becomes a picture of one row on its way in and a signal again on its
-way out; pictures with more dimensions are not supported.
+The core works on N,C,H,W. A signal N,C,L becomes a picture of one row before the operator and a signal again
+after it; pictures with more dimensions are not supported.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from cnnviz.lowering.state import Lowering
 __all__ = ["ROWS"]
 
 Pair = Tuple[int, int]
-_MAX_PARAMETER = (
-    1 << 31
-)  # strides, pads and the like beyond it mean nothing and could overflow the core's sums
+_MAX_PARAMETER = 1 << 31  # the limit of kernels, strides, dilations and pads: the core's sums cannot overflow
 
 
 class _Window(NamedTuple):
@@ -46,7 +44,7 @@ def _picture(low: Lowering, node: Node) -> Tuple[int, bool]:
 
 
 def _back(low: Lowering, node: Node, y: int, was_signal: bool) -> int:
-    """The result in as many dimensions as the input had."""
+    """The result as N,C,L if the input was a signal."""
     if not was_signal:
         return y
     n, c, _, length = low.plan.shape(y)
@@ -54,7 +52,7 @@ def _back(low: Lowering, node: Node, y: int, was_signal: bool) -> int:
 
 
 def _window(node: Node, spatial: Sequence[int], kernel: Sequence[int], was_signal: bool) -> _Window:
-    """The window of a node; the second-last spatial axis of a signal is the row that `_picture` adds."""
+    """The window of a node; for a signal, the first spatial axis is the row that `_picture` added."""
     a = node.attributes
     if was_signal:
         spatial = spatial[1:]
@@ -63,10 +61,10 @@ def _window(node: Node, spatial: Sequence[int], kernel: Sequence[int], was_signa
     stride, dilation = tuple(a["strides"] or (1,) * ndim), tuple(a["dilations"] or (1,) * ndim)
     for name, numbers in (("kernel_shape", kernel), ("strides", stride), ("dilations", dilation)):
         if len(numbers) != ndim or any(not 1 <= n < _MAX_PARAMETER for n in numbers):
-            raise ValueError(f"{name} {numbers} for {ndim} spatial dimensions")
+            raise ValueError(f"{name} {numbers} must be {ndim} numbers from 1 to {_MAX_PARAMETER - 1}")
     before, after = window_pads(a["auto_pad"], a["pads"], tuple(spatial), kernel, stride, dilation)
     if any(not 0 <= n < _MAX_PARAMETER for n in before + after):
-        raise ValueError(f"pads {tuple(before + after)}")
+        raise ValueError(f"pads {tuple(before + after)} must be numbers from 0 to {_MAX_PARAMETER - 1}")
     if was_signal:
         kernel, stride, dilation = (1, *kernel), (1, *stride), (1, *dilation)
         before, after = [0, *before], [0, *after]
@@ -85,9 +83,11 @@ def _conv(low: Lowering, node: Node) -> int:
     if was_signal and len(shape) == 3:
         w = low.plan.reshape(w, shape=(shape[0], shape[1], 1, shape[2]), name=f"{node.name}/w2d")
     if len(shape) != (3 if was_signal else 4):
-        raise ValueError(f"weights of shape {shape} for an input of shape {low.shape(node.inputs[0])}")
+        raise ValueError(f"weights of shape {shape} do not fit an input of shape {low.shape(node.inputs[0])}")
     if tuple(node.attributes["kernel_shape"] or shape[2:]) != shape[2:]:
-        raise ValueError(f"kernel_shape {node.attributes['kernel_shape']} for weights of shape {shape}")
+        raise ValueError(
+            f"kernel_shape {node.attributes['kernel_shape']} contradicts weights of shape {shape}"
+        )
     window = _window(node, low.plan.shape(x)[2:], shape[2:], was_signal)
     y = low.plan.conv2d(
         x,
@@ -117,7 +117,7 @@ def _pool(low: Lowering, node: Node, build: Callable[..., int], **extra: Any) ->
     window = _window(node, low.plan.shape(x)[2:], (), was_signal)
     for axis, pad in enumerate(window.pads):
         extent = (window.kernel[axis % 2] - 1) * window.dilation[axis % 2] + 1
-        if pad >= extent:  # a window would see nothing but padding
+        if pad >= extent:  # a window would hold padding only
             raise ValueError(f"pads {node.attributes['pads']} reach beyond a window of {extent}")
     y = build(
         x,

@@ -33,7 +33,7 @@ from cnnviz.optimize.parametrize import NetworkInput, Parametrization
 from cnnviz.optimize.steps import Memory, Numbers, Point, StepRule
 from cnnviz.optimize.transforms import LinearMap, Transform
 from cnnviz.pictures.arithmetic import Array, all_finite, single
-from cnnviz.pictures.feed import Feed
+from cnnviz.pictures.feed import Feed, to_pictures
 
 if TYPE_CHECKING:
     from cnnviz.model.gradients import Gradient
@@ -94,7 +94,7 @@ class Problem:
     @cached_property
     def feed(self) -> Feed:
         """The way from planes to the network."""
-        return Feed(self.model.preprocessing)
+        return self.model.preprocessing.feed
 
     @cached_property
     def direct(self) -> bool:
@@ -151,7 +151,7 @@ class Step:
     @property
     def image(self) -> Array:
         """The pictures as they stand: N,H,W,3 from 0 to 1; without N when there is but one."""
-        return squeezed(Feed.to_pictures(self.planes))
+        return squeezed(to_pictures(self.planes))
 
 
 def climb(problem: Problem, state: State) -> Iterator[Step]:

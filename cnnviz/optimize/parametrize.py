@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.pictures.arithmetic import Array, Bounds, single
-from cnnviz.pictures.feed import Feed
 from cnnviz.pictures.preprocessing import Preprocessing
 
 #: Principal directions of ImageNet's colours, each scaled by the square root of its variance (lucid): rows
@@ -68,7 +67,7 @@ class NetworkInput(Parametrization):
     """
 
     def __init__(self, preprocessing: Preprocessing, *, bounded: bool = True) -> None:
-        self.feed = Feed(preprocessing)
+        self.feed = preprocessing.feed
         if bounded:
             self.bounds = preprocessing.bounds()
 

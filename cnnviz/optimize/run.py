@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cnnviz.optimize.loop import NonFiniteError, Problem, State, Step, climb, generator
 from cnnviz.optimize.steps import Numbers
 from cnnviz.pictures.arithmetic import Array, single
-from cnnviz.pictures.feed import Feed
+from cnnviz.pictures.feed import to_pictures
 
 #: Seconds that a run must last before a progress bar appears unasked.
 PATIENCE = 1.0
@@ -198,7 +198,7 @@ class _Recorder:
     def _frame(self, steps: int, planes: Array) -> Optional[NDArray[np.uint8]]:
         """The pictures for an animation, where these are wanted."""
         wanted = self._every and steps % self._every == 0
-        return as_bytes(Feed.to_pictures(planes)) if wanted else None
+        return as_bytes(to_pictures(planes)) if wanted else None
 
     def trace(self, *, converged: bool = False, interrupted: bool = False) -> Trace:
         kept = self._kept

@@ -41,15 +41,17 @@ def affine(
     x: NDArray[Any],
     slope: Array,
     shift: Optional[Array] = None,
+    divisor: Optional[Array] = None,
     *,
     reverse: bool = False,
     overwrite: bool = False,
 ) -> Array:
-    """Return slope * x + shift with one number for each channel; `reverse` reads the channels backwards.
+    """Return (slope * x + shift) / divisor with one number for each channel, each operation in float32.
 
-    With `overwrite` the memory of x may serve for the result: for an array that the caller has made.
+    `reverse` reads the channels backwards. With `overwrite` the memory of x may serve for the result: for an
+    array that the caller has made.
     """
-    return _core.affine(single(x), slope, shift, reverse, overwrite)
+    return _core.affine(single(x), slope, shift, divisor, reverse, overwrite)
 
 
 def ascend(z: NDArray[Any], g: NDArray[Any], rates: Sequence[float], bounds: Bounds) -> Array:

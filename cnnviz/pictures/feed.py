@@ -1,4 +1,7 @@
-"""The map from planes of a picture to the network's input, its inverse, and the adjoints of both."""
+"""The map from planes to the network's input, channel by channel, with its inverse and the adjoints of both.
+
+*Planes* are pictures N,C,H,W from 0 to 1: red, green and blue, or one channel of luma.
+"""
 
 from __future__ import annotations
 
@@ -9,57 +12,75 @@ from typing import Any, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.pictures.arithmetic import Array, affine, single
-from cnnviz.pictures.preprocessing import Preprocessing
+from cnnviz.pictures.arithmetic import Array, affine
 
 
 @dataclass(frozen=True)
 class Feed:
-    """The way from planes to what a network is fed, without any change of size: affine for each channel."""
+    """The map x = (scale * plane - mean) / std, at any size.
 
-    preprocessing: Preprocessing
+    Every operation is rounded to float32 in this order, so that x has the bits of the same expression in
+    NumPy or PyTorch. This is the only place that computes it: `Preprocessing.normalise` and the loops that
+    make pictures feed a network the same numbers.
+
+    Attributes
+    ----------
+    scale : float
+    mean, std : tuple of float
+        One number for each channel, in the network's order of channels.
+    reverse : bool
+        Whether the network takes blue first.
+    """
+
+    scale: float
+    mean: Tuple[float, ...]
+    std: Tuple[float, ...]
+    reverse: bool = False
 
     def forward(self, planes: NDArray[Any]) -> Array:
-        """Turn planes N,C,H,W into what the network is fed."""
-        low, slope = self._line
-        return affine(planes, slope, low, reverse=self._swapped)
-
-    def adjoint(self, dx: NDArray[Any], *, overwrite: bool = False) -> Array:
-        """Gradient with respect to the planes; with `overwrite` it may take the place of dx."""
-        return affine(dx, self._in_rgb(self._line[1]), reverse=self._swapped, overwrite=overwrite)
+        """Return the network's input N,C,H,W for planes."""
+        return affine(planes, self._scale, -self._mean, self._std, reverse=self.reverse)
 
     def inverse(self, x: NDArray[Any]) -> Array:
-        """The network's input back to planes; values outside 0 to 1 are kept."""
-        low, slope = self._line
-        return affine(
-            x, self._in_rgb(single(1 / slope)), self._in_rgb(single(-low / slope)), reverse=self._swapped
-        )
+        """Return the planes of a network's input, up to float rounding; values outside 0 to 1 are kept."""
+        rgb = self._in_rgb
+        return affine(x, rgb(self._std), rgb(self._mean), self._scale, reverse=self.reverse)
+
+    def adjoint(self, dx: NDArray[Any], *, overwrite: bool = False) -> Array:
+        """Return the gradient of the planes for that of the input; `overwrite` may reuse the memory of dx."""
+        return affine(dx, self._in_rgb(self.slope), reverse=self.reverse, overwrite=overwrite)
 
     def inverse_adjoint(self, dplanes: NDArray[Any]) -> Array:
-        """Gradient with respect to the network's input, of the inverse."""
-        return affine(dplanes, single(1 / self._line[1]), reverse=self._swapped)
+        """Return the gradient of the input for that of the planes which `inverse` makes of it."""
+        return affine(dplanes, self._std / self._scale, reverse=self.reverse)
 
-    def from_pictures(self, pictures: Array) -> Array:
-        """Turn pictures N,H,W,3 into planes."""
-        if self.preprocessing.channels == 1:
-            return self.inverse(self.preprocessing.normalise(pictures))
-        return single(np.moveaxis(pictures, 3, 1))
-
-    @staticmethod
-    def to_pictures(planes: Array) -> Array:
-        """Turn planes into pictures N,H,W,3 within 0 to 1."""
-        colours = np.repeat(planes, 3, axis=1) if planes.shape[1] == 1 else planes
-        return np.ascontiguousarray(np.moveaxis(colours, 1, 3).clip(0, 1), dtype=np.float32)
-
-    @cached_property
-    def _line(self) -> Tuple[Array, Array]:
-        """What pixel 0 is to the network, and how much more pixel 1 is, for each of its channels."""
-        low, high = (bound.ravel() for bound in self.preprocessing.bounds())
-        return low, high - low
-
-    def _in_rgb(self, numbers: Array) -> Array:
-        return np.ascontiguousarray(numbers[::-1]) if self._swapped else numbers
+    def bounds(self) -> Tuple[Array, Array]:
+        """Return the network's inputs for planes of 0 and of 1, each of shape (1, C, 1, 1)."""
+        shape = (1, len(self.mean), 1, 1)
+        return self.forward(np.zeros(shape, np.float32)), self.forward(np.ones(shape, np.float32))
 
     @property
-    def _swapped(self) -> bool:
-        return self.preprocessing.channel_order == "BGR"
+    def slope(self) -> Array:
+        """The derivative dx / dplane of each channel, in the network's order."""
+        return self._scale / self._std
+
+    @cached_property
+    def _mean(self) -> Array:
+        return np.array(self.mean, np.float32)
+
+    @cached_property
+    def _std(self) -> Array:
+        return np.array(self.std, np.float32)
+
+    @cached_property
+    def _scale(self) -> Array:
+        return np.full(len(self.mean), self.scale, np.float32)
+
+    def _in_rgb(self, numbers: Array) -> Array:
+        return np.ascontiguousarray(numbers[::-1]) if self.reverse else numbers
+
+
+def to_pictures(planes: Array) -> Array:
+    """Return pictures N,H,W,3 within 0 to 1 for planes."""
+    colours = np.repeat(planes, 3, axis=1) if planes.shape[1] == 1 else planes
+    return np.ascontiguousarray(np.moveaxis(colours, 1, 3).clip(0, 1), dtype=np.float32)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.pictures.feed import Feed
 from cnnviz.pictures.image import Pixels, as_float
 
 Array = NDArray[np.float32]
@@ -84,36 +86,38 @@ class Preprocessing:
 
     def normalise(self, pixels: Array) -> Array:
         """Turn pictures N,H,W,3, RGB from 0 to 1, into the network's input N,C,H,W."""
+        return self.feed.forward(self.planes(pixels))
+
+    def planes(self, pixels: Array) -> Array:
+        """Turn pictures N,H,W,3 into planes N,C,H,W: red, green and blue, or one channel of luma."""
         planes = np.moveaxis(pixels, 3, 1)
-        if self.channel_order == "BGR":
-            planes = planes[:, ::-1]
-        elif self.channel_order == "L":
+        if self.channel_order == "L":
             planes = np.einsum("nchw,c->nhw", planes, _LUMA)[:, None]
-        x = (planes * np.float32(self.scale) - self._per_channel(self.mean)) / self._per_channel(self.std)
-        return np.ascontiguousarray(x, dtype=np.float32)
+        return np.ascontiguousarray(planes, dtype=np.float32)
 
     def inverse(self, x: Array) -> Array:
         """Turn the network's input N,C,H,W back into pictures N,H,W,3, RGB, on the scale from 0 to 1.
 
-        The inverse of `normalise` up to float rounding; values outside 0 to 1 are kept, for whoever clips.
+        The inverse of `normalise` up to float rounding; values outside 0 to 1 are kept, and the caller clips
+        them. The luma of a grey network comes back in all three channels.
         """
-        planes = (x * self._per_channel(self.std) + self._per_channel(self.mean)) / np.float32(self.scale)
-        if self.channel_order == "BGR":
-            planes = planes[:, ::-1]
-        elif self.channel_order == "L":
-            planes = np.repeat(planes, 3, axis=1)
-        return np.ascontiguousarray(np.moveaxis(planes, 1, 3), dtype=np.float32)
+        planes = self.feed.inverse(x)
+        colours = np.repeat(planes, 3, axis=1) if planes.shape[1] == 1 else planes
+        return np.ascontiguousarray(np.moveaxis(colours, 1, 3))
 
     def scale_gradient(self, dx: Array) -> Array:
         """Turn d/dx, N,C,H,W, into the gradient per unit of displayed pixel (0 to 1), shaped alike."""
-        factor = np.float32(self.scale) / self._per_channel(self.std)
-        return np.ascontiguousarray(dx * factor, dtype=np.float32)
+        return np.ascontiguousarray(dx * self.feed.slope.reshape(1, -1, 1, 1), dtype=np.float32)
 
     def bounds(self) -> Tuple[Array, Array]:
-        """Return what pixels 0 and 1 are to the network, per channel, each of shape (1, C, 1, 1)."""
-        std = self._per_channel(self.std)
-        low = -self._per_channel(self.mean) / std
-        return low, low + np.float32(self.scale) / std
+        """Return the network's inputs for pixels 0 and 1, per channel, each of shape (1, C, 1, 1)."""
+        return self.feed.bounds()
+
+    @cached_property
+    def feed(self) -> Feed:
+        """The map from planes to the network's input."""
+        mean, std = (self._per_channel(numbers) for numbers in (self.mean, self.std))
+        return Feed(float(self.scale), mean, std, reverse=self.channel_order == "BGR")
 
     def describe(self) -> str:
         """Say it in one line."""
@@ -128,9 +132,8 @@ class Preprocessing:
             raise ValueError("preprocessing.size is not set: a model sets it, or use dataclasses.replace")
         return self.size
 
-    def _per_channel(self, numbers: Union[float, Channels]) -> Array:
-        values = np.broadcast_to(np.asarray(numbers, np.float32), (self.channels,))
-        return values.reshape(1, self.channels, 1, 1)
+    def _per_channel(self, numbers: Union[float, Channels]) -> Channels:
+        return tuple(np.broadcast_to(np.asarray(numbers, np.float64), (self.channels,)).tolist())
 
 
 #: The conventions that published networks were trained with.

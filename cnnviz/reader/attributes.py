@@ -15,17 +15,18 @@ from cnnviz.reader.tensors import TensorDecoder, text
 
 __all__ = ["decode_attributes", "decode_constant"]
 
-# AttributeProto.AttributeType
+# Codes of AttributeProto.AttributeType.
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
 _KIND_OF = {_FLOAT: "float", _INT: "int", _STRING: "str", _TENSOR: "tensor", _FLOATS: "floats", _INTS: "ints"}
-_GRAPHS = (5, 10)
+_GRAPHS = (5, 10)  # GRAPH and GRAPHS
 
-# What operators had in older opsets, or have only for training: normalisation reads and drops them.
+# Attributes of older opsets or of training only, which `cnnviz.reader.opsets` reads and drops.
 _FORMER = {
     "BatchNormalization": {"spatial": "int", "momentum": "float", "training_mode": "int"},
     "Dropout": {"seed": "int"},
     "MaxPool": {"storage_order": "int"},
 }
+# Attributes of Constant that hold its value: their type, their field of AttributeProto, the array's type.
 _CONSTANTS = {
     "value_float": (_FLOAT, "f", np.float32),
     "value_floats": (_FLOATS, "floats", np.float32),
@@ -90,7 +91,7 @@ def decode_constant(proto: Any, decoder: TensorDecoder, what: str) -> NDArray[An
     if name in ("sparse_value", "value_string", "value_strings"):
         raise UnsupportedModelError(f"{what}: {name} is not supported", ["Constant"])
     if name not in _CONSTANTS or _CONSTANTS[name][0] != attribute.type:
-        raise ModelFormatError(f"{what}: attribute {name!r} of type {attribute.type} is no value")
+        raise ModelFormatError(f"{what}: attribute {name!r} of type {attribute.type} cannot hold its value")
     _, member, dtype = _CONSTANTS[name]
     array = np.array(getattr(attribute, member), dtype)
     array.flags.writeable = False

@@ -16,26 +16,26 @@ from cnnviz.errors import ModelFormatError
 __all__ = ["ExternalData"]
 
 _KEYS = frozenset({"location", "offset", "length", "checksum"})
-_NUMBER_DIGITS = 19  # what an int64 can have
+_NUMBER_DIGITS = 19  # the most digits of an int64
 _CAN_DESCEND = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-# Windows has only the last of these. A FIFO must not make the call wait for somebody who writes.
+# Windows has only O_BINARY of these flags. O_NONBLOCK keeps the open of a FIFO from waiting for a writer.
 _FILE = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
 class ExternalData:
-    """Reads external tensors below one folder.
+    """A reader of external tensors below one folder.
 
     Parameters
     ----------
     folder : str
-        Where the model file lies.
+        The folder of the model file.
     """
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
     def read(self, entries: Sequence[Tuple[str, str]], nbytes: int, what: str) -> bytes:
-        """The `nbytes` bytes that the tensor `what` names by its external_data `entries`."""
+        """The `nbytes` bytes of the file that a tensor's external_data `entries` name."""
         options = self._options(entries, what)
         parts = _components(options.get("location", ""), what)
         offset = _number(options.get("offset", "0"), "offset", what)
@@ -66,7 +66,7 @@ class ExternalData:
         return options
 
     def _open(self, parts: List[str], what: str) -> int:
-        """A descriptor of the file, looked at before and after it is opened."""
+        """A descriptor of the file, whose kind is checked before and after it is opened."""
         path = self._folder
         for depth, part in enumerate(parts, start=1):
             path = os.path.join(path, part)
@@ -86,7 +86,7 @@ class ExternalData:
         return descriptor
 
     def _descend(self, parts: List[str]) -> int:
-        """Open folder by folder, following no link, so that nothing swapped in meanwhile leads elsewhere."""
+        """Open folder by folder, following no link, so that a link put in after the check is not followed."""
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for part in parts[:-1]:
@@ -100,11 +100,15 @@ class ExternalData:
 
 def _refuse_kind(info: os.stat_result, path: str, last: bool, what: str) -> None:
     if stat.S_ISLNK(info.st_mode):
-        raise ModelFormatError(f"{what}: external data {path!r} is a symbolic link")
+        raise ModelFormatError(
+            f"{what}: external data {path!r} is a symbolic link; put the file itself there"
+        )
     if last and not stat.S_ISREG(info.st_mode):
         raise ModelFormatError(f"{what}: external data {path!r} is not a regular file")
     if last and info.st_nlink > 1:
-        raise ModelFormatError(f"{what}: external data {path!r} has {info.st_nlink} hard links, not one")
+        raise ModelFormatError(
+            f"{what}: external data {path!r} has {info.st_nlink} hard links, not one; put a copy there"
+        )
 
 
 def _cannot_open(path: str, error: OSError, what: str) -> ModelFormatError:
@@ -112,7 +116,7 @@ def _cannot_open(path: str, error: OSError, what: str) -> ModelFormatError:
 
 
 def _components(location: str, what: str) -> List[str]:
-    """The plain names that a location consists of."""
+    """The plain names of a location, split at its slashes."""
     parts = location.split("/")
     plain = all(part not in ("", ".", "..") for part in parts)
     if not plain or any(character in location for character in "\\:\0"):

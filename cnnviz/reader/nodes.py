@@ -1,8 +1,8 @@
-"""GraphProto -> Graph: names, order, and which operators can be run."""
+"""GraphProto -> Graph: names and order are checked, unsupported operators listed."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from numpy.typing import NDArray
 
@@ -18,8 +18,16 @@ __all__ = ["STANDARD_DOMAINS", "GraphReader"]
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 
 
+class _Problem(NamedTuple):
+    """A node that needs something that cnnviz does not support."""
+
+    label: str
+    node: str
+    operators: Tuple[str, ...]
+
+
 class GraphReader:
-    """Walks one GraphProto, once, in the file's order."""
+    """A reader of one GraphProto, which it walks once, in the file's order."""
 
     def __init__(self, model: Any, opset: int, decoder: TensorDecoder) -> None:
         self._proto = model.graph
@@ -30,13 +38,13 @@ class GraphReader:
         self._nodes: List[Node] = []
         self._node_names = Names()
         self._defined: Set[str] = set()
-        self._value_names = Names()  # all of the file, once `_reserve` has been called
-        self._data: Set[str] = set()  # values that depend on what is fed
-        self._left_out: Dict[str, str] = {}  # second outputs -> whose they are
-        self._problems: List[UnsupportedModelError] = []
+        self._value_names = Names()  # every value of the file, once `_reserve` has run
+        self._data: Set[str] = set()  # names of the values that depend on the picture
+        self._left_out: Dict[str, Node] = {}  # dropped second output -> its node
+        self._problems: List[_Problem] = []
 
     def read(self) -> Graph:
-        """The graph as the file has it, in the newest opset's words."""
+        """The file's graph, in the newest opset's terms."""
         self._refuse_operators()
         for proto in self._proto.initializer:
             name = self._define(text(proto.name, "initializer name"), "an initializer")
@@ -50,35 +58,34 @@ class GraphReader:
         return Graph(inputs, outputs, tuple(self._nodes), self._constants)
 
     def _refuse_operators(self) -> None:
-        """List every operator that cannot be run before looking at anything in detail."""
+        """Raise one error for all unsupported operators, before any node is read in detail."""
         for index, proto in enumerate(self._proto.node):
             op, domain = text(proto.op_type, "op_type"), text(proto.domain, "node domain")
             label = op if domain in STANDARD_DOMAINS else f"{domain}.{op}"
             if domain not in STANDARD_DOMAINS and (domain, op) in self._functions:
-                self._problem(index, proto, label, f"{label} (a function of the file)")
+                self._refuse_operator(index, proto, label, f"{label} (a function of the file)")
             elif domain not in STANDARD_DOMAINS:
-                self._problem(index, proto, label, f"{label} (custom domain)")
+                self._refuse_operator(index, proto, label, f"{label} (custom domain)")
             elif not op:
                 raise ModelFormatError(f"node {index} has no op_type")
             elif op not in SCHEMAS and op not in RENAMED and op != "Constant":
-                self._problem(index, proto, label, label)
+                self._refuse_operator(index, proto, label, label)
         self._raise_problems()
 
-    def _problem(self, index: int, proto: Any, op: str, label: str) -> None:
+    def _refuse_operator(self, index: int, proto: Any, op: str, label: str) -> None:
         name = text(proto.name, "node name") or f"node {index}"
-        self._problems.append(UnsupportedModelError(f"{label}\0{name}", [op]))
+        self._problems.append(_Problem(label, name, (op,)))
 
     def _raise_problems(self) -> None:
-        """One error for all problems: each kind once, with the first nodes that have it."""
+        """Raise one error for all problems: each label once, with the first nodes that have it."""
         if not self._problems:
             return
         nodes: Dict[str, List[str]] = {}
         for problem in self._problems:
-            label, _, name = str(problem).partition("\0")
-            nodes.setdefault(label, []).append(name)
+            nodes.setdefault(problem.label, []).append(problem.node)
         lines = [f"  {label}: {_some(list(dict.fromkeys(names)))}" for label, names in sorted(nodes.items())]
         operators = [op for problem in self._problems for op in problem.operators]
-        message = "the model uses what cnnviz does not support:\n" + "\n".join(lines)
+        message = "the model needs operators or modes that cnnviz does not support:\n" + "\n".join(lines)
         raise UnsupportedModelError(message, operators)
 
     def _define(self, name: str, what: str) -> str:
@@ -129,12 +136,11 @@ class GraphReader:
             self._constants[name] = decode_constant(proto, self._decoder, f"node {node.name!r} (Constant)")
             return
         try:
-            for part in normalise(self._keep_outputs(node), self._opset, self._value_names.fresh):
+            for part in normalise(self._drop_training_outputs(node), self._opset, self._value_names.fresh):
                 self._append(part)
         except UnsupportedModelError as error:
-            self._problems.append(UnsupportedModelError(f"{error}\0{node.name}", error.operators))
-            for name in node.outputs:  # so that what follows is looked at too
-                self._defined.add(name)
+            self._problems.append(_Problem(str(error), node.name, error.operators))
+            self._defined.update(node.outputs)  # so that the nodes that read them are checked too
 
     def _node(self, index: int, proto: Any) -> Node:
         """The node as the file has it, named, its lists bounded."""
@@ -152,37 +158,39 @@ class GraphReader:
         attributes = decode_attributes(proto, self._decoder, f"node {name!r} ({op})")
         return Node(op, name, inputs, outputs, attributes)
 
-    def _require(self, name: str, who: str, index: int) -> None:
+    def _require(self, name: str, reader: str, index: int) -> None:
         if name in self._left_out:
-            label, node = self._left_out[name].split("\0")
-            why = f"{label} (an output after its first)"
-            self._problems.append(UnsupportedModelError(f"{why}\0{node}", [label]))
+            node = self._left_out[name]
+            label = f"{node.op} (only its first output is supported)"
+            self._problems.append(_Problem(label, node.name, (node.op,)))
             return
         if name in self._defined:
             return
         later = any(name in other.output for other in list(self._proto.node)[index:])
-        reason = "which is only made later (a cycle, or out of order)" if later else "which nothing makes"
-        raise ModelFormatError(f"{who} reads {name!r}, {reason}")
+        reason = (
+            "which only a later node makes (a cycle, or out of order)" if later else "which no node makes"
+        )
+        raise ModelFormatError(f"{reader} reads {name!r}, {reason}")
 
-    def _keep_outputs(self, node: Node) -> Node:
-        """Drop the outputs that only training reads; remember them in case that something reads them."""
+    def _drop_training_outputs(self, node: Node) -> Node:
+        """Drop the outputs after the first, which only training reads; `_require` reports their readers."""
         if SCHEMAS[RENAMED.get(node.op, node.op)].many_outputs:
             return node
         for name in filter(None, node.outputs[1:]):
             self._define(name, f"node {node.name!r}")
-            self._left_out[name] = f"{node.op}\0{node.name}"
+            self._left_out[name] = node
         if not node.outputs[0]:
-            raise ModelFormatError(f"node {node.name!r} ({node.op}) leaves its first output out")
+            raise ModelFormatError(f"node {node.name!r} ({node.op}) has no name for its first output")
         return node.replace(outputs=node.outputs[:1])
 
     def _append(self, node: Node) -> None:
-        """Bind, complete and check one node in the newest opset's words."""
+        """Bind, complete and check one node of the newest opset, and add it to the graph."""
         node = complete(bind(node, self._constants))
         refuse_training(node)
         schema = SCHEMAS[node.op]
         data = [name for name in node.inputs if name in self._data]
         if data and schema.traits.reads == "constants":
-            raise UnsupportedModelError(f"{node.op} (on numbers that depend on the picture)", [node.op])
+            raise UnsupportedModelError(f"{node.op} (of a value that depends on the picture)", [node.op])
         for position, operand in schema.operands.items():
             if position < len(node.inputs) and node.inputs[position] in self._data:
                 raise UnsupportedModelError(f"{node.op} ({operand} depends on the picture)", [node.op])
@@ -194,7 +202,7 @@ class GraphReader:
 
 
 def _tensor(proto: Any, name: str, what: str) -> Tensor:
-    """A ValueInfoProto; dimensions of 0 and -1 are what old exporters wrote for free ones."""
+    """The Tensor of a ValueInfoProto; old exporters wrote 0 or -1 for a free dimension."""
     if not proto.HasField("type"):
         return Tensor(name, None)
     if not proto.type.HasField("tensor_type"):
@@ -219,6 +227,6 @@ def _tensor(proto: Any, name: str, what: str) -> Tensor:
 
 
 def _some(names: List[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first five names, and the number of the others."""
     shown = ", ".join(names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

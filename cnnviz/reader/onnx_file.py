@@ -1,8 +1,7 @@
 """An ONNX file -> Graph.
 
-The `onnx` package only parses the protobuf message; everything that can be wrong in it is checked here and in
-the modules that this one calls, with the node and the numbers in the message. Work and memory stay
-proportional to the size of the file.
+The `onnx` package only parses the protobuf message; this folder checks every field of it, and its errors name
+the node and the numbers. Work and memory stay proportional to the size of the file.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ __all__ = ["read"]
 
 Source = Union[str, "os.PathLike[str]", bytes, "onnx.ModelProto"]
 
-MAX_FILE_NBYTES = (2 << 30) - 1  # a protobuf message ends there
-_IR_VERSIONS = (3, 14)
+MAX_FILE_NBYTES = (2 << 30) - 1  # the largest protobuf message
+_IR_VERSIONS = (3, 14)  # the oldest and the newest that are read
+# The first bytes of files that are often taken for ONNX files, and the kind of each file.
 _MAGIC = {
     b"version https://git-lfs": "a Git LFS pointer: fetch the real file with `git lfs pull`",
     b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or a .keras file?): export the network to ONNX",
@@ -47,7 +47,7 @@ def read(source: Source) -> Graph:
     Returns
     -------
     Graph
-        With the meaning of the newest opset, constants in float32 and int64.
+        The file's graph in the newest opset's terms, its constants in float32 and int64.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def read(source: Source) -> Graph:
     ModelFormatError
         The file is broken or contradicts itself.
     UnsupportedModelError
-        The model is valid, but uses what cnnviz does not have; `operators` lists all such operators.
+        The model is valid, but needs operators or modes that cnnviz does not have; `operators` lists them.
     """
     model, folder = _parse(source)
     opset = _check_versions(model)

@@ -1,8 +1,8 @@
-"""Older opsets in the newest opset's words, one function per operator whose meaning has changed.
+"""Nodes of older opsets in the newest opset's terms, one function per operator whose meaning has changed.
 
-What did not need one: Clip, Pad, Reshape, Slice, Split, Squeeze, Unsqueeze, Reduce* and Upsample's scales
-only moved attributes to inputs (see `onnx_schema.bind`); MaxPool, AveragePool and Conv gained attributes
-whose defaults keep the old meaning.
+The other operators need no function: Clip, Pad, Reshape, Slice, Split, Squeeze, Unsqueeze, Reduce* and
+Upsample's scales only moved attributes to inputs (see `cnnviz.graph.schema.bind`); MaxPool, AveragePool and
+Conv gained attributes whose defaults keep the old meaning.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ Fresh = Callable[[str], str]
 
 
 def normalise(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """The nodes of the newest opset that do what `node` does in `opset`.
+    """The nodes of the newest opset that compute what `node` computes in `opset`.
 
     Parameters
     ----------
     node : Node
-        As the file has it: attributes without defaults.
+        A node of the file, its attributes without defaults.
     opset : int
+        The file's opset.
     fresh : callable
         Makes a value name that the graph does not have yet, from a hint.
 
     Raises
     ------
     UnsupportedModelError
-        For a mode that inference in cnnviz does not have.
+        When the node asks for a mode that cnnviz does not have at inference.
     """
     rule = _RULES.get(node.op)
     return rule(node, opset, fresh) if rule else [node]
 
 
 def refuse_training(node: Node) -> None:
-    """Raise for a Dropout that is told to drop (training_mode is an input since opset 12)."""
+    """Raise for a Dropout in training mode (training_mode is an input since opset 12)."""
     if node.op == "Dropout" and (node.attributes.get("training_mode") or len(node.inputs) > 2):
         raise _refuse(node, "training_mode is not the constant False")
 
@@ -54,7 +55,7 @@ def _refuse(node: Node, why: str) -> UnsupportedModelError:
 
 
 def _batch_normalization(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """Up to opset 8 spatial=0 kept statistics per pixel; since 14 training_mode=1 takes the batch's."""
+    """Refuse spatial=0 (up to opset 8: statistics per pixel) and training_mode=1 (the batch's statistics)."""
     if node.attributes.get("spatial", 1) != 1:
         raise _refuse(node, "spatial=0")
     if node.attributes.get("training_mode", 0) != 0:
@@ -63,17 +64,17 @@ def _batch_normalization(node: Node, opset: int, fresh: Fresh) -> List[Node]:
 
 
 def _dropout(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """The seed has no say at inference; `refuse_training` looks at training_mode once it is known."""
+    """Drop the seed, unused at inference; `refuse_training` checks training_mode once it is known."""
     return [_without(node, "seed")]
 
 
 def _max_pool(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """storage_order only orders the indices, which are not supported."""
+    """Drop storage_order, which concerns only the second output, the indices."""
     return [_without(node, "storage_order")]
 
 
 def _softmax(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """Before opset 13: over all axes from `axis` (1) on, flattened; since then: over `axis` (-1) alone."""
+    """Softmax before opset 13 is over all axes from `axis` (1) on; since then over `axis` (-1) alone."""
     if opset >= 13:
         return [node]
     axis = node.attributes.get("axis", 1)
@@ -90,13 +91,13 @@ def _softmax(node: Node, opset: int, fresh: Fresh) -> List[Node]:
 
 
 def _upsample(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """Deprecated since opset 10 in favour of Resize, with whose asymmetric mode it agrees."""
+    """Upsample, which opset 10 deprecated, is Resize in its asymmetric mode."""
     inputs = node.inputs[:1] if len(node.inputs) < 2 else (node.inputs[0], "", node.inputs[1])
     return [node.replace(op="Resize", inputs=inputs, attributes={**node.attributes, **_OLD_RESIZE})]
 
 
 def _resize(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """Opset 10 has one coordinate transformation and no region of interest."""
+    """Resize of opset 10 has one coordinate transformation and no region of interest, like Upsample."""
     if opset > 10:
         return [node]
     return _upsample(node, opset, fresh)

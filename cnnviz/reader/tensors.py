@@ -1,7 +1,7 @@
 """TensorProto -> ndarray: the one place where numbers enter from a file.
 
-Every size is computed in Python integers and compared with what the file really holds before anything is
-allocated. Whatever the file stores, the result is float32 or int64.
+Every size is computed in Python integers and compared with the bytes that the file holds before an array is
+allocated. The array is float32 or int64, whatever element type the file stores.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.graph.graph import FLOAT_TYPES
 from cnnviz.reader.external import ExternalData
 
 __all__ = ["MAX_NDIM", "TensorDecoder", "text"]
 
 MAX_NDIM = 8  # CNV_MAX_NDIM of csrc/cnnviz.h
-MAX_CONSTANT_NBYTES = 4 << 30  # all tensors of one file together: twice what one protobuf message can hold
+MAX_CONSTANT_NBYTES = 4 << 30  # the limit for all tensors of one file: twice the largest protobuf message
 
 _EXTERNAL = 1  # TensorProto.EXTERNAL
 
 
 class _Storage(NamedTuple):
-    """How one TensorProto.DataType is stored: little-endian in raw_data, or element by element in `field`."""
+    """Storage of one TensorProto.DataType: little-endian in raw_data, or element by element in `field`."""
 
     label: str
     dtype: str
@@ -46,9 +47,9 @@ _STORAGE: Dict[int, _Storage] = {
     13: _Storage("uint64", "<u8", "uint64_data"),
     16: _Storage("bfloat16", "<u2", "int32_data"),
 }
-_FLOATS = frozenset({1, 10, 11, 16})
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 
+# Element types that ONNX has and cnnviz does not read.
 _REFUSED = {
     8: "string", 14: "complex64", 15: "complex128", 17: "float8e4m3fn", 18: "float8e4m3fnuz",
     19: "float8e5m2", 20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0",
@@ -57,14 +58,14 @@ _REFUSED = {
 
 
 def text(value: Any, what: str) -> str:
-    """A protobuf string field, which protobuf hands out as bytes when it is not valid UTF-8."""
+    """A string field as str, or an error: protobuf returns bytes for a field that is not valid UTF-8."""
     if isinstance(value, bytes):
         raise ModelFormatError(f"{what} is not valid UTF-8: {value[:40]!r}")
     return str(value)
 
 
 def data_type_name(code: int) -> str:
-    """The name of a TensorProto.DataType; raises when cnnviz has no use for it."""
+    """The name of a TensorProto.DataType; raises for a type that cnnviz does not read."""
     if code in _STORAGE:
         return _STORAGE[code].label
     if code in _REFUSED:
@@ -73,12 +74,12 @@ def data_type_name(code: int) -> str:
 
 
 class TensorDecoder:
-    """Turns the TensorProtos of one file into arrays, within one memory budget.
+    """A decoder of one file's TensorProtos into arrays, within one memory budget.
 
     Parameters
     ----------
     external : ExternalData or None
-        Where tensors that live outside the file are read; None when the model did not come from a path.
+        The reader of tensors outside the file; None when the model did not come from a path.
     """
 
     def __init__(self, external: Optional[ExternalData]) -> None:
@@ -86,7 +87,7 @@ class TensorDecoder:
         self._nbytes = 0
 
     def decode(self, proto: Any, what: str) -> NDArray[Any]:
-        """The numbers of one TensorProto.
+        """The array of one TensorProto.
 
         Returns
         -------
@@ -98,12 +99,12 @@ class TensorDecoder:
         ModelFormatError
             The tensor contradicts itself.
         UnsupportedModelError
-            Its element type is none that cnnviz computes with.
+            The tensor's element type is one that cnnviz does not read.
         """
         storage = self._storage(proto, what)
         dims = self._dims(proto, what)
         nbytes = math.prod(dims) * np.dtype(storage.dtype).itemsize
-        self._spend(math.prod(dims), 4 if proto.data_type in _FLOATS else 8, what)
+        self._spend(math.prod(dims), 4 if proto.data_type in FLOAT_TYPES else 8, what)
         stored = self._stored(proto, storage, math.prod(dims), nbytes, what)
         array = np.ascontiguousarray(_widen(stored, proto.data_type, what)).reshape(dims)
         array.flags.writeable = False
@@ -145,7 +146,9 @@ class TensorDecoder:
         if proto.data_location == _EXTERNAL:
             return self._read_external(proto, storage, nbytes, filled, what)
         if len(proto.external_data):
-            raise ModelFormatError(f"{what}: has external_data but its data_location says it is in the file")
+            raise ModelFormatError(
+                f"{what}: has external_data but its data_location says that the data is in the file"
+            )
         if len(filled) > 1:
             raise ModelFormatError(f"{what}: holds its data twice, in {' and '.join(filled)}")
         if filled == ["raw_data"]:
@@ -193,7 +196,7 @@ def _typed(values: Any, storage: _Storage, count: int, what: str) -> NDArray[Any
 
 
 def _widen(stored: NDArray[Any], data_type: int, what: str) -> NDArray[Any]:
-    """Any stored type as float32 or int64."""
+    """The elements of any stored type as float32 or int64."""
     wide: NDArray[Any] = stored
     label = _STORAGE[data_type].label
     if label == "float16":
@@ -205,4 +208,4 @@ def _widen(stored: NDArray[Any], data_type: int, what: str) -> NDArray[Any]:
     elif label == "uint64" and stored.size and int(stored.max()) > np.iinfo(np.int64).max:
         raise ModelFormatError(f"{what}: {int(stored.max())} does not fit in int64")
     with np.errstate(over="ignore"):
-        return wide.astype(np.float32 if data_type in _FLOATS else np.int64, copy=False)
+        return wide.astype(np.float32 if data_type in FLOAT_TYPES else np.int64, copy=False)

@@ -23,7 +23,6 @@ from cnnviz.optimize.run import Stage, Trace, Watch
 from cnnviz.optimize.steps import Adam, NormalizedGradient, StepRule
 from cnnviz.optimize.transforms import Compose, Crop, Jitter, Pad, Rotate, Scale, Transform, gaussian
 from cnnviz.pictures.arithmetic import Array, affine
-from cnnviz.pictures.feed import Feed
 from cnnviz.results.results import Synthesis
 from cnnviz.synthesis.recipe import (
     Bytes,
@@ -180,7 +179,7 @@ def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Byte
 
 def _of_classes(model: Model, targets: List[int]) -> _Goal:
     def report(planes: Array) -> Mapping[str, Any]:
-        logits = model.forward(Feed(model.preprocessing).forward(planes), [LOGITS])[LOGITS]
+        logits = model.forward(model.preprocessing.feed.forward(planes), [LOGITS])[LOGITS]
         p = model.probabilities(logits)[np.arange(len(targets)), targets].tolist()
         labels = [model.labels[i] for i in targets]
         several = len(targets) > 1

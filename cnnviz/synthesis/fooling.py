@@ -23,7 +23,7 @@ from cnnviz.optimize.parametrize import NetworkInput, Pixels
 from cnnviz.optimize.run import Stage, Trace, Watch, as_bytes
 from cnnviz.optimize.steps import NormalizedGradient, Numbers, Progress
 from cnnviz.pictures.arithmetic import affine
-from cnnviz.pictures.feed import Feed
+from cnnviz.pictures.feed import to_pictures
 from cnnviz.pictures.image import ImagesLike, as_float
 from cnnviz.results.results import Synthesis
 from cnnviz.synthesis.recipe import (
@@ -321,7 +321,7 @@ class _Goal:
         """How large the change is, in units of the displayed range."""
         if self.pictures is None:
             return {}
-        original = Feed.to_pictures(planes_of(self.model, self.pictures))
+        original = to_pictures(planes_of(self.model, self.pictures))
         change = pictures.astype(np.float64) - original
         l2 = np.sqrt((change**2).sum(axis=(1, 2, 3))).tolist()
         linf = np.abs(change).max(axis=(1, 2, 3)).tolist()
@@ -335,7 +335,7 @@ def _highest(logits: Array) -> NDArray[np.int64]:
 
 def _rounded(planes: Array) -> Array:
     """Pictures of planes as an 8-bit file holds them; dividing in float32 is what reading the file does."""
-    return as_float(as_bytes(Feed.to_pictures(planes)))
+    return as_float(as_bytes(to_pictures(planes)))
 
 
 def _shortfall(result: Synthesis) -> str:

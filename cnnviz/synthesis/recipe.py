@@ -23,7 +23,7 @@ from cnnviz.objectives.scores import at_columns
 from cnnviz.optimize.loop import NonFiniteError, Step, squeezed
 from cnnviz.optimize.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
 from cnnviz.optimize.steps import Numbers
-from cnnviz.pictures.feed import Feed
+from cnnviz.pictures.feed import to_pictures
 from cnnviz.pictures.image import ImagesLike, as_float, read_images
 from cnnviz.results.results import Run, Synthesis
 
@@ -137,7 +137,7 @@ def _stored(recipe: Recipe, trace: Trace) -> Dict[str, Any]:
 
 def as_they_are(trace: Trace) -> Finished:
     """The last and the best pictures, unprocessed."""
-    return Finished(Feed.to_pictures(trace.planes), Feed.to_pictures(trace.best), trace.converged)
+    return Finished(to_pictures(trace.planes), to_pictures(trace.best), trace.converged)
 
 
 def classes_of(model: Model, target: Classes) -> Tuple[Tuple[int, ...], bool]:
@@ -161,7 +161,7 @@ def pictures_of(model: Model, image: ImagesLike, name: str = "image") -> Tuple[B
 
 def planes_of(model: Model, pictures: Bytes) -> Array:
     """Pictures in 8 bits as planes."""
-    return Feed(model.preprocessing).from_pictures(as_float(pictures))
+    return model.preprocessing.planes(as_float(pictures))
 
 
 def measure_probability(

@@ -22,7 +22,7 @@ from cnnviz.optimize.parametrize import NetworkInput, Parametrization, Pixels
 from cnnviz.optimize.run import Stage, Trace, Watch, as_bytes
 from cnnviz.optimize.steps import LBFGS, Adam, StepRule
 from cnnviz.pictures.arithmetic import single
-from cnnviz.pictures.feed import Feed
+from cnnviz.pictures.feed import to_pictures
 from cnnviz.pictures.image import ImageLike, ImagesLike, as_float, read_image, read_images
 from cnnviz.results.results import Synthesis
 from cnnviz.synthesis.recipe import Bytes, Callback, Finished, Recipe, synthesize
@@ -194,7 +194,7 @@ class _Transfer:
 
     def __init__(self, model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> None:
         self.model = model
-        self.feed = Feed(model.preprocessing)
+        self.feed = model.preprocessing.feed
         self.settings = settings
         self.sources = sources
         self.preset = PRESETS[settings["preset"]]
@@ -220,9 +220,11 @@ class _Transfer:
     def starter(self, factor: float) -> Any:
         def start(problem: Problem, planes: Optional[Array], rng: np.random.Generator) -> Array:
             if planes is not None:  # of the coarser scale
-                pictures = as_bytes(Feed.to_pictures(planes))
+                pictures = as_bytes(to_pictures(planes))
                 size = self._planes("content", factor).shape[2:]
-                planes = self.feed.from_pictures(as_float(_fitted(self.model, pictures[0], size))[None])
+                planes = self.model.preprocessing.planes(
+                    as_float(_fitted(self.model, pictures[0], size))[None]
+                )
             elif self.settings["init"] == "noise":
                 planes = single(rng.uniform(size=self._planes("content", factor).shape))
             else:
@@ -256,7 +258,7 @@ class _Transfer:
         return Sum(terms)
 
     def finish(self, trace: Trace) -> Finished:
-        pictures, best = Feed.to_pictures(trace.planes), Feed.to_pictures(trace.best)
+        pictures, best = to_pictures(trace.planes), to_pictures(trace.best)
         if self.settings["colors"] == "content":
             pictures, best = self._recoloured(pictures), self._recoloured(best)
         return Finished(pictures, best, trace.converged)
@@ -282,7 +284,10 @@ class _Transfer:
     def _planes(self, source: str, factor: float) -> Array:
         picture = self.sources[source][0]
         size = tuple(max(round(side * factor), min(side, SHORTEST)) for side in picture.shape[:2])
-        return self.feed.from_pictures(as_float(_fitted(self.model, picture, size))[None])
+        return self._as_planes(_fitted(self.model, picture, size))
+
+    def _as_planes(self, picture: Bytes) -> Array:
+        return self.model.preprocessing.planes(as_float(picture)[None])
 
     def _activations(self, source: str, factor: float, layers: Mapping[str, float]) -> Dict[str, Array]:
         found: Dict[str, Array] = self.model.forward(

@@ -100,22 +100,26 @@ static PyObject *dots(PyObject *module, PyObject *args)
 
 static PyObject *affine(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"x", "slope", "shift", "reverse", "overwrite", NULL};
-    PyObject *x, *slope, *shift = Py_None;
+    static char *names[] = {"x", "slope", "shift", "divisor", "reverse", "overwrite", NULL};
+    PyObject *x, *slope, *shift = Py_None, *divisor = Py_None;
     int reverse = 0, overwrite = 0;
     int64_t found;
     cnv_picture p;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|Opp:affine", names, &x, &slope, &shift, &reverse,
-                                     &overwrite))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|OOpp:affine", names, &x, &slope, &shift, &divisor,
+                                     &reverse, &overwrite))
         return NULL;
     if (read_picture(x, "x", true, &p) < 0) return NULL;
     if (read_numbers(slope, "slope", p.channels, false, &found) < 0) return NULL;
     if (shift != Py_None && read_numbers(shift, "shift", p.channels, false, &found) < 0) return NULL;
+    if (divisor != Py_None && read_numbers(divisor, "divisor", p.channels, false, &found) < 0) return NULL;
     PyObject *y = overwrite && !reverse && PyArray_ISWRITEABLE((PyArrayObject *)x) ? x : new_like(x);
     if (!y) return NULL;
     if (y == x) Py_INCREF(y);
-    const cnv_affine line = {numbers(slope), shift == Py_None ? NULL : numbers(shift), reverse != 0};
+    const cnv_affine line = {.slope = numbers(slope),
+                             .shift = shift == Py_None ? NULL : numbers(shift),
+                             .divisor = divisor == Py_None ? NULL : numbers(divisor),
+                             .reversed = reverse != 0};
     float *data = PyArray_DATA((PyArrayObject *)y);
     Py_BEGIN_ALLOW_THREADS;
     cnv_affine_forward(data, numbers(x), &p, &line);
@@ -351,7 +355,8 @@ PyMethodDef cnv_picture_functions[] = {
     {"all_finite", all_finite, METH_O, "all_finite(x, /)\n--\n\nWhether no number is NaN or infinite."},
     {"dots", dots, METH_VARARGS, "dots(x, y, /)\n--\n\nThe inner product of each image, in float64."},
     {"affine", (PyCFunction)(void (*)(void))affine, METH_VARARGS | METH_KEYWORDS,
-     "affine(x, slope, shift=None, reverse=False, overwrite=False)\n--\n\nA line for each channel."},
+     "affine(x, slope, shift=None, divisor=None, reverse=False, overwrite=False)\n--\n\nA line for each "
+     "channel."},
     {"ascend", (PyCFunction)(void (*)(void))ascend, METH_VARARGS | METH_KEYWORDS,
      "ascend(z, g, rate, bounds=None)\n--\n\nA step along a gradient, held within bounds."},
     {"adam_step", (PyCFunction)(void (*)(void))adam_step, METH_VARARGS | METH_KEYWORDS,

@@ -36,7 +36,6 @@ from cnnviz.optimize import steps
 from cnnviz.optimize.loop import Problem
 from cnnviz.optimize.parametrize import NetworkInput, Pixels
 from cnnviz.optimize.run import Stage, Watch, advance, begin
-from cnnviz.pictures.feed import Feed
 
 TARGET = 7
 UNREACHABLE = 1e6  # a margin that keeps a fooling image going to its last step
@@ -121,7 +120,7 @@ def runs(model: Model) -> Dict[str, Run]:
     planes = np.random.default_rng(1).random((1, 3, *size))
     score = objectives.Logit(TARGET)
     fed, pixels = NetworkInput(model.preprocessing), Pixels()
-    photograph = Feed(model.preprocessing).from_pictures(picture[None]).astype(np.float32)
+    photograph = model.preprocessing.planes(picture[None]).astype(np.float32)
     # The distance of two pictures goes down for as long as one lets it.
     near = objectives.Content("image", photograph) - 1e-3 * score
     problems: Mapping[str, Problem] = {

@@ -1,4 +1,4 @@
-"""The table of operator cases that `tests/test_op_*.py` walk, and the ways to run one."""
+"""The table of operator cases of `tests/core/test_op_*.py`, and functions to run one."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Row:
     op: str
     shapes: Tuple[Tuple[int, ...], ...]
     params: Mapping[str, Any] = field(default_factory=dict)
-    positive: Tuple[int, ...] = ()  # inputs that the operator needs to be positive
-    batched: Tuple[int, ...] = (0,)  # inputs whose first axis counts batch elements; () where none does
+    positive: Tuple[int, ...] = ()  # indices of the inputs that must be positive
+    batched: Tuple[int, ...] = (0,)  # indices of the inputs whose first axis is the batch
 
     def __str__(self) -> str:
         shapes = " ".join("x".join(map(str, shape)) or "scalar" for shape in self.shapes)
         return f"{self.op} {shapes} " + " ".join(f"{k}={v}" for k, v in self.params.items())
 
     def inputs(self, seed: int = 0) -> List[Array]:
-        """Float32 numbers in -2..2, apart from each other and from 0, so that no small step meets a kink."""
+        """Float32 numbers in -2..2, all distinct and not 0, so that no small step crosses a kink."""
         rng = np.random.default_rng(seed)
         out = []
         for i, shape in enumerate(self.shapes):
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """What the core made of a row."""
+    """The output and the gradients that the core computes for a row."""
 
     y: Array
     gradients: List[Array]
@@ -60,7 +60,7 @@ def append(plan: _core.Plan, op: str, values: Sequence[int], params: Mapping[str
 def run(
     row: Row, inputs: Sequence[Array], dy: Optional[Array] = None, relu: str = "plain", times: int = 1
 ) -> Run:
-    """Run a row with every input fed and every gradient wanted; `times` of it, added up."""
+    """Run the sum of `times` nodes of one row, with the gradients of all inputs."""
     plan = _core.Plan()
     values = [plan.input(x.shape, name=f"input{i}") for i, x in enumerate(inputs)]
     y = append(plan, row.op, values, row.params, "node")

@@ -17,7 +17,7 @@ PROGRAMS = sorted(path.stem for path in HERE.glob("test_*.c"))
 
 @pytest.fixture(scope="module")
 def sanitize(tmp_path_factory: pytest.TempPathFactory) -> list:
-    """The runner's option, empty when a program built with it would not start."""
+    """The runner's option for sanitizers, empty if a program built with them does not start."""
     folder = tmp_path_factory.mktemp("probe")
     (folder / "probe.c").write_text("int main(void) { return 0; }\n")
     option = "-fsanitize=address,undefined"
@@ -30,7 +30,7 @@ def sanitize(tmp_path_factory: pytest.TempPathFactory) -> list:
 
 @pytest.mark.skipif(shutil.which(COMPILER) is None, reason="no C compiler")
 @pytest.mark.slow
-def test_c(sanitize: list) -> None:
+def test_c_programs_pass(sanitize: list) -> None:
     command = [sys.executable, str(HERE / "run.py"), "--cc", COMPILER, *sanitize]
     finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert finished.returncode == 0, finished.stdout

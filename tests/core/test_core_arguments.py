@@ -136,8 +136,10 @@ def reduce(f: Fixture, **changes: Any) -> int:
 
 
 @pytest.mark.parametrize(("name", "call", "error", "message"), ROWS, ids=[row[0] for row in ROWS])
-def test_mistake(name: str, call: Callable[[Fixture], Any], error: type, message: str) -> None:
-    """It raises, says where and what, and the plan is as it was."""
+def test_wrong_argument_is_named(
+    name: str, call: Callable[[Fixture], Any], error: type, message: str
+) -> None:
+    """The call raises, names the node and the argument, and leaves the plan as it was."""
     fixture = Fixture()
     with pytest.raises(error, match=message):
         call(fixture)
@@ -145,7 +147,7 @@ def test_mistake(name: str, call: Callable[[Fixture], Any], error: type, message
     assert fixture.plan.relu(fixture.x, name="next") == fixture.w + 1
 
 
-def test_what_counts_as_an_integer() -> None:
+def test_integers_of_numpy_and_bool_are_integers() -> None:
     fixture = Fixture()
     value = fixture.plan.max_pool(
         np.int64(fixture.x), kernel=np.array([2, 2]), stride=[np.int8(2), True + 1], name="pool"
@@ -155,7 +157,7 @@ def test_what_counts_as_an_integer() -> None:
 
 
 class Emptying:
-    """The value 0 that, when it is asked for, empties the list that it stands in."""
+    """An integer 0 whose conversion empties the list that holds it."""
 
     def __init__(self, numbers: List[Any]) -> None:
         self.numbers = numbers
@@ -175,7 +177,7 @@ READERS: Dict[str, Callable[[_core.Plan, List[Any]], Any]] = {
 @pytest.mark.parametrize("reader", READERS)
 def test_a_list_may_shrink_while_it_is_read(reader: str) -> None:
     plan, numbers = Fixture().plan, [0, 1]
-    numbers[:] = [Emptying(numbers), *numbers, 9**9]  # the last is refused: it must have been seen
+    numbers[:] = [Emptying(numbers), *numbers, 9**9]  # 9**9 must be read and refused
     with pytest.raises(ValueError, match=r"387420489|extent 0"):
         READERS[reader](plan, numbers)
     assert numbers == []
@@ -197,7 +199,7 @@ def test_names_may_be_any_text() -> None:
 
 
 def stub_signatures(body: List[ast.stmt]) -> Dict[str, List[str]]:
-    """Parameter names of each function in the stub, with * before those that are keywords."""
+    """Parameter names of each function in the stub, with * before keyword-only names."""
     found = {}
     for node in body:
         if not isinstance(node, ast.FunctionDef) or any(isinstance(d, ast.Name) for d in node.decorator_list):
@@ -215,7 +217,7 @@ def own_signature(function: Any) -> List[str]:
 
 
 @pytest.mark.parametrize("owner", ["", "Plan", "Constant"])
-def test_the_stub_tells_the_truth(owner: str) -> None:
+def test_the_stub_has_the_module_s_signatures(owner: str) -> None:
     tree = ast.parse(STUB.read_text(encoding="utf-8"))
     body, thing = tree.body, _core
     if owner:

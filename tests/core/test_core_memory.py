@@ -1,4 +1,4 @@
-"""Ownership: nothing leaks, nothing is freed too early, and lack of memory is an error like any other."""
+"""Ownership: no memory leaks, no array is freed too early, and a failed allocation raises MemoryError."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def build_and_run(array: np.ndarray, x: np.ndarray) -> _core.Plan:
-    """Every kind of call once, mistakes included."""
+    """Make every kind of call once, wrong ones included, and return the plan."""
     plan = _core.Plan()
     constant = _core.Constant(array)
     first = plan.input(x.shape, name="x")
@@ -87,7 +87,7 @@ def test_memory_does_not_grow() -> None:
     assert resident_nbytes() - before < 1 << 20, "150 plans of 0.5 MB each, and one leaked part would show"
 
 
-def test_references_come_back() -> None:
+def test_reference_counts_come_back() -> None:
     array, x = arrays()
     counts = sys.getrefcount(array), sys.getrefcount(x)
     plan = build_and_run(array, x)
@@ -98,7 +98,7 @@ def test_references_come_back() -> None:
     assert (sys.getrefcount(array), sys.getrefcount(x)) == counts
 
 
-def test_a_plan_keeps_its_constants_and_no_longer() -> None:
+def test_a_plan_keeps_its_constants_as_long_as_it_lives() -> None:
     array, x = arrays()
     expected = None
     alive = weakref.ref(array)
@@ -147,7 +147,7 @@ def test_constants_follow_their_array() -> None:
     assert constant.shape == array.shape
 
 
-# Run with a module that can make allocations fail: the n-th one does, until the whole program gets through.
+# A program for a module that can make allocations fail: the n-th fails, for growing n, until none does.
 FAULTS = """
 import importlib.util, os, sys
 spec = importlib.util.spec_from_file_location("cnnviz._core", sys.argv[1])

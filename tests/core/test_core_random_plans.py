@@ -1,7 +1,7 @@
-"""Random plans against a slow twin: sharing, reuse, marks and fan-out may change nothing.
+"""Random plans against a slow twin: sharing, reuse, marks and fan-out do not change a result.
 
-The operators are simple ones on purpose. What is tested is everything that `prepare` decides: which values
-share a buffer, when a buffer is free for the next one, who runs, what backward finds of forward.
+The operators are simple on purpose. The tests cover the decisions of `prepare`: which values share a buffer,
+when a buffer is free for another value, which nodes run, which activations backward finds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHAPES = [(2, 3, 4), (2, 12), (6, 4)]  # one number of elements, so that every r
 
 
 class Op(NamedTuple):
-    """One operator: how a plan gets it, what it computes, what it gives back to each input."""
+    """One operator: its builder call, its forward function, and the gradients of its inputs."""
 
     arity: int
     build: Callable[..., int]
@@ -67,12 +67,12 @@ OPS: Dict[str, Op] = {
 
 
 class Net:
-    """A plan and, value by value, what the twin knows of it."""
+    """A plan, and the shape and recipe of each of its values for the twin."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng = rng
         self.plan = _core.Plan()
-        self.constants: List[_core.Constant] = []  # kept alive by the plan; here for their numbers
+        self.constants: List[_core.Constant] = []  # the plan keeps them alive; the twin reads their numbers
         self.shapes: List[Tuple[int, ...]] = []
         self.recipes: List[Tuple[str, Tuple[int, ...]]] = []
         for i in range(2):
@@ -90,7 +90,7 @@ class Net:
         self.recipes.append((op, inputs))
 
     def pick(self, shape: Tuple[int, ...] = ()) -> int:
-        """Mostly a recent value, so that chains form; with a shape, one that has it."""
+        """A value, mostly a recent one, so that chains form; with a shape, one that has it."""
         values = [v for v, own in enumerate(self.shapes) if not shape or own == shape]
         recent = values[-4:] if self.rng.random() < 0.7 else values
         return int(self.rng.choice(recent))
@@ -170,4 +170,4 @@ def test_plan_agrees_with_twin(seed: int) -> None:
             for v in keep:
                 assert close(net.plan.read(v), twin[v]), f"seed {seed}: backward spoiled {v}"
         for x, copy in zip(inputs, before):
-            assert np.array_equal(x, copy), "an input was written to"
+            assert np.array_equal(x, copy), "forward or backward wrote to an input"

@@ -1,4 +1,4 @@
-"""Threads and signals: the GIL is free during a pass, Ctrl-C is answered, plans of several threads agree."""
+"""Threads and signals: a pass frees the GIL and stops at Ctrl-C; plans of several threads agree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Array = np.ndarray
 
 @pytest.fixture
 def threads() -> Iterator[Callable[[int], None]]:
-    """Sets the number of threads, and puts the old one back."""
+    """A setter of the number of threads; the old number is restored afterwards."""
     before = _core.get_num_threads()
     yield _core.set_num_threads
     _core.set_num_threads(before)
@@ -51,7 +51,7 @@ def picture(shape: Tuple[int, ...], seed: int = 1) -> Array:
 
 
 class LongPass:
-    """A pass that lasts long enough to be disturbed, forward and backward."""
+    """A plan whose passes last long enough to be interrupted."""
 
     SHAPE = (4, 64, 112, 112)
 
@@ -78,7 +78,7 @@ def latency(run: Callable[[], object], error: type) -> float:
             os.kill(os.getpid(), signal.SIGINT)
 
         def run_until_stopped() -> None:
-            while True:  # should one pass be over too soon
+            while True:  # a pass may end before the signal
                 run()
 
         timer = threading.Timer(0.15, send)
@@ -94,7 +94,7 @@ def latency(run: Callable[[], object], error: type) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 4])
-def test_ctrl_c_is_answered_within_a_fifth_of_a_second(threads: Callable[[int], None], n: int) -> None:
+def test_ctrl_c_stops_a_pass_within_a_fifth_of_a_second(threads: Callable[[int], None], n: int) -> None:
     threads(n)
     long = LongPass()
     cotangent = {long.end: picture(long.SHAPE)}
@@ -112,7 +112,7 @@ def test_ctrl_c_is_answered_within_a_fifth_of_a_second(threads: Callable[[int], 
 
 
 @pytest.mark.slow
-def test_what_a_signal_handler_raises_comes_through(threads: Callable[[int], None]) -> None:
+def test_exception_of_a_signal_handler_comes_through(threads: Callable[[int], None]) -> None:
     class StopError(Exception):
         pass
 
@@ -133,12 +133,14 @@ def note_refusal(call: Callable[[], object], refused: List[str]) -> None:
         call()
     except RuntimeError as error:
         refused.append(str(error))
-    except ValueError:  # the pass is over: the plan says what is wrong with the call itself
+    except ValueError:  # the pass is over, and the plan refuses the call itself
         pass
 
 
 @pytest.mark.slow
-def test_others_run_python_during_a_pass_but_may_not_touch_the_plan(threads: Callable[[int], None]) -> None:
+def test_other_threads_run_python_during_a_pass_but_may_not_use_the_plan(
+    threads: Callable[[int], None],
+) -> None:
     threads(1)
     long = LongPass()
     refused: List[str] = []
@@ -164,10 +166,10 @@ def test_others_run_python_during_a_pass_but_may_not_touch_the_plan(threads: Cal
     assert long.plan.read(long.end).any()
 
 
-def test_a_forward_that_is_refused_leaves_the_arrays_of_the_last_one(
+def test_a_refused_forward_keeps_the_inputs_of_the_last_forward(
     threads: Callable[[int], None],
 ) -> None:
-    """Another plan of the same memory runs: the first one still reads what it was given before."""
+    """While another plan of the same memory runs, the first still reads the inputs of its last forward."""
     threads(1)
     long, plan = LongPass(0.3), _core.Plan()
     first = plan.input((8,), name="x")
@@ -291,7 +293,7 @@ thread.start()
 inside.wait()
 child = os.fork()
 if child == 0:
-    signal.alarm(20)  # ends a child that waits for ever
+    signal.alarm(20)  # ends a child that waits forever
     model.forward(x)
     os._exit(0)
 status = os.waitpid(child, 0)[1]
@@ -301,7 +303,7 @@ assert status == 0, status
 model.forward(x)
 """
 
-# The interpreter goes away while a daemon thread is in the middle of passes.
+# The interpreter exits while a daemon thread runs passes.
 EXIT = """
 def forever():
     while True:
@@ -312,7 +314,7 @@ time.sleep(0.5)
 
 
 @pytest.mark.parametrize("program", [CHILDREN, LOCKED, EXIT], ids=["fork", "locked", "exit"])
-def test_process(program: str) -> None:
+def test_fork_and_exit(program: str) -> None:
     if program is not EXIT and not hasattr(os, "fork"):
         pytest.skip("no fork")
     environment = {**os.environ, "CNNVIZ_NUM_THREADS": "4", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,6 +1,6 @@
-"""The fast tier inside plans: whole little networks against the portable tier, whatever a request names.
+"""The fast tier inside plans: small networks against the portable tier, for several requests each.
 
-The tier is chosen once per process, so the portable answers come from another one.
+The tier is chosen once per process, so the portable answers come from another process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Net:
         self.named: Dict[str, int] = {"x": self.top}
 
     def name(self, name: str) -> Net:
-        """Make the newest value known."""
+        """Give the newest value a name."""
         self.named[name] = self.top
         return self
 
@@ -54,7 +54,7 @@ class Net:
         return self
 
     def op(self, op: str, *inputs: int, **params: Any) -> Net:
-        """Any other operator, on the newest value unless told."""
+        """Append any other operator, on the newest value unless `inputs` are given."""
         self.top = getattr(self.plan, op)(*(inputs or (self.top,)), name=f"{op}{self.top}", **params)
         return self
 
@@ -64,7 +64,7 @@ def same(kernel: int) -> Dict[str, Any]:
 
 
 def chain(n: int) -> Net:
-    """Direct, F(4x4), F(2x2), 1x1, strides, pooling of three kinds, a linear layer."""
+    """Convolutions of each kernel (direct, F(4x4), F(2x2), 1x1), strides, three poolings, a linear layer."""
     net = Net((n, 3, 59, 57))
     net.conv(20, 3, stride=(2, 2)).op("relu").name("first")
     net.conv(32, 3, **same(3)).name("linear conv").op("relu").name("f4")
@@ -95,7 +95,7 @@ def residual(n: int) -> Net:
 
 
 def branches(n: int) -> Net:
-    """Concatenation, full blocks and not, of fused and unfused parts, and an operator without fast kernel."""
+    """Concatenations of full and partial blocks, fused and unfused, and an operator without fast kernel."""
     net = Net((n, 4, 20, 22), seed=2)
     root = net.conv(16, 3, **same(3)).op("relu").name("root").top
     left = net.conv(32, 1, x=root).op("relu").top
@@ -121,7 +121,7 @@ def mobile(n: int) -> Net:
 
 
 def dense(n: int) -> Net:
-    """Concatenations of concatenations, of one value twice, under an operator that would write over them."""
+    """Concatenations of concatenations and of one value twice, read by an operator that works in place."""
     net = Net((n, 3, 14, 13), seed=4)
     stem = net.conv(16, 3, **same(3)).op("relu").name("stem").top
     a = net.conv(16, 3, **same(3)).op("relu").name("a").top
@@ -138,7 +138,7 @@ def dense(n: int) -> Net:
 
 
 NETS = {"chain": chain, "residual": residual, "branches": branches, "mobile": mobile, "dense": dense}
-# Which values a request asks to differentiate: the picture, or something in the middle too.
+# The values that each request differentiates by: the picture, or values in the middle too.
 REQUESTS: Dict[str, List[List[str]]] = {
     "chain": [["x"], ["x", "f4", "pooled"], ["linear conv", "mean"], ["clipped"]],
     "residual": [["x"], ["x", "start", "block"], ["sum", "twice"], ["squashed"]],
@@ -150,7 +150,7 @@ CASES = [(name, tuple(wrt)) for name, requests in REQUESTS.items() for wrt in re
 
 
 def answers(name: str, wrt: Sequence[str], n: int, rule: str) -> Answers:
-    """Every named value and the wanted gradients, of two passes over one plan."""
+    """Return every named value and the requested gradients after two passes of one plan."""
     net = NETS[name](n)
     seeds = ["end", *(["pooled"] if name == "chain" else [])]
     ids = net.named
@@ -159,7 +159,7 @@ def answers(name: str, wrt: Sequence[str], n: int, rule: str) -> Answers:
     x = rng.standard_normal(net.plan.shape(ids["x"])).astype(np.float32)
     cotangents = {ids[s]: rng.standard_normal(net.plan.shape(ids[s])).astype(np.float32) for s in seeds}
     if rule == "redirected":
-        x[0] = -40 * np.abs(x[0])  # deaf enough that some images pass nothing somewhere
+        x[0] = -40 * np.abs(x[0])  # so negative that some rectifiers of this image are all closed
     for _ in range(2):
         net.plan.forward([x])
         net.plan.backward(cotangents, relu=rule)
@@ -184,7 +184,7 @@ def portable() -> Dict[Tuple[str, Tuple[str, ...], str], Answers]:
 
 
 def error(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Distance relative to the norm; one flipped rectifier moves few numbers, so no maximum."""
+    """Distance relative to the norm; not a maximum, since a rectifier at zero may flip a few numbers."""
     scale = float(np.linalg.norm(b))
     return float(np.linalg.norm(a - b)) / scale if scale > 0 else float(np.abs(a).max())
 
@@ -200,7 +200,7 @@ def test_fast_and_portable_agree(portable: Any, name: str, wrt: Tuple[str, ...],
 @pytest.mark.parametrize("kept", ["all", "some", "none"])
 @pytest.mark.parametrize(("name", "wrt"), CASES, ids=str)
 def test_an_image_alone_has_the_same_bits(name: str, wrt: Tuple[str, ...], kept: str) -> None:
-    """Whether or not values lie elsewhere then, because one image is concatenated where it is computed."""
+    """Bits are equal although a batch of one computes the parts of a concatenation in place."""
     batch, alone = NETS[name](3), NETS[name](1)
     names = list(batch.named)
     keep = {"all": names, "some": [*names[1::3], "end"], "none": ["end"]}[kept]
@@ -220,7 +220,7 @@ def test_an_image_alone_has_the_same_bits(name: str, wrt: Tuple[str, ...], kept:
 
 
 def passes(net: Net, x: Any, dy: Any, keep: Sequence[str], wrt: Sequence[str]) -> Answers:
-    """What two passes leave to be read."""
+    """Return the kept values and the gradients after two passes."""
     plan, ids = net.plan, net.named
     for _ in range(2):
         plan.forward([np.ascontiguousarray(x)])
@@ -257,7 +257,7 @@ def test_describe_names_kernels_and_what_is_fused() -> None:
 
 
 # Pictures of 1 x 1 and of 5 x 4, kernels of 3 x 3; beyond some dilation a copy with its padding is out of all
-# proportion to the picture: channels, extents, stride, dilation, whether the fast tier serves it.
+# proportion to the picture: channels, extents, stride, dilation, whether the fast tier has a kernel.
 DILATIONS = [
     (16, (5, 4), 1, 2, True),
     (16, (1, 1), 1, 20, True),

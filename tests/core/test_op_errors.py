@@ -82,14 +82,14 @@ BAD: List[Tuple[str, List[Tuple[int, ...]], Dict[str, Any], List[str]]] = [
 
 
 @pytest.mark.parametrize(("op", "shapes", "params", "expected"), BAD, ids=lambda value: str(value))
-def test_refused(op: str, shapes: Any, params: Any, expected: Any) -> None:
+def test_wrong_shape_or_parameter_is_refused(op: str, shapes: Any, params: Any, expected: Any) -> None:
     plan = _core.Plan()
     values = [plan.input(shape, name=f"input{i}") for i, shape in enumerate(shapes)]
     with pytest.raises(ValueError, match=op) as caught:
         append(plan, op, values, params, "the-node")
     for part in expected:
         assert part in str(caught.value)
-    # the plan is as it was: it can be built on and run
+    # The plan is as it was: a node can be added, and it runs.
     y = plan.relu(values[0], name="after")
     small = [np.ones(shape, np.float32) for shape in shapes if np.prod(shape) < 1e6]
     if len(small) == len(shapes):

@@ -1,4 +1,4 @@
-"""Bits do not depend on how many threads there are, nor on what else is in the batch."""
+"""Bits do not depend on the number of threads, nor on the other elements of the batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from op_rows import ROWS, Row, conv, rows_of, run
 
 from cnnviz import _core
 
-# Large enough to be cut into several work items each.
+# Rows large enough to be cut into several work items.
 LARGE = [
     conv((2, 20, 40, 41), (24, 20, 3, 3), pads=(1, 1, 1, 1)),
     conv((1, 3, 64, 64), (16, 3, 7, 7), stride=(2, 2), pads=(3, 3, 3, 3)),
@@ -42,7 +42,7 @@ def threads() -> Iterator[List[int]]:
 
 
 @pytest.mark.parametrize("row", LARGE, ids=str)
-def test_threads(row: Row, threads: List[int]) -> None:
+def test_threads_do_not_change_bits(row: Row, threads: List[int]) -> None:
     inputs = row.inputs()
     runs = []
     for n in threads:
@@ -55,8 +55,8 @@ def test_threads(row: Row, threads: List[int]) -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in LARGE + ROWS if row.batched], ids=str)
-def test_batch(row: Row) -> None:
-    """Each element of a batch of five computes as it does alone, gradients of batched inputs included."""
+def test_batch_does_not_change_bits(row: Row) -> None:
+    """Each element of a batch of five has the output and the gradients of a batch of one."""
     shapes = tuple((5, *s[1:]) if i in row.batched else s for i, s in enumerate(row.shapes))
     together_row = replace(row, shapes=shapes)
     inputs = together_row.inputs()

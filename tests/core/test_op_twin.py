@@ -10,11 +10,11 @@ from op_rows import ROWS, Row, error, rows_of, run
 
 from cnnviz import _core
 
-TOLERANCE = 1e-5  # of the largest magnitude: a few hundred float32 roundings
+TOLERANCE = 1e-5  # relative to the largest magnitude: a few hundred float32 roundings
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_forward_and_gradients(row: Row) -> None:
+def test_outputs_and_gradients_agree(row: Row) -> None:
     inputs, dy = row.inputs(), row.output_gradient()
     y, backward = row.twin(inputs)
     got = run(row, inputs, dy)
@@ -36,7 +36,7 @@ def test_gradients_accumulate(row: Row) -> None:
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 @pytest.mark.parametrize("shapes", [((2, 3), (3, 4)), ((1, 2, 3), (1, 3, 4))], ids=str)
-def test_a_product_with_zero_keeps_what_is_not_finite(shapes: Tuple[Any, ...], number: float) -> None:
+def test_a_product_of_zero_and_infinity_or_nan_is_nan(shapes: Tuple[Any, ...], number: float) -> None:
     row = rows_of("matmul", (shapes, {}))[0]
     a, b = row.inputs()
     a[..., 0, 1], b[..., 1, 2] = 0, number

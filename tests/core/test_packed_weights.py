@@ -1,4 +1,4 @@
-"""Weights packed for speed: as many as there is room for, and the same bits however many there are."""
+"""Packed weights: they take up to a given number of bytes, and results have the same bits for any number."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_budget_bounds_packed_weights_and_changes_no_bit(name: str) -> None:
         for found, number in zip(gradient_of(net), expected):
             np.testing.assert_array_equal(found, number, err_msg=f"{name}, {budget}")
     assert all(size <= max(budget, needed) for budget, size in sizes.items()), sizes
-    assert needed < sizes[BUDGETS[-1]] / 3, "kernels need little of it"
+    assert needed < sizes[BUDGETS[-1]] / 3, "kernels require few packed weights"
     assert sorted(sizes.values()) == list(sizes.values())
 
 
@@ -72,7 +72,7 @@ def test_describe_counts_the_bytes_of_each_node() -> None:
     by_node = [node["packed_nbytes"] for node in described["nodes"]]
     assert sum(by_node) == described["memory"]["packed"]
     f4 = next(node for node in described["nodes"] if "winograd 4x4" in node["kernel"])
-    # 36 positions of 20 to 32 channels and back, and a bias; each position is followed by a line.
+    # 36 positions of 20 x 32 weights, 36 of 32 x 32 for backward, a bias; a cache line follows each position.
     assert f4["packed_nbytes"] == 4 * (36 * (20 * 32 + 16) + 36 * (32 * 32 + 16) + 32)
     assert max(node["packed_nbytes"] for node in prepared("chain", 0).plan.describe()["nodes"]) < 10_000
 

@@ -1,8 +1,8 @@
-"""Slow NumPy twins of the core's operators, in float64: what `tests/test_op_*.py` compare with.
+"""Slow NumPy twins of the core's operators, in float64: the references of `tests/core/test_op_*.py`.
 
 Each twin takes arrays and the builder method's keywords and returns the output and a function that turns the
-output's gradient into the gradients of the inputs, written as the definition reads and in another way than
-the kernels. `test_op_gradients.py` checks the second against finite differences of the first.
+output's gradient into the gradients of the inputs. Both follow the definition, not the kernels.
+`test_op_gradients.py` checks the gradients against finite differences of the output.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def windows(
     dilation: Sequence[int],
     ceil_mode: bool = False,
 ) -> Tuple[List[List[int]], List[List[int]]]:
-    """Input rows, and input columns, that each window looks at; they may lie outside the picture."""
+    """The input rows and the input columns of each window; they may lie outside the picture."""
     axes = []
     for a in range(2):
         reach = (kernel[a] - 1) * dilation[a] + 1
@@ -88,7 +88,7 @@ def linear(x: Array, w: Array, b: Any = None) -> Twin:
 
 
 def unbroadcast(gradient: Array, shape: Tuple[int, ...]) -> Array:
-    """Sum over everything that an array of this shape was broadcast to."""
+    """Sum a gradient over the axes along which an array of this shape was broadcast."""
     gradient = gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
     axes = tuple(i for i, extent in enumerate(shape) if extent == 1)
     return gradient.sum(axis=axes, keepdims=True)
@@ -124,7 +124,7 @@ def batch_norm(x: Array, scale: Array, bias: Array, mean: Array, var: Array, *, 
 
 
 def rectified(dy: Array, z_high: Array, derivative: Array, rule: str, saturated: Any = None) -> Array:
-    """Gradient through a rectifier; z_high says where it is open, `saturated` where it is held from above."""
+    """Gradient through a rectifier; z_high is true where it is open, `saturated` at its upper bound."""
     if rule == "deconv":
         return np.where(dy > 0, dy, 0.0)
     if rule == "guided":
@@ -278,7 +278,7 @@ def transpose(x: Array, *, perm: Sequence[int]) -> Twin:
 def pad(
     x: Array, *, before: Sequence[int], after: Sequence[int], mode: str = "constant", value: float = 0.0
 ) -> Twin:
-    """Gather by index: number the elements, crop and pad the numbers, -1 standing for the constant."""
+    """A pad by index: the elements' indices are cropped and padded, -1 stands for the constant."""
     index = np.arange(x.size).reshape(x.shape)
     crop = tuple(slice(max(0, -b), n - max(0, -a)) for b, a, n in zip(before, after, x.shape))
     widths = [(max(0, b), max(0, a)) for b, a in zip(before, after)]

@@ -1,4 +1,4 @@
-"""Twins of the elementwise operators: a function and its derivative each; see `twin.py`."""
+"""Twins of the elementwise operators, each a function and its derivative; see `twin.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage ONNX files at random until something other than a documented error comes out.
+"""Damage ONNX files at random and report every undocumented error that the reader raises.
 
 python tests/fuzz/fuzz_onnx.py --seconds 60 [--seed 0] [FILE.onnx ...]
 
@@ -25,11 +25,11 @@ from cnnviz.lowering.lower import lower
 from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
 
-LARGEST = 1 << 16  # damage to the weights of a large file finds nothing
+LARGEST = 1 << 16  # bytes; damage to the weights of a large file finds no error
 
 
 def seeds(paths: List[str]) -> List[bytes]:
-    """Files to start from."""
+    """The files that are damaged."""
     if paths:
         return [Path(path).read_bytes() for path in paths]
     from malformed_models import ROWS
@@ -89,7 +89,7 @@ def main() -> int:
         try:
             load(data)
             loaded += 1
-        except ValueError:  # CnnvizError is one; a plain one says that a free size was chosen badly
+        except ValueError:  # a CnnvizError, or a plain one for a free size that does not fit
             pass
         except Exception as error:
             found += 1

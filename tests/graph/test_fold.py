@@ -1,4 +1,4 @@
-"""What is computed in advance has the numbers and the type that ONNX's reference gives."""
+"""Nodes evaluated in advance have the numbers and the type that ONNX's reference gives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLOATS, QUARTERS = FLOATS.astype(np.float32), QUARTERS.astype(np.float32)
 TRUTHS = np.array([[True, False, True], [False, False, True]])
 HALF, ZERO, ONE, TWO = np.float32(0.5), np.array(0), np.array(1), np.array(2)
 
-# Operator, inputs, attributes. Arrays of bool stand for themselves, and are integers in cnnviz.
+# Rows of operator, inputs and attributes. Arrays of bool are integers in cnnviz.
 Row = Tuple[str, List[Any], Dict[str, Any]]
 ROWS: List[Row] = [
     *((op, [a], {}) for op in ("Abs", "Neg", "Identity") for a in (INTEGERS, FLOATS)),
@@ -34,7 +34,7 @@ ROWS: List[Row] = [
         (op, list(pair), {})
         for op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Equal", "Greater", "Less")
         for pair in ((FLOATS, QUARTERS), (INTEGERS, OTHERS))
-        if (op, pair[0] is INTEGERS) != ("Div", True)  # towards zero, but the reference rounds down
+        if (op, pair[0] is INTEGERS) != ("Div", True)  # ONNX divides towards zero, its reference rounds down
     ),
     ("Div", [np.abs(INTEGERS), np.abs(OTHERS)], {}),
     ("Sum", [FLOATS, QUARTERS, HALF], {}),
@@ -42,7 +42,7 @@ ROWS: List[Row] = [
     ("Mod", [INTEGERS, OTHERS], {"fmod": 1}),
     ("Mod", [FLOATS, QUARTERS], {"fmod": 1}),
     ("Pow", [INTEGERS, TWO], {}),
-    ("Pow", [np.abs(INTEGERS), HALF], {}),  # of the base's type
+    ("Pow", [np.abs(INTEGERS), HALF], {}),  # the result has the base's type
     ("Pow", [np.abs(FLOATS), HALF], {}),
     ("Pow", [FLOATS, TWO], {}),
     *(("Cast", [a], {"to": to}) for a in (INTEGERS, FLOATS, TRUTHS) for to in (1, 7, 9, 11)),
@@ -67,7 +67,7 @@ ROWS: List[Row] = [
 
 
 def model(nodes: List[Any], constants: Dict[str, Any], shape: Optional[Tuple[Any, ...]] = None) -> ModelProto:
-    """A network from constants alone, or from x of a shape too."""
+    """A network of constants, with an input x if a shape is given."""
     graph = helper.make_graph(
         nodes,
         "g",
@@ -117,7 +117,7 @@ def test_no_result_is_larger_than_its_row_says(row: Row, monkeypatch: pytest.Mon
 
 
 def test_integers_divide_towards_zero() -> None:
-    """As the standard says since opset 7, and as C does."""
+    """The quotient is that of C, as the standard says since opset 7."""
     proto = model([node("Div", "a b")], {"a": INTEGERS, "b": OTHERS})
     assert simplify(read(proto)).constants["y"].tolist() == [[-3, -3, 1], [1, 1, 3]]
 
@@ -142,12 +142,12 @@ CONSTANTS = {
     "pair": np.float32(2),
 }
 SIZE_ROWS: Dict[str, Sequence[NodeProto]] = {
-    "half of it": [node("Div", "hf pair", "d"), node("Mul", "x d")],
+    "half the height": [node("Div", "hf pair", "d"), node("Mul", "x d")],
     "through an Identity": [node("Identity", "hf", "i"), node("Div", "i pair", "d"), node("Mul", "x d")],
     "ratio": [node("Div", "wg hf", "d"), node("Mul", "x d")],
     "root": [node("Sqrt", "hf", "d"), node("Mul", "x d")],
     "inverse root": [node("Neg", "half", "e"), node("Pow", "hf e", "d"), node("Mul", "x d")],
-    "number of places": [
+    "number of elements": [
         node("Size", "x", "n"),
         node("Cast", "n", "nf", to=TensorProto.FLOAT),
         node("Div", "pair nf", "d"),

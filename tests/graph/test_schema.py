@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from graphs import run
 
-from cnnviz.graph.fold import can_evaluate
+from cnnviz.graph.fold import RESHAPES, can_evaluate
 from cnnviz.graph.graph import Graph, Node, Tensor
 from cnnviz.graph.schema import SCHEMAS, Schema
 from cnnviz.graph.traits import FROM_SHAPE, KNOWN_ONLY, Traits
@@ -73,6 +73,7 @@ def test_traits_agree_with_each_other(op: str) -> None:
     assert traits.reads == "activations" or traits in (KNOWN_ONLY, FROM_SHAPE)
     assert traits.weights is None or 0 < traits.weights < SCHEMAS[op].inputs[0]
     assert traits.same_numbers >= (traits.axes == "reshapes")
+    assert (traits.axes == "reshapes") == (op in RESHAPES)
     assert not traits.ends_layer or traits.axes == "keeps"
     assert not traits.pool or traits.axes == "picture"
 

@@ -1,4 +1,4 @@
-"""Simplification: the same numbers from fewer nodes, and no name lost without a word."""
+"""Simplification: the same numbers from fewer nodes, and a reason for each removed name."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ BARE = node("Conv", "x w", "a")
 NORM = "scale shift mean var"
 FLAT = node("Flatten", "a", "f")
 
-# What the nodes are, and the operators that are left.
+# The nodes of a network, and the operators that are left.
 ROWS: Dict[str, Tuple[List[NodeProto], List[str]]] = {
     "conv, batch norm": ([CONV, node("BatchNormalization", f"a {NORM}", "y", epsilon=0.1)], ["Conv"]),
     "conv without bias, batch norm": ([BARE, node("BatchNormalization", f"a {NORM}", "y")], ["Conv"]),
@@ -188,7 +188,7 @@ ROWS: Dict[str, Tuple[List[NodeProto], List[str]]] = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_same_numbers_from_fewer_nodes(name: str) -> None:
+def test_simpler_graph_computes_the_same_numbers(name: str) -> None:
     nodes, operators = ROWS[name]
     graph = network(nodes)
     simple = simplify(graph)
@@ -198,7 +198,7 @@ def test_same_numbers_from_fewer_nodes(name: str) -> None:
     assert np.abs(found - expected).max() <= 2e-6 * np.abs(expected).max()
 
 
-def test_names_stay_or_say_why() -> None:
+def test_removed_names_have_an_alias_or_a_reason() -> None:
     nodes = [
         CONV,
         node("BatchNormalization", f"a {NORM}", "n"),
@@ -237,7 +237,7 @@ def test_outputs_keep_their_names(nodes, outputs: List[str], operators: List[str
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_graph_is_left_alone() -> None:
+def test_simplify_does_not_change_its_argument() -> None:
     graph = network([CONV, node("BatchNormalization", f"a {NORM}", "y")])
     before = (graph.nodes, dict(graph.constants))
     simplify(graph)

@@ -1,4 +1,4 @@
-"""Conversion compares the export with the original, and says what to install without the other framework."""
+"""Conversion compares the export with the original, and names the package to install if it is missing."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from toy_networks import onnx_bytes
 import cnnviz
 
 
-def test_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_torch_without_pytorch_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="from_torch needs PyTorch: pip install torch"):
         cnnviz.from_torch(None, None)
 
 
-def test_without_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_keras_without_keras_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(ImportError, match="from_keras needs Keras 3: pip install keras"):
         cnnviz.from_keras(None)
 
 
 class Exported:
-    """A Keras model as far as from_keras looks at it: it answers like one network and exports another."""
+    """The parts of a Keras model that from_keras uses: it computes one network and exports another."""
 
     input_shape = (None, 3, 32, 32)
 
@@ -44,7 +44,7 @@ class Exported:
 
 
 def untrained(classes: int, last: str, seed: int) -> bytes:
-    """A linear layer with small weights, so that all classes are about as likely."""
+    """A linear layer with small weights, so that all classes have about the same probability."""
     nodes = [
         helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["flat"]),
@@ -58,7 +58,7 @@ def untrained(classes: int, last: str, seed: int) -> bytes:
 @pytest.mark.parametrize("last", ["Identity", "Softmax", "Sigmoid"])
 @pytest.mark.parametrize("classes", [10, 1000, 10_000])
 def test_a_wrong_export_is_refused(monkeypatch: pytest.MonkeyPatch, classes: int, last: str) -> None:
-    """Also where all answers are small: probabilities of thousands of classes."""
+    """The check also works where all outputs are small: probabilities of thousands of classes."""
     monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
     right, wrong = (untrained(classes, last, seed) for seed in range(2))
     converted = cnnviz.from_keras(Exported(right, right), preprocessing="unit")

@@ -1,4 +1,4 @@
-"""What PyTorch's two exporters really write, traced with a batch of one and run with three pictures."""
+"""Files of PyTorch's two exporters, traced with a batch of one and run with three pictures."""
 
 from __future__ import annotations
 

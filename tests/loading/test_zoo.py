@@ -1,4 +1,4 @@
-"""The zoo's cache offline: a right file is loaded, a damaged one is named, and nothing asks the network."""
+"""The zoo's cache offline: a correct file is loaded, a damaged one is named, and nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENTRY = ZooEntry("small-1", hashlib.sha256(DATA).hexdigest(), len(DATA), "unit",
 
 @pytest.fixture
 def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Where the only network of the zoo would lie in the cache."""
+    """The path in the cache of the zoo's only network."""
     pooch = pytest.importorskip("pooch")
 
     def refused(*arguments: Any, **options: Any) -> None:

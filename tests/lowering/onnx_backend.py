@@ -29,7 +29,7 @@ def supports(model: ModelProto) -> bool:
 
 
 class Rep(BackendRep):
-    """One model; networks are fed floats, so integers and operands become constants before it is read."""
+    """One model; networks take float inputs, so integers and operands become constants before it is read."""
 
     def __init__(self, model: ModelProto) -> None:
         self.model = model
@@ -66,7 +66,7 @@ class Rep(BackendRep):
 
 
 def operands(model: ModelProto) -> Set[str]:
-    """Values that must be known in advance: operands, and all that known-only operators read."""
+    """Values that must be known in advance: operands, and all inputs of known-only operators."""
     names: Set[str] = set()
     for node in model.graph.node:
         if node.op_type in RENAMED:  # Upsample: the scales
@@ -89,7 +89,7 @@ def bake(model: ModelProto, feeds: Dict[str, np.ndarray]) -> ModelProto:
 
 
 class CnnvizBackend(Backend):
-    """The face that onnx.backend.test wants."""
+    """The interface that onnx.backend.test calls."""
 
     @classmethod
     def prepare(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> Rep:

@@ -1,7 +1,7 @@
 """ONNX's own tests, for each model whose operators cnnviz claims.
 
-A claimed case that cannot pass is matched by a row of EXCLUDED. Those are run as well, and one that passes is
-an error, so the table cannot grow stale. `python tests/test_backend_node.py` counts.
+A claimed case that cannot pass is matched by a row of EXCLUDED. The excluded cases run as well, and one that
+passes is an error, so the table cannot grow stale. `python tests/lowering/test_backend_node.py` counts them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def claimed() -> Iterable[str]:
 
 def suite() -> Dict[str, Any]:
     """The suite's test classes, with the claimed cases only."""
-    os.environ.setdefault("ONNX_HOME", tempfile.mkdtemp(prefix="onnx-home-"))  # it writes its data there
+    os.environ.setdefault("ONNX_HOME", tempfile.mkdtemp(prefix="onnx-home-"))  # the suite writes data there
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # generating data overflows and divides by zero on purpose
         names = "|".join(re.escape(name) for name in claimed())

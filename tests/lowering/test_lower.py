@@ -45,7 +45,7 @@ def test_squeezenet_reproduces_the_zoo_vectors(assets: Path, case: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_agree_with_onnxruntime(assets: Path, name: str) -> None:
-    """Also in the second row of a batch, and whether simplified or not."""
+    """The graph as read, and the simplified one in the second row of a batch."""
     runtime = pytest.importorskip("onnxruntime")
     path = assets / "models" / f"{name}.onnx"
     session = runtime.InferenceSession(str(path))
@@ -57,12 +57,12 @@ def test_networks_agree_with_onnxruntime(assets: Path, name: str) -> None:
     batch = np.concatenate([x[:, :, ::-1], x])
     for found in (run(graph, x)[0], run(simplify(graph), batch)[0][1:]):
         assert found.shape == expected.shape
-        limit = 1e-3 if dtype == np.float16 else 1e-5  # half precision is what the reference computes in
+        limit = 1e-3 if dtype == np.float16 else 1e-5  # the reference computes in half precision
         assert np.abs(found - expected).max() <= limit * max(1, np.abs(expected).max())
 
 
 def small(nodes: Sequence[NodeProto], *, shape: Sequence[Any], opset: int = 17, **constants: Any) -> Graph:
-    """A graph from x to y."""
+    """A graph with input x and output y."""
     arrays = {name: np.asarray(value) for name, value in constants.items()}
     arrays = {n: a.astype(np.float32 if a.dtype.kind == "f" else np.int64) for n, a in arrays.items()}
     proto = helper.make_graph(
@@ -99,7 +99,7 @@ RESHAPES = {
 @pytest.mark.parametrize("name", RESHAPES)
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_reshape_follows_the_batch(name: str, batch: int) -> None:
-    """Each picture's numbers are what they are when it is alone."""
+    """Each picture of the batch has the numbers of a batch of one."""
     target, expected = RESHAPES[name]
     graph = small([node("Reshape", ["x", "t"])], shape=(1, 6, 4, 4), t=target)
     x = np.random.default_rng(0).normal(size=(batch, 6, 4, 4)).astype(np.float32)
@@ -115,7 +115,7 @@ def test_a_free_batch_is_taken_literally() -> None:
 
 
 def test_shape_arithmetic_follows_batch_and_size() -> None:
-    """x.view(x.size(0), -1, x.size(2) // 2) as exporters spell it."""
+    """The nodes are x.view(x.size(0), -1, x.size(2) // 2) as exporters write it."""
     nodes = [
         node("Shape", ["x"], "s"),
         node("Gather", ["s", "zero"], "n"),
@@ -136,8 +136,8 @@ OPSETS = [7, 9, 11, 13, 18, NEWEST_OPSET]
 
 
 @pytest.mark.parametrize("opset", OPSETS)
-def test_opsets_agree(opset: int) -> None:
-    """One network in the words of each opset: limits, axes and pads moved from attributes to inputs."""
+def test_opsets_give_the_same_numbers(opset: int) -> None:
+    """One network in each opset: limits, axes and pads moved from attributes to inputs."""
     rng = np.random.default_rng(0)
     w, v = rng.normal(size=(4, 3, 3, 3)), rng.normal(size=(5, 64))
     norm = {"scale": rng.normal(size=4), "shift": rng.normal(size=4), "mean": rng.normal(size=4)}
@@ -192,7 +192,7 @@ def _by_hand(x: np.ndarray, w: np.ndarray, v: np.ndarray, norm: Dict[str, np.nda
 
 @pytest.mark.parametrize("axis", [1, 2, -1])
 def test_softmax_before_opset_13_flattens(axis: int) -> None:
-    """As caffe2 wrote it: over all axes from `axis` on together."""
+    """The sum is over all axes from `axis` on together, as caffe2 wrote it."""
     graph = small([node("Softmax", ["x"], axis=axis)], shape=(2, 3, 4), opset=11)
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     rows = x.reshape({1: 2, 2: 6, -1: 6}[axis], -1)
@@ -219,8 +219,8 @@ def test_weights_are_shared_by_plans() -> None:
     assert len(weights._made) == 1
 
 
-def test_errors_name_the_node_and_say_who_is_to_blame() -> None:
-    """A size that the file declares is the file's fault; any other is the caller's."""
+def test_errors_of_shape_name_the_node_and_blame_the_file_or_the_caller() -> None:
+    """A wrong size that the file declares is the file's fault; any other is the caller's."""
     nodes = [node("Flatten", ["x"], "f"), node("Gemm", ["f", "w"])]
     with pytest.raises(ModelFormatError, match=r"the Gemm.*75"):
         run(small(nodes, shape=(1, 3, 5, 5), w=np.ones((48, 4))), np.zeros((1, 3, 5, 5)))

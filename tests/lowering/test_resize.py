@@ -1,4 +1,4 @@
-"""Resize takes the neighbours that other runtimes take, which compute lengths and places in float32."""
+"""Resize takes the neighbours that other runtimes take, which compute lengths and coordinates in float32."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.lowering.resize import resize_matrices
 
-# Length, scale, coordinates, rounding, and which inputs are taken: as onnxruntime gives them.
+# Length, scale, coordinates, rounding, and the indices of the inputs that onnxruntime takes.
 ROWS = [
     (5, 1.4, "asymmetric", "floor", [0, 0, 1, 2, 2, 3, 4]),
     (10, 0.7, "asymmetric", "floor", [0, 1, 2, 4, 5, 7, 8]),

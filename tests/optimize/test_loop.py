@@ -15,7 +15,6 @@ from cnnviz.optimize import steps
 from cnnviz.optimize import transforms as tf
 from cnnviz.optimize.loop import NonFiniteError, Problem
 from cnnviz.optimize.parametrize import Pixels
-from cnnviz.pictures.feed import Feed
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -140,7 +139,7 @@ def test_a_dead_gradient_is_redirected_until_it_lives(name: str) -> None:
     def climb(revive: bool) -> float:
         rule = {"parametrization": Pixels(), "rule": steps.NormalizedGradient(0.5)}
         trace = run(Problem(dead, AGROUND[name], revive=revive, **rule), 30)  # type: ignore[arg-type]
-        score = dead.forward(Feed(dead.preprocessing).forward(trace.planes))[0, 3]
+        score = dead.forward(dead.preprocessing.feed.forward(trace.planes))[0, 3]
         return float(score)
 
     assert climb(revive=False) == 0
@@ -156,11 +155,11 @@ def test_of_a_batch_only_the_dead_are_redirected() -> None:
         step = (
             0.5
             * model.gradient(
-                Feed(model.preprocessing).forward(start), obj.Logit(3), relu="redirected"
+                model.preprocessing.feed.forward(start), obj.Logit(3), relu="redirected"
             ).gradients["input"]
         )
         start[1] = (start[1] + step[1]).clip(0, 1)
-    alive = model.forward(Feed(model.preprocessing).forward(start)).any(axis=1)
+    alive = model.forward(model.preprocessing.feed.forward(start)).any(axis=1)
     assert alive.tolist() == [False, True]
     plain, revived = (
         run(Problem(model, objective, Pixels(), steps.Gradient(0.1), revive=revive), 1, start=start)  # type: ignore[arg-type]

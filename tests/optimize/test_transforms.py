@@ -7,7 +7,6 @@ import pytest
 
 from cnnviz.optimize import transforms as tf
 from cnnviz.optimize.parametrize import COLOUR_BASIS, Fourier, NetworkInput, Pixels
-from cnnviz.pictures.feed import Feed
 from cnnviz.pictures.preprocessing import PRESETS, Preprocessing
 
 SIZE = (11, 14)
@@ -106,10 +105,10 @@ PARAMETRIZATIONS = [
 @pytest.mark.parametrize("preprocessing", FEEDS, ids=lambda p: f"{p.name}-{p.channel_order}")
 def test_feed_is_the_preprocessing_without_the_geometry(preprocessing: Preprocessing) -> None:
     pictures = np.random.default_rng(0).uniform(size=(2, *SIZE, 3)).astype(np.float32)
-    feed = Feed(preprocessing)
-    planes = feed.from_pictures(pictures)
+    feed = preprocessing.feed
+    planes = preprocessing.planes(pictures)
     x = preprocessing.normalise(pictures)
-    np.testing.assert_allclose(feed.forward(planes), x, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(feed.forward(planes), x)
     np.testing.assert_allclose(feed.inverse(x), planes, atol=1e-5)
     dx = images(x.shape, seed=2)
     shifted = feed.forward(planes + 1e-2 * images(planes.shape)) - feed.forward(planes)
@@ -135,7 +134,7 @@ def test_parametrisations(make, size, preprocessing: Preprocessing) -> None:
 def test_bounds_are_pixels_0_and_1() -> None:
     preprocessing = PRESETS["imagenet"]
     low, high = NetworkInput(preprocessing).bounds
-    feed = Feed(preprocessing)
+    feed = preprocessing.feed
     np.testing.assert_allclose(feed.inverse(np.broadcast_to(low, (1, 3, 1, 1))), 0, atol=1e-7)
     np.testing.assert_allclose(feed.inverse(np.broadcast_to(high, (1, 3, 1, 1))), 1, atol=1e-7)
     assert NetworkInput(preprocessing, bounded=False).bounds is None

@@ -57,6 +57,8 @@ def test_affine(shape: Tuple[int, ...], reverse: bool) -> None:
     source = x[:, ::-1] if reverse else x
     expected = per_channel(slope, x) * source + per_channel(shift, x)
     np.testing.assert_allclose(affine(x, slope, shift, reverse=reverse), expected, rtol=1e-6, atol=1e-6)
+    divided = affine(x, slope, shift, 3 * slope, reverse=reverse)
+    np.testing.assert_allclose(divided, expected / per_channel(3 * slope, x), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(
         affine(x, slope, reverse=reverse), per_channel(slope, x) * source, rtol=1e-6, atol=1e-6
     )

@@ -16,18 +16,18 @@ from cnnviz.lowering.lower import lower
 from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
 
-SECONDS = 30.0  # generous: the slowest takes four on a busy machine
+SECONDS = 30.0  # the limit for one file; the slowest takes four seconds on a busy machine
 
 
 def load(source: Any) -> None:
-    """All that happens between a file and a plan that is ready to be prepared."""
+    """Read, simplify and lower a file, up to a plan that could be prepared."""
     graph = simplify(read(source))
     shapes = {t.name: tuple(n or 8 for n in t.shape or (1, 3, 8, 8)) for t in graph.inputs}
     lower(graph, shapes, Weights(graph))
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_each_is_refused(name: str) -> None:
+def test_malformed_model_is_refused(name: str) -> None:
     make, error, message = ROWS[name]
     source = make()
     start = time.perf_counter()
@@ -47,7 +47,7 @@ def test_unsupported_operators_are_listed_at_once() -> None:
 
 
 def is_refused(data: bytes) -> bool:
-    """Whether it ends in a documented error; any other one fails the test."""
+    """Whether a file ends in a documented error; any other error fails the test."""
     try:
         load(data)
     except (ModelFormatError, UnsupportedModelError):
@@ -55,22 +55,22 @@ def is_refused(data: bytes) -> bool:
     return False
 
 
-def test_truncated_anywhere() -> None:
-    """At each byte of a small file; a cut may leave a valid shorter message, but never a wrong error."""
+def test_truncated_file_is_refused() -> None:
+    """A cut at any byte is refused or leaves a valid shorter message, and never raises another error."""
     data = conv(strides=[2, 2], pads=[1, 1, 1, 1]).SerializeToString()
     refused = sum(is_refused(data[:length]) for length in range(len(data)))
     assert refused >= len(data) - 5  # all but cuts between the last top-level fields
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_flipped_bits(seed: int) -> None:
-    """Random damage loads or is refused; nothing else is raised."""
+def test_file_with_flipped_bits_is_refused_or_loads(seed: int) -> None:
+    """Random damage never raises an undocumented error."""
     random = np.random.default_rng(seed)
     nodes = [node("Conv", "x", "w", output="a", pads=[1, 1, 1, 1]), node("Relu", "a", output="b")]
     nodes += [node("Flatten", "b", output="c"), node("Gemm", "c", "v")]
     weights = [tensor("w", (2, 3, 3, 3)), tensor("v", (128, 4))]
     data = np.frombuffer(net(*nodes, initializers=weights).SerializeToString(), np.uint8)
-    interesting = np.flatnonzero(np.arange(data.size) < 400)  # names, shapes, attributes; not only weights
+    interesting = np.flatnonzero(np.arange(data.size) < 400)  # names, shapes, attributes and some weights
     refused = []
     for _ in range(300):
         damaged = data.copy()

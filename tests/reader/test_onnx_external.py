@@ -1,4 +1,4 @@
-"""External data: read from beside the model, and from nowhere else."""
+"""External data: tensors are read from the model's folder, and from nowhere else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Prepare = Callable[[Path], None]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder for a model, in another one that a hostile model would like to read from."""
+    """A folder for a model, below a folder with a file that a hostile model may try to read."""
     inside = tmp_path / "models"
     (inside / "s" / "s").mkdir(parents=True)
     numbers = np.arange(108, dtype=np.float32).tobytes()
@@ -36,7 +36,7 @@ def load(folder: Path, **entries: str) -> np.ndarray:
 
 @pytest.mark.parametrize("location", ["w.bin", "s/s/w.bin"])
 @pytest.mark.parametrize("length", [{}, {"length": str(NBYTES)}, {"checksum": "0" * 40}])
-def test_is_read(folder: Path, location: str, length: Dict[str, str]) -> None:
+def test_external_tensor_is_read(folder: Path, location: str, length: Dict[str, str]) -> None:
     found = load(folder, location=location, offset="4", **length)
     np.testing.assert_array_equal(found.ravel(), np.arange(108))
 
@@ -89,7 +89,7 @@ ROWS: Dict[str, Tuple[Prepare, Dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_is_refused(folder: Path, name: str) -> None:
+def test_hostile_location_is_refused(folder: Path, name: str) -> None:
     prepare, entries, message = ROWS[name]
     try:
         prepare(folder)
@@ -100,7 +100,7 @@ def test_is_refused(folder: Path, name: str) -> None:
     assert message in str(caught.value)
 
 
-def test_a_key_given_twice(folder: Path) -> None:
+def test_a_key_given_twice_is_refused(folder: Path) -> None:
     proto = external(location="w.bin")
     proto.external_data.add(key="location", value="s/s/w.bin")
     path = folder / "net.onnx"

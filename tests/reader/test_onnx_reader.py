@@ -1,4 +1,4 @@
-"""The reader: what a valid file becomes."""
+"""The reader: the graphs that valid files become."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def model(nodes, *, initializers=(), inputs=None, outputs=None, opset=13, ir=8):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
 
 
-def test_sources_agree(tmp_path: Path):
+def test_sources_of_one_model_give_one_graph(tmp_path: Path):
     proto = model([helper.make_node("Relu", ["x"], ["y"])])
     path = tmp_path / "net.onnx"
     path.write_bytes(proto.SerializeToString())
@@ -57,7 +57,7 @@ def test_sources_agree(tmp_path: Path):
         ("uint64", "int64"),
     ],
 )
-def test_element_types(dtype: str, expected: str, raw: bool):
+def test_element_types_become_float32_or_int64(dtype: str, expected: str, raw: bool):
     numbers = np.array([[0, 1, 3], [7, 100, 5]]).astype(dtype)
     code = helper.np_dtype_to_tensor_dtype(numbers.dtype)
     data = numbers.tobytes() if raw else numbers.ravel().tolist()
@@ -70,7 +70,7 @@ def test_element_types(dtype: str, expected: str, raw: bool):
     np.testing.assert_array_equal(array, numbers.astype(expected))
 
 
-def test_bfloat16():
+def test_bfloat16_becomes_float32():
     numbers = [1.0, -2.5, 3.140625]  # exact in 8 bits
     tensor = helper.make_tensor("w", TensorProto.BFLOAT16, [3], numbers)
     graph = read(model([helper.make_node("Add", ["x", "w"], ["y"])], initializers=[tensor]))
@@ -85,7 +85,7 @@ def test_initializers_may_be_inputs():
     assert [tensor.name for tensor in graph.inputs] == ["x"]
 
 
-def test_free_dimensions_and_metadata():
+def test_free_dimensions_and_metadata_are_kept():
     proto = model([helper.make_node("Relu", ["x"], ["y"])], inputs=[value("x", ("N", 3, None, 8))])
     helper.set_model_props(proto, {"classes": "cat, dog"})
     graph = read(proto)
@@ -123,7 +123,7 @@ def test_nodes_get_unique_names():
         ([("Sigmoid", {}), ("Relu", {})], "v1"),
     ],
 )
-def test_pre_softmax(tail, expected: str):
+def test_pre_softmax_finds_the_scores(tail, expected: str):
     names = ["x"] + [f"v{i}" for i in range(len(tail))]
     nodes = [helper.make_node(op, [names[i]], [names[i + 1]], **kw) for i, (op, kw) in enumerate(tail)]
     assert graph_module.pre_softmax(read(model(nodes)), names[-1]) == expected
@@ -133,7 +133,7 @@ def test_pre_softmax(tail, expected: str):
 @pytest.mark.parametrize(
     "path", sorted(Path(ASSETS or ".").glob("models/*.onnx")), ids=lambda p: Path(str(p)).stem
 )
-def test_real_files(path: Path):
+def test_real_files_have_no_dangling_values(path: Path):
     graph = read(path)
     made = {name for node in graph.nodes for name in node.outputs}
     known = made | set(graph.constants) | {tensor.name for tensor in graph.inputs}

@@ -55,7 +55,10 @@ void cnv_affine_forward(float *y, const float *x, const cnv_picture *p, const cn
         const float shift = line->shift ? line->shift[c] : 0.0f;
         const float *source = x + from * p->size;
         float *target = y + plane * p->size;
-        for (int64_t i = 0; i < p->size; i++) target[i] = slope * source[i] + shift;
+        if (line->divisor)
+            for (int64_t i = 0; i < p->size; i++) target[i] = (slope * source[i] + shift) / line->divisor[c];
+        else
+            for (int64_t i = 0; i < p->size; i++) target[i] = slope * source[i] + shift;
     }
 }
 

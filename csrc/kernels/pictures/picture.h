@@ -17,11 +17,12 @@ typedef struct cnv_picture {
     int64_t size;
 } cnv_picture;
 
-/* A line for each channel: slope * x + shift. */
+/* A line for each channel: (slope * x + shift) / divisor, each operation rounded to float32. */
 typedef struct cnv_affine {
     const float *slope;
-    const float *shift; /* NULL: zero */
-    bool reversed;      /* channel c is read from C-1-c, RGB from BGR */
+    const float *shift;   /* NULL: zero */
+    const float *divisor; /* NULL: one */
+    bool reversed;        /* channel c is read from C-1-c, RGB from BGR */
 } cnv_affine;
 
 /* Limits; both NULL: none. NaN stays NaN. */
