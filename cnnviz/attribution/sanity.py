@@ -17,14 +17,12 @@ from cnnviz.attribution.question import ask
 from cnnviz.attribution.techniques import TECHNIQUES
 from cnnviz.checks import checked_count
 from cnnviz.graph.graph import Graph
+from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.model import Model
 from cnnviz.pictures.image import ImageLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-#: Operators with weights of their own.
-WEIGHTED = ("Conv", "Gemm", "MatMul", "ConvTranspose", "BatchNormalization")
 
 #: Inches from one name on the axis of a plot to the next; some are left out where there are many.
 LABEL_INCHES = 0.2
@@ -148,9 +146,9 @@ def _weighted(graph: Graph) -> List[Tuple[str, List[str]]]:
     """Layers that have weights, last one first, with the names of those weights (biases are kept)."""
     found: Dict[str, List[str]] = {}
     for node in reversed(graph.nodes):
-        names = [name for name in node.inputs[1:2] if name in graph.constants]
-        if node.op in WEIGHTED and names:
-            found[node.outputs[0]] = names
+        index = SCHEMAS[node.op].traits.weights
+        if index is not None and node.inputs[index] in graph.constants:
+            found[node.outputs[0]] = [node.inputs[index]]
     return list(found.items())
 
 

@@ -8,7 +8,7 @@ channel themselves, so their weights can take the scale and the shift in. The fo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +39,25 @@ class Linear:
 
 def linear_of(node: Node, constants: Constants) -> Optional[Linear]:
     """The Linear of a node; None when its weights are not all constants of the usual form."""
-    if node.op not in ("Conv", "Gemm", "BatchNormalization"):
-        return None
-    weights = [constants.get(name) for name in node.inputs[1:] if name]
-    if not weights or any(array is None or array.dtype != np.float32 for array in weights):
+    rule = _LINEAR.get(node.op)
+    weights = [constants.get(name) for name in node.inputs[1:] if name] if rule is not None else []
+    if rule is None or not weights or any(array is None or array.dtype != np.float32 for array in weights):
         return None
     first, *others = (array for array in weights if array is not None)
-    if node.op == "BatchNormalization":
-        usual = all(array.shape == first.shape and array.ndim == 1 for array in others)
-        return Linear(first.size, None) if usual else None
-    if node.op == "Conv":
-        usual = first.ndim >= 3 and all(array.shape == first.shape[:1] for array in others)
-        return Linear(first.shape[0], first.ndim) if usual else None
+    return rule(node, first, others)
+
+
+def _linear_norm(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
+    usual = all(array.shape == first.shape and array.ndim == 1 for array in others)
+    return Linear(first.size, None) if usual else None
+
+
+def _linear_conv(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
+    usual = first.ndim >= 3 and all(array.shape == first.shape[:1] for array in others)
+    return Linear(first.shape[0], first.ndim) if usual else None
+
+
+def _linear_gemm(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
     if first.ndim != 2 or node.attributes["beta"] == 0:
         return None
     channels = first.shape[0 if node.attributes["transB"] else 1]
@@ -58,24 +65,50 @@ def linear_of(node: Node, constants: Constants) -> Optional[Linear]:
     return Linear(channels, 2) if usual else None
 
 
+#: Each operator that can take an Affine in -> its Linear, from the node, its weights and its other constants.
+_LINEAR: Dict[str, Callable[[Node, Array, Sequence[Array]], Optional[Linear]]] = {
+    "BatchNormalization": _linear_norm,
+    "Conv": _linear_conv,
+    "Gemm": _linear_gemm,
+}
+
+
 def affine_of(node: Node, index: int, constants: Constants, linear: Linear) -> Optional[Affine]:
     """The Affine that a node applies to its input `index`, None when it is not constant per channel."""
     if node.op == "BatchNormalization":
         return _batch_normalization(node, index, constants, linear)
-    other = constants.get(node.inputs[1 - index])
+    rule = _ARITHMETIC.get(node.op)
+    other = constants.get(node.inputs[1 - index]) if rule is not None else None
     number = None if other is None else _per_channel(other, linear)
-    if number is None:
-        return None
-    one, zero = np.float64(1), np.float64(0)
-    if node.op == "Mul":
-        return Affine(number, np.asarray(zero))
-    if node.op == "Add":
-        return Affine(np.asarray(one), number)
-    if node.op == "Sub":
-        return Affine(np.asarray(one), -number) if index == 0 else Affine(np.asarray(-one), number)
-    if index == 0 and np.all(number != 0):  # Div by the constant
-        return Affine(1 / number, np.asarray(zero))
-    return None
+    return None if rule is None or number is None else rule(number, index)
+
+
+def _add(number: Array, index: int) -> Affine:
+    return Affine(_ONE, number)
+
+
+def _sub(number: Array, index: int) -> Affine:
+    return Affine(_ONE, -number) if index == 0 else Affine(np.asarray(-1.0), number)
+
+
+def _mul(number: Array, index: int) -> Affine:
+    return Affine(number, _ZERO)
+
+
+def _div(number: Array, index: int) -> Optional[Affine]:
+    """Division by the constant; the constant divided by the input is not affine."""
+    return Affine(1 / number, _ZERO) if index == 0 and np.all(number != 0) else None
+
+
+_ZERO, _ONE = np.asarray(0.0), np.asarray(1.0)
+
+#: Each operator with a constant -> its Affine, from the constant and the position of the input that varies.
+_ARITHMETIC: Dict[str, Callable[[Array, int], Optional[Affine]]] = {
+    "Add": _add,
+    "Sub": _sub,
+    "Mul": _mul,
+    "Div": _div,
+}
 
 
 def _batch_normalization(node: Node, index: int, constants: Constants, linear: Linear) -> Optional[Affine]:

@@ -7,7 +7,7 @@ nodes. No such node reaches a plan: rewriting evaluates nodes of constants, lowe
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class Budget:
 
 def can_evaluate(node: Node) -> bool:
     """Whether `evaluate` knows the node's operator."""
-    return node.op in _FUNCTIONS
+    return node.op in _ROWS
 
 
 def evaluate(node: Node, inputs: Sequence[Array], budget: Budget) -> Tuple[Array, ...]:
@@ -66,9 +66,10 @@ def evaluate(node: Node, inputs: Sequence[Array], budget: Budget) -> Tuple[Array
         The node cannot be computed from these inputs, or its result is larger than the budget.
     """
     try:
-        budget.spend(_size(node, inputs), node)
+        row = _ROWS[node.op]
+        budget.spend(row.size(node, *inputs), node)
         with np.errstate(all="ignore"):
-            result = _FUNCTIONS[node.op](node, *inputs)
+            result = row.function(node, *inputs)
     except (ModelFormatError, UnsupportedModelError):
         raise
     except (ValueError, IndexError, OverflowError, TypeError, ZeroDivisionError) as error:
@@ -94,50 +95,50 @@ def _constant(array: Array) -> Array:
     return plain
 
 
-# Operators whose result has the shape that broadcasting their inputs gives.
-_BROADCAST = frozenset(
-    {
-        "Add",
-        "And",
-        "Div",
-        "Equal",
-        "Greater",
-        "Less",
-        "Max",
-        "Min",
-        "Mod",
-        "Mul",
-        "Or",
-        "Pow",
-        "Sub",
-        "Sum",
-        "Where",
-    }
-)
+class _Row(NamedTuple):
+    """One operator: its function of a node and the node's inputs, and the size of its result.
+
+    `size` bounds the number of elements of all outputs from the inputs alone; in Python integers, which
+    cannot overflow.
+    """
+
+    function: Callable[..., Union[Array, Tuple[Array, ...]]]
+    size: Callable[..., int]
 
 
-def _size(node: Node, inputs: Sequence[Array]) -> int:
-    """The largest number of elements that the node can make, as a Python integer, which cannot overflow."""
-    if node.op in _BROADCAST:
-        shape: Tuple[int, ...] = ()
-        for array in inputs:
-            shape = expanded(shape, array.shape)
-        return math.prod(shape)
-    if node.op == "ConstantOfShape":
-        return math.prod(max(int(n), 0) for n in inputs[0].ravel()[:64])
-    if node.op == "Expand":
-        return math.prod(expanded(inputs[0].shape, node.attributes["shape"]))
-    if node.op == "Tile":
-        repeats: Sequence[int] = node.attributes["repeats"]
-        return math.prod(inputs[0].shape) * math.prod(max(n, 0) for n in repeats)
-    if node.op == "Range":
-        start, limit, delta = (float(array.item()) for array in inputs)
-        return max(math.ceil((limit - start) / delta), 0)
-    if node.op == "Gather":
-        axis = axis_of(node.attributes["axis"], inputs[0].ndim)
-        rest = inputs[0].shape[:axis] + inputs[0].shape[axis + 1 :]
-        return math.prod(rest + inputs[1].shape)
+def _as_inputs(node: Node, *inputs: Array) -> int:
+    """The elements of all inputs together."""
     return sum(math.prod(array.shape) for array in inputs)
+
+
+def _broadcast(node: Node, *inputs: Array) -> int:
+    shape: Tuple[int, ...] = ()
+    for array in inputs:
+        shape = expanded(shape, array.shape)
+    return math.prod(shape)
+
+
+def _constant_of_shape_size(node: Node, shape: Array) -> int:
+    return math.prod(max(int(n), 0) for n in shape.ravel()[:64])
+
+
+def _expand_size(node: Node, x: Array) -> int:
+    return math.prod(expanded(x.shape, node.attributes["shape"]))
+
+
+def _gather_size(node: Node, x: Array, indices: Array) -> int:
+    axis = axis_of(node.attributes["axis"], x.ndim)
+    return math.prod(x.shape[:axis] + x.shape[axis + 1 :] + indices.shape)
+
+
+def _range_size(node: Node, *limits: Array) -> int:
+    start, limit, delta = (float(array.item()) for array in limits)
+    return max(math.ceil((limit - start) / delta), 0)
+
+
+def _tile_size(node: Node, x: Array) -> int:
+    repeats: Sequence[int] = node.attributes["repeats"]
+    return math.prod(x.shape) * math.prod(max(n, 0) for n in repeats)
 
 
 def _constant_of_shape(node: Node, shape: Array) -> Array:
@@ -285,47 +286,51 @@ def _nary(function: Callable[[Array, Array], Any]) -> Callable[..., Array]:
     return folded
 
 
-_FUNCTIONS: Dict[str, Callable[..., Union[Array, Tuple[Array, ...]]]] = {
-    "Abs": _plain(np.abs),
-    "Add": _plain(np.add),
-    "And": _plain(np.logical_and),
-    "Cast": _cast,
-    "Ceil": _plain(np.ceil),
-    "Concat": lambda node, *xs: np.concatenate(xs, axis_of(node.attributes["axis"], xs[0].ndim)),
-    "ConstantOfShape": _constant_of_shape,
-    "Div": _divide,
-    "Dropout": _plain(lambda x: x),
-    "Equal": _plain(np.equal),
-    "Expand": lambda node, x: np.broadcast_to(x, expanded(x.shape, node.attributes["shape"])),
-    "Flatten": _reshape,
-    "Floor": _plain(np.floor),
-    "Gather": _gather,
-    "Greater": _plain(np.greater),
-    "Identity": _plain(lambda x: x),
-    "Less": _plain(np.less),
-    "Max": _nary(np.maximum),
-    "Min": _nary(np.minimum),
-    "Mod": _modulo,
-    "Mul": _plain(np.multiply),
-    "Neg": _plain(np.negative),
-    "Not": _plain(np.logical_not),
-    "Or": _plain(np.logical_or),
-    "Pow": _power,
-    "Range": _range,
-    "ReduceMean": _reduce(np.mean),
-    "ReduceProd": _reduce(np.prod),
-    "ReduceSum": _reduce(np.sum),
-    "Reshape": _reshape,
-    "Shape": lambda node, x: shape_value(node, x.shape),
-    "Size": lambda node, x: shape_value(node, x.shape),
-    "Slice": _slice,
-    "Split": _split,
-    "Sqrt": _plain(np.sqrt),
-    "Squeeze": _reshape,
-    "Sub": _plain(np.subtract),
-    "Sum": _nary(np.add),
-    "Tile": _tile,
-    "Transpose": _transpose,
-    "Unsqueeze": _reshape,
-    "Where": lambda node, condition, a, b: np.where(condition != 0, a, b),
+_ROWS: Dict[str, _Row] = {
+    "Abs": _Row(_plain(np.abs), _as_inputs),
+    "Add": _Row(_plain(np.add), _broadcast),
+    "And": _Row(_plain(np.logical_and), _broadcast),
+    "Cast": _Row(_cast, _as_inputs),
+    "Ceil": _Row(_plain(np.ceil), _as_inputs),
+    "Concat": _Row(
+        lambda node, *xs: np.concatenate(xs, axis_of(node.attributes["axis"], xs[0].ndim)), _as_inputs
+    ),
+    "ConstantOfShape": _Row(_constant_of_shape, _constant_of_shape_size),
+    "Div": _Row(_divide, _broadcast),
+    "Dropout": _Row(_plain(lambda x: x), _as_inputs),
+    "Equal": _Row(_plain(np.equal), _broadcast),
+    "Expand": _Row(
+        lambda node, x: np.broadcast_to(x, expanded(x.shape, node.attributes["shape"])), _expand_size
+    ),
+    "Flatten": _Row(_reshape, _as_inputs),
+    "Floor": _Row(_plain(np.floor), _as_inputs),
+    "Gather": _Row(_gather, _gather_size),
+    "Greater": _Row(_plain(np.greater), _broadcast),
+    "Identity": _Row(_plain(lambda x: x), _as_inputs),
+    "Less": _Row(_plain(np.less), _broadcast),
+    "Max": _Row(_nary(np.maximum), _broadcast),
+    "Min": _Row(_nary(np.minimum), _broadcast),
+    "Mod": _Row(_modulo, _broadcast),
+    "Mul": _Row(_plain(np.multiply), _broadcast),
+    "Neg": _Row(_plain(np.negative), _as_inputs),
+    "Not": _Row(_plain(np.logical_not), _as_inputs),
+    "Or": _Row(_plain(np.logical_or), _broadcast),
+    "Pow": _Row(_power, _broadcast),
+    "Range": _Row(_range, _range_size),
+    "ReduceMean": _Row(_reduce(np.mean), _as_inputs),
+    "ReduceProd": _Row(_reduce(np.prod), _as_inputs),
+    "ReduceSum": _Row(_reduce(np.sum), _as_inputs),
+    "Reshape": _Row(_reshape, _as_inputs),
+    "Shape": _Row(lambda node, x: shape_value(node, x.shape), _as_inputs),
+    "Size": _Row(lambda node, x: shape_value(node, x.shape), _as_inputs),
+    "Slice": _Row(_slice, _as_inputs),
+    "Split": _Row(_split, _as_inputs),
+    "Sqrt": _Row(_plain(np.sqrt), _as_inputs),
+    "Squeeze": _Row(_reshape, _as_inputs),
+    "Sub": _Row(_plain(np.subtract), _broadcast),
+    "Sum": _Row(_nary(np.add), _broadcast),
+    "Tile": _Row(_tile, _tile_size),
+    "Transpose": _Row(_transpose, _as_inputs),
+    "Unsqueeze": _Row(_reshape, _as_inputs),
+    "Where": _Row(lambda node, condition, a, b: np.where(condition != 0, a, b), _broadcast),
 }

@@ -1,8 +1,8 @@
-"""What cnnviz knows of each ONNX operator: its inputs, attributes and defaults in the newest opset.
+"""The table of ONNX operators: inputs, attributes and defaults in the newest opset, and traits.
 
 Newer opsets keep turning attributes into inputs (the shape of Reshape, the limits of Clip). Here they are
-*operands*: inputs that lowering needs as plain numbers. `bind` moves them into the attributes as soon as
-their numbers are known, so everything behind the reader sees one form.
+*operands*: inputs that lowering needs as plain numbers. `bind` moves operands into the attributes as soon as
+their numbers are known, so that everything behind the reader sees one form.
 """
 
 from __future__ import annotations
@@ -15,16 +15,28 @@ from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError
 from cnnviz.graph.graph import Node
+from cnnviz.graph.traits import (
+    ACTIVATION,
+    FROM_SHAPE,
+    KEEPS,
+    KNOWN_ONLY,
+    MIXES,
+    NEW_SHAPE,
+    PICTURE,
+    POOL,
+    Traits,
+)
 
 __all__ = ["MAX_LIST", "NEWEST_OPSET", "OLDEST_OPSET", "SCHEMAS", "Schema", "bind", "complete"]
 
 OLDEST_OPSET = 7
 NEWEST_OPSET = 28
-MAX_LIST = 4096  # CNV_MANY of csrc/cnnviz.h: nothing a node lists can be longer
+#: The longest list in an attribute and the largest number of inputs, CNV_MANY of csrc/cnnviz.h.
+MAX_LIST = 4096
 
 
 class Attribute(NamedTuple):
-    """Kind is int, float, str, ints, floats or tensor; a default of None says that absence has a meaning."""
+    """`kind` is int, float, str, ints, floats or tensor; a default of None: absence has a meaning."""
 
     kind: str
     default: Any = None
@@ -39,20 +51,20 @@ class Schema:
     ----------
     inputs : (int, int)
         The least and the largest number of inputs.
+    traits : Traits
+        The answers to the questions of other modules; they keep no lists of operators.
     attributes : mapping
-        Of the newest opset, and those of older ones that became operands.
+        The attributes of the newest opset, and those of older opsets that became operands.
     operands : mapping of int to str
         Position of an input -> the attribute that holds its numbers once they are known.
-    known_only : bool
-        The operator computes with sizes and constants; there is no kernel that runs it on a picture.
     many_outputs : bool
-        False: outputs after the first are left out, and reading one is an error.
+        False: the reader drops outputs after the first, and refuses a file in which a node reads one.
     """
 
     inputs: Tuple[int, int]
+    traits: Traits
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     operands: Mapping[int, str] = field(default_factory=dict)
-    known_only: bool = False
     many_outputs: bool = False
 
 
@@ -79,82 +91,82 @@ _WINDOW = {
     "strides": _INTS,
 }
 _POOL = {**_WINDOW, "kernel_shape": _NEEDED_INTS, "ceil_mode": _int(0)}
-_AXES = Schema((1, 2), {"axes": _MAYBE_INTS}, {1: "axes"})
-_REDUCE_ATTRIBUTES = {"axes": _MAYBE_INTS, "keepdims": _int(1), "noop_with_empty_axes": _int(0)}
-_REDUCE = Schema((1, 2), _REDUCE_ATTRIBUTES, {1: "axes"})
-_UNARY = Schema((1, 1))
-_BINARY = Schema((2, 2))
-_MANY = Schema((1, MAX_LIST))
-_KNOWN_UNARY = Schema((1, 1), known_only=True)
-_KNOWN_BINARY = Schema((2, 2), known_only=True)
+_REDUCE = {"axes": _MAYBE_INTS, "keepdims": _int(1), "noop_with_empty_axes": _int(0)}
 
 SCHEMAS: Dict[str, Schema] = {
     # convolution and matrix products
-    "Conv": Schema((2, 3), {**_WINDOW, "group": _int(1)}),
-    "Gemm": Schema((2, 3), {"alpha": _float(1.0), "beta": _float(1.0), "transA": _int(0), "transB": _int(0)}),
-    "MatMul": _BINARY,
-    # normalisation
-    "BatchNormalization": Schema((5, 5), {"epsilon": _float(1e-5)}),
-    "GroupNormalization": Schema(
-        (3, 3), {"epsilon": _float(1e-5), "num_groups": _NEEDED_INT, "stash_type": _int(1)}
+    "Conv": Schema((2, 3), PICTURE.but(weights=1), {**_WINDOW, "group": _int(1)}),
+    "Gemm": Schema(
+        (2, 3),
+        MIXES.but(weights=1),
+        {"alpha": _float(1.0), "beta": _float(1.0), "transA": _int(0), "transB": _int(0)},
     ),
-    "InstanceNormalization": Schema((3, 3), {"epsilon": _float(1e-5)}),
+    "MatMul": Schema((2, 2), MIXES.but(weights=1)),
+    # normalisation
+    "BatchNormalization": Schema((5, 5), KEEPS.but(weights=1), {"epsilon": _float(1e-5)}),
+    "GroupNormalization": Schema(
+        (3, 3), KEEPS, {"epsilon": _float(1e-5), "num_groups": _NEEDED_INT, "stash_type": _int(1)}
+    ),
+    "InstanceNormalization": Schema((3, 3), KEEPS, {"epsilon": _float(1e-5)}),
     "LayerNormalization": Schema(
-        (2, 3), {"axis": _int(-1), "epsilon": _float(1e-5), "stash_type": _int(1)}, many_outputs=True
+        (2, 3), KEEPS, {"axis": _int(-1), "epsilon": _float(1e-5), "stash_type": _int(1)}, many_outputs=True
     ),
     "LRN": Schema(
-        (1, 1), {"alpha": _float(1e-4), "beta": _float(0.75), "bias": _float(1.0), "size": _NEEDED_INT}
+        (1, 1), KEEPS, {"alpha": _float(1e-4), "beta": _float(0.75), "bias": _float(1.0), "size": _NEEDED_INT}
     ),
     # activations
-    "Relu": _UNARY,
-    "LeakyRelu": Schema((1, 1), {"alpha": _float(0.01)}),
-    "PRelu": _BINARY,
-    "Clip": Schema((1, 3), {"min": _float(-np.inf), "max": _float(np.inf)}, {1: "min", 2: "max"}),
-    "Sigmoid": _UNARY,
-    "HardSigmoid": Schema((1, 1), {"alpha": _float(0.2), "beta": _float(0.5)}),
-    "HardSwish": _UNARY,
-    "Elu": Schema((1, 1), {"alpha": _float(1.0)}),
-    "Gelu": Schema((1, 1), {"approximate": Attribute("str", "none")}),
-    "Mish": _UNARY,
-    "Selu": Schema((1, 1), {"alpha": _float(1.6732631921768188), "gamma": _float(1.0507010221481323)}),
-    "Softplus": _UNARY,
-    "Swish": Schema((1, 1), {"alpha": _float(1.0)}),
-    "Tanh": _UNARY,
-    "Softmax": Schema((1, 1), {"axis": _int(-1)}),
-    "LogSoftmax": Schema((1, 1), {"axis": _int(-1)}),
+    "Relu": Schema((1, 1), ACTIVATION),
+    "LeakyRelu": Schema((1, 1), ACTIVATION, {"alpha": _float(0.01)}),
+    "PRelu": Schema((2, 2), ACTIVATION),
+    "Clip": Schema((1, 3), ACTIVATION, {"min": _float(-np.inf), "max": _float(np.inf)}, {1: "min", 2: "max"}),
+    "Sigmoid": Schema((1, 1), ACTIVATION.but(probability="multilabel")),
+    "HardSigmoid": Schema((1, 1), KEEPS, {"alpha": _float(0.2), "beta": _float(0.5)}),
+    "HardSwish": Schema((1, 1), ACTIVATION),
+    "Elu": Schema((1, 1), ACTIVATION, {"alpha": _float(1.0)}),
+    "Gelu": Schema((1, 1), KEEPS, {"approximate": Attribute("str", "none")}),
+    "Mish": Schema((1, 1), KEEPS),
+    "Selu": Schema(
+        (1, 1), ACTIVATION, {"alpha": _float(1.6732631921768188), "gamma": _float(1.0507010221481323)}
+    ),
+    "Softplus": Schema((1, 1), KEEPS),
+    "Swish": Schema((1, 1), KEEPS, {"alpha": _float(1.0)}),
+    "Tanh": Schema((1, 1), ACTIVATION),
+    "Softmax": Schema((1, 1), KEEPS.but(probability="multiclass"), {"axis": _int(-1)}),
+    "LogSoftmax": Schema((1, 1), KEEPS.but(probability="multiclass"), {"axis": _int(-1)}),
     # pooling
-    "MaxPool": Schema((1, 1), _POOL),
-    "AveragePool": Schema((1, 1), {**_POOL, "count_include_pad": _int(0)}),
-    "GlobalAveragePool": _UNARY,
-    "GlobalMaxPool": _UNARY,
+    "MaxPool": Schema((1, 1), POOL, _POOL),
+    "AveragePool": Schema((1, 1), POOL, {**_POOL, "count_include_pad": _int(0)}),
+    "GlobalAveragePool": Schema((1, 1), PICTURE),
+    "GlobalMaxPool": Schema((1, 1), PICTURE),
     # arithmetic
-    "Abs": _UNARY,
-    "Add": _BINARY,
-    "Sub": _BINARY,
-    "Mul": _BINARY,
-    "Div": _BINARY,
-    "Erf": _UNARY,
-    "Exp": _UNARY,
-    "Log": _UNARY,
-    "Neg": _UNARY,
-    "Pow": _BINARY,
-    "Reciprocal": _UNARY,
-    "Sqrt": _UNARY,
-    "Sum": _MANY,
-    "Mean": _MANY,
-    "Min": _MANY,
-    "Max": _MANY,
-    "ReduceMean": _REDUCE,
-    "ReduceSum": _REDUCE,
+    "Abs": Schema((1, 1), KEEPS),
+    "Add": Schema((2, 2), KEEPS),
+    "Sub": Schema((2, 2), KEEPS),
+    "Mul": Schema((2, 2), KEEPS),
+    "Div": Schema((2, 2), KEEPS),
+    "Erf": Schema((1, 1), KEEPS),
+    "Exp": Schema((1, 1), KEEPS),
+    "Log": Schema((1, 1), KEEPS),
+    "Neg": Schema((1, 1), KEEPS),
+    "Pow": Schema((2, 2), KEEPS),
+    "Reciprocal": Schema((1, 1), KEEPS),
+    "Sqrt": Schema((1, 1), KEEPS),
+    "Sum": Schema((1, MAX_LIST), KEEPS),
+    "Mean": Schema((1, MAX_LIST), KEEPS),
+    "Min": Schema((1, MAX_LIST), KEEPS),
+    "Max": Schema((1, MAX_LIST), KEEPS),
+    "ReduceMean": Schema((1, 2), MIXES, _REDUCE, {1: "axes"}),
+    "ReduceSum": Schema((1, 2), MIXES, _REDUCE, {1: "axes"}),
     # shape
-    "Concat": Schema((1, MAX_LIST), {"axis": _NEEDED_INT}),
-    "DepthToSpace": Schema((1, 1), {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
-    "SpaceToDepth": Schema((1, 1), {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
-    "Expand": Schema((2, 2), {"shape": _NEEDED_INTS}, {1: "shape"}),
-    "Flatten": Schema((1, 1), {"axis": _int(1)}),
-    "Gather": Schema((2, 2), {"axis": _int(0)}),
+    "Concat": Schema((1, MAX_LIST), MIXES.but(axes="joins"), {"axis": _NEEDED_INT}),
+    "DepthToSpace": Schema((1, 1), PICTURE, {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
+    "SpaceToDepth": Schema((1, 1), PICTURE, {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
+    "Expand": Schema((2, 2), MIXES, {"shape": _NEEDED_INTS}, {1: "shape"}),
+    "Flatten": Schema((1, 1), NEW_SHAPE, {"axis": _int(1)}),
+    "Gather": Schema((2, 2), MIXES, {"axis": _int(0)}),
     "Pad": Schema(
         (1, 4),
+        KEEPS,
         {
             "pads": _NEEDED_INTS,
             "value": _float(0.0),
@@ -163,9 +175,10 @@ SCHEMAS: Dict[str, Schema] = {
         },
         {1: "pads", 2: "value", 3: "axes"},
     ),
-    "Reshape": Schema((2, 2), {"shape": _NEEDED_INTS, "allowzero": _int(0)}, {1: "shape"}),
+    "Reshape": Schema((2, 2), NEW_SHAPE, {"shape": _NEEDED_INTS, "allowzero": _int(0)}, {1: "shape"}),
     "Resize": Schema(
         (1, 4),
+        KEEPS,
         {
             "scales": _MAYBE_FLOATS,
             "sizes": _MAYBE_INTS,
@@ -184,41 +197,50 @@ SCHEMAS: Dict[str, Schema] = {
     ),
     "Slice": Schema(
         (1, 5),
+        KEEPS,
         {"starts": _NEEDED_INTS, "ends": _NEEDED_INTS, "axes": _MAYBE_INTS, "steps": _MAYBE_INTS},
         {1: "starts", 2: "ends", 3: "axes", 4: "steps"},
     ),
     "Split": Schema(
         (1, 2),
+        KEEPS,
         {"axis": _int(0), "split": _MAYBE_INTS, "num_outputs": _MAYBE_INT},
         {1: "split"},
         many_outputs=True,
     ),
-    "Squeeze": _AXES,
-    "Tile": Schema((2, 2), {"repeats": _NEEDED_INTS}, {1: "repeats"}),
-    "Transpose": Schema((1, 1), {"perm": _MAYBE_INTS}),
-    "Unsqueeze": _AXES,
+    "Squeeze": Schema((1, 2), NEW_SHAPE, {"axes": _MAYBE_INTS}, {1: "axes"}),
+    "Tile": Schema((2, 2), MIXES, {"repeats": _NEEDED_INTS}, {1: "repeats"}),
+    "Transpose": Schema((1, 1), MIXES.but(axes="permutes"), {"perm": _MAYBE_INTS}),
+    "Unsqueeze": Schema((1, 2), NEW_SHAPE, {"axes": _MAYBE_INTS}, {1: "axes"}),
     # no computation at inference
-    "Cast": Schema((1, 1), {"to": _NEEDED_INT, "saturate": _int(1), "round_mode": Attribute("str", "up")}),
-    "Dropout": Schema(
-        (1, 3), {"ratio": _float(0.5), "training_mode": _int(0)}, {1: "ratio", 2: "training_mode"}
+    "Cast": Schema(
+        (1, 1),
+        KEEPS.but(same_numbers=True),
+        {"to": _NEEDED_INT, "saturate": _int(1), "round_mode": Attribute("str", "up")},
     ),
-    "Identity": _UNARY,
+    "Dropout": Schema(
+        (1, 3),
+        KEEPS.but(same_numbers=True),
+        {"ratio": _float(0.5), "training_mode": _int(0)},
+        {1: "ratio", 2: "training_mode"},
+    ),
+    "Identity": Schema((1, 1), KEEPS.but(same_numbers=True)),
     # sizes and constants
-    "And": _KNOWN_BINARY,
-    "Ceil": _KNOWN_UNARY,
-    "ConstantOfShape": Schema((1, 1), {"value": Attribute("tensor")}, known_only=True),
-    "Equal": _KNOWN_BINARY,
-    "Floor": _KNOWN_UNARY,
-    "Greater": _KNOWN_BINARY,
-    "Less": _KNOWN_BINARY,
-    "Mod": Schema((2, 2), {"fmod": _int(0)}, known_only=True),
-    "Not": _KNOWN_UNARY,
-    "Or": _KNOWN_BINARY,
-    "Range": Schema((3, 3), {"stash_type": _int(1)}, known_only=True),
-    "ReduceProd": Schema((1, 2), _REDUCE_ATTRIBUTES, {1: "axes"}, known_only=True),
-    "Shape": Schema((1, 1), {"start": _int(0), "end": _MAYBE_INT}),
-    "Size": _UNARY,
-    "Where": Schema((3, 3), known_only=True),
+    "And": Schema((2, 2), KNOWN_ONLY),
+    "Ceil": Schema((1, 1), KNOWN_ONLY),
+    "ConstantOfShape": Schema((1, 1), KNOWN_ONLY, {"value": Attribute("tensor")}),
+    "Equal": Schema((2, 2), KNOWN_ONLY),
+    "Floor": Schema((1, 1), KNOWN_ONLY),
+    "Greater": Schema((2, 2), KNOWN_ONLY),
+    "Less": Schema((2, 2), KNOWN_ONLY),
+    "Mod": Schema((2, 2), KNOWN_ONLY, {"fmod": _int(0)}),
+    "Not": Schema((1, 1), KNOWN_ONLY),
+    "Or": Schema((2, 2), KNOWN_ONLY),
+    "Range": Schema((3, 3), KNOWN_ONLY, {"stash_type": _int(1)}),
+    "ReduceProd": Schema((1, 2), KNOWN_ONLY, _REDUCE, {1: "axes"}),
+    "Shape": Schema((1, 1), FROM_SHAPE, {"start": _int(0), "end": _MAYBE_INT}),
+    "Size": Schema((1, 1), FROM_SHAPE),
+    "Where": Schema((3, 3), KNOWN_ONLY),
 }
 
 
@@ -241,7 +263,7 @@ def bind(node: Node, known: Mapping[str, NDArray[Any]]) -> Node:
 
 
 def _plain(value: NDArray[Any], kind: str, what: str) -> Any:
-    """A constant as the plain number or the tuple of numbers that an attribute holds."""
+    """Return a constant as the plain number or the tuple of numbers that an attribute holds."""
     if value.size > MAX_LIST or value.ndim > 1:
         raise ModelFormatError(f"{what} has shape {value.shape}, expected a short list of numbers")
     if kind in ("ints", "int") and value.dtype.kind == "f":
@@ -254,7 +276,7 @@ def _plain(value: NDArray[Any], kind: str, what: str) -> Any:
 
 
 def complete(node: Node) -> Node:
-    """The node with its defaults filled in; raises when something it needs is absent."""
+    """Return the node with its defaults filled in; raise when a required attribute or input is absent."""
     schema = SCHEMAS[node.op]
     least, most = schema.inputs
     attributes = dict(node.attributes)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Optional
 
 from cnnviz.graph.graph import Graph, Node, producers
-
-_PROBABILITIES = frozenset({"Softmax", "LogSoftmax", "Sigmoid"})
-_SAME_NUMBERS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast"})
+from cnnviz.graph.schema import SCHEMAS
 
 
 def pre_softmax(graph: Graph, output: str) -> str:
-    """The value that holds the scores behind `output`: the input of the Softmax that ends the network.
+    """Return the value that holds the scores behind `output`: the input of the network's final Softmax.
 
-    A Softmax, LogSoftmax or Sigmoid is stepped over, together with what only rearranges its numbers
-    afterwards (Reshape, Flatten, Squeeze). Without one, `output` itself holds the scores.
+    The operator of probabilities may be a Softmax, LogSoftmax or Sigmoid, and operators behind it that leave
+    its numbers as they are (Reshape, Flatten, Squeeze) are skipped. A network without such an operator has
+    its scores in `output`.
 
     Parameters
     ----------
@@ -32,14 +31,15 @@ def pre_softmax(graph: Graph, output: str) -> str:
 
 
 def probability_node(graph: Graph, output: str) -> Optional[Node]:
-    """The Softmax, LogSoftmax or Sigmoid that `pre_softmax` steps over, None when there is none."""
+    """Return the node that turns scores into the probabilities in `output`, None without one."""
     made_by = producers(graph)
     name = output
     while name in made_by:
         node = made_by[name]
-        if node.op in _PROBABILITIES:
+        traits = SCHEMAS[node.op].traits
+        if traits.probability is not None:
             return node
-        if node.op not in _SAME_NUMBERS:
+        if not traits.same_numbers:
             break
         name = node.inputs[0]
     return None

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from cnnviz.graph.affine import Affine, affine_of, linear_of, scaled_weights
 from cnnviz.graph.fold import Budget, can_evaluate, evaluate
 from cnnviz.graph.graph import FLOAT_TYPES, Graph, Names, Node, consumers, prune
-from cnnviz.graph.schema import bind
+from cnnviz.graph.schema import SCHEMAS, bind
 
 __all__ = ["simplify"]
-
-_INTEGERS = frozenset({"Shape", "Size"})  # operators whose result is integers for any input
 
 
 def simplify(graph: Graph) -> Graph:
@@ -121,10 +119,12 @@ class _Rewriter:
 
         Casts of sizes stay, because arithmetic on integers differs from arithmetic on floats.
         """
-        if node.op == "Cast":
-            if node.attributes["to"] not in FLOAT_TYPES or node.inputs[0] not in self._activations:
-                return False
-        elif node.op not in ("Identity", "Dropout"):
+        traits = SCHEMAS[node.op].traits
+        if not traits.same_numbers or traits.axes != "keeps":
+            return False
+        if node.op == "Cast" and (
+            node.attributes["to"] not in FLOAT_TYPES or node.inputs[0] not in self._activations
+        ):
             return False
         return self._bypass(node, node.inputs[0])
 
@@ -147,8 +147,6 @@ class _Rewriter:
 
     def _fold_affine(self, node: Node) -> bool:
         """Fold a scale and shift per channel into the operator before."""
-        if node.op not in ("BatchNormalization", "Add", "Sub", "Mul", "Div"):
-            return False
         for index, name in enumerate(node.inputs[:2]):
             producer = self._producer(name)
             if producer is None or not self._only_reader(name):
@@ -158,8 +156,6 @@ class _Rewriter:
             if linear is not None and affine is not None:
                 self._fold(producer, node, affine)
                 return True
-            if node.op == "BatchNormalization":
-                break
         return False
 
     def _fold(self, producer: Node, node: Node, affine: Affine) -> None:
@@ -246,7 +242,7 @@ def _activations(graph: Graph) -> Set[str]:
     """The values that depend on the inputs' numbers, all of them float; shapes and sizes do not."""
     found = {tensor.name for tensor in graph.inputs}
     for node in graph.nodes:
-        if node.op not in _INTEGERS and found.intersection(node.inputs):
+        if SCHEMAS[node.op].traits.reads != "shape" and found.intersection(node.inputs):
             found.update(filter(None, node.outputs))
     return found
 

@@ -16,29 +16,26 @@ __all__ = ["ROWS"]
 Array = NDArray[Any]
 
 
-def _unary(method: str) -> Callable[[Lowering, Node], int]:
+def _unary(method: str, **parameters: str) -> Callable[[Lowering, Node], int]:
+    """The row of a function of one input; `parameters` names the attribute of each of its parameters."""
+
     def row(low: Lowering, node: Node) -> int:
-        value: int = getattr(low.plan, method)(low.id(node.inputs[0]), name=node.name)
+        numbers = {name: node.attributes[attribute] for name, attribute in parameters.items()}
+        value: int = getattr(low.plan, method)(low.id(node.inputs[0]), **numbers, name=node.name)
         return value
 
     return row
 
 
 def _binary(method: str) -> Callable[[Lowering, Node], int]:
+    """The row of a function of two inputs."""
+
     def row(low: Lowering, node: Node) -> int:
         a, b = (low.id(name) for name in node.inputs)
         value: int = getattr(low.plan, method)(a, b, name=node.name)
         return value
 
     return row
-
-
-def _leaky_relu(low: Lowering, node: Node) -> int:
-    return low.plan.leaky_relu(low.id(node.inputs[0]), slope=node.attributes["alpha"], name=node.name)
-
-
-def _prelu(low: Lowering, node: Node) -> int:
-    return low.plan.prelu(low.id(node.inputs[0]), low.id(node.inputs[1]), name=node.name)
 
 
 def _clip(low: Lowering, node: Node) -> int:
@@ -53,20 +50,6 @@ def _clipped(low: Lowering, node: Node, x: int, minimum: float, maximum: float) 
     if (minimum, maximum) == (0, math.inf):
         return low.plan.relu(x, name=node.name)
     return low.plan.clip(x, low=min(minimum, maximum), high=maximum, name=node.name)
-
-
-def _elu(low: Lowering, node: Node) -> int:
-    return low.plan.elu(low.id(node.inputs[0]), alpha=node.attributes["alpha"], name=node.name)
-
-
-def _selu(low: Lowering, node: Node) -> int:
-    a = node.attributes
-    return low.plan.selu(low.id(node.inputs[0]), alpha=a["alpha"], gamma=a["gamma"], name=node.name)
-
-
-def _hard_sigmoid(low: Lowering, node: Node) -> int:
-    x, a = low.id(node.inputs[0]), node.attributes
-    return low.plan.hard_sigmoid(x, alpha=a["alpha"], beta=a["beta"], name=node.name)
 
 
 def _swish(low: Lowering, node: Node) -> int:
@@ -169,13 +152,13 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Add": _binary("add"),
     "Clip": _clip,
     "Div": _binary("div"),
-    "Elu": _elu,
+    "Elu": _unary("elu", alpha="alpha"),
     "Erf": _unary("erf"),
     "Exp": _unary("exp"),
     "Gelu": _gelu,
-    "HardSigmoid": _hard_sigmoid,
+    "HardSigmoid": _unary("hard_sigmoid", alpha="alpha", beta="beta"),
     "HardSwish": _unary("hard_swish"),
-    "LeakyRelu": _leaky_relu,
+    "LeakyRelu": _unary("leaky_relu", slope="alpha"),
     "Log": _unary("log"),
     "LogSoftmax": _softmax("log_softmax"),
     "Max": _limit,
@@ -184,13 +167,13 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Mish": _mish,
     "Mul": _binary("mul"),
     "Neg": _unary("neg"),
-    "PRelu": _prelu,
+    "PRelu": _binary("prelu"),
     "Pow": _pow,
     "Reciprocal": _reciprocal,
     "ReduceMean": _reduce("reduce_mean"),
     "ReduceSum": _reduce("reduce_sum"),
     "Relu": _unary("relu"),
-    "Selu": _selu,
+    "Selu": _unary("selu", alpha="alpha", gamma="gamma"),
     "Sigmoid": _unary("sigmoid"),
     "Softmax": _softmax("softmax"),
     "Softplus": _unary("softplus"),

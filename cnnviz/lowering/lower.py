@@ -97,7 +97,7 @@ def _lower_node(low: Lowering, node: Node) -> None:
         node = rebatched(node, low.shape(node.inputs[0]), low.declared_batch, low.batch)
     node = bind(node, low.known)
     inputs = [name for name in node.inputs if name]
-    if node.op in ("Shape", "Size"):
+    if SCHEMAS[node.op].traits.reads == "shape":
         low.known[node.outputs[0]] = shape_value(node, low.shape(inputs[0]))
     elif can_evaluate(node) and all(name in low.known for name in inputs):
         results = evaluate(node, [low.known[name] for name in inputs], low.budget)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
+from cnnviz.graph.schema import SCHEMAS
 from cnnviz.graph.scores import pre_softmax, probability_node
 from cnnviz.graph.simplify import simplify
 from cnnviz.model.gradients import Gradient, gradient_request
@@ -89,7 +90,7 @@ class Model:
         self.input_name, channels, size = image_input(self.graph, name)
         self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
         last = probability_node(self.graph, self.graph.outputs[0].name)
-        self.multi_label = last is not None and last.op == "Sigmoid"
+        self.multi_label = last is not None and SCHEMAS[last.op].traits.probability == "multilabel"
         carried = preprocessing_in(graph.metadata) if preprocessing is None else preprocessing
         self.preprocessing = as_preprocessing(carried, channels, size)
         given = PACKED_NBYTES if packed_nbytes is None else packed_nbytes

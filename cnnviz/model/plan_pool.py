@@ -14,8 +14,9 @@ from cnnviz.graph.graph import Graph, Tensor, prune
 from cnnviz.lowering.lower import Lowered, lower
 from cnnviz.lowering.weights import Weights
 
-# What packed weights may take unless a model is told otherwise; csrc/DESIGN.md has what less would cost. A
-# network of so many multiply-adds has much to do for each weight, and gains next to nothing from more.
+# The limits on the bytes of a model's packed weights, unless the model is given another one. The lower limit
+# is for networks of more than _BUSY_MACS multiply-adds, which gain next to nothing from packing more
+# (docs/decisions/packed-weights.md).
 PACKED_NBYTES = 192 << 20
 BUSY_PACKED_NBYTES = 8 << 20
 _BUSY_MACS = 8 * 10**9

@@ -189,14 +189,14 @@ class GraphReader:
         refuse_training(node)
         schema = SCHEMAS[node.op]
         data = [name for name in node.inputs if name in self._data]
-        if data and schema.known_only:
+        if data and schema.traits.reads == "constants":
             raise UnsupportedModelError(f"{node.op} (of a value that depends on the picture)", [node.op])
         for position, operand in schema.operands.items():
             if position < len(node.inputs) and node.inputs[position] in self._data:
                 raise UnsupportedModelError(f"{node.op} ({operand} depends on the picture)", [node.op])
         for name in filter(None, node.outputs):
             self._define(name, f"node {node.name!r}")
-            if data and node.op not in ("Shape", "Size"):
+            if data and schema.traits.reads != "shape":
                 self._data.add(name)
         self._nodes.append(node)
 

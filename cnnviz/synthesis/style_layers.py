@@ -1,29 +1,27 @@
-"""Which layers carry style and which carry content, on networks known and unknown."""
+"""The layers that style transfer reads: chosen automatically, or by the names that papers give them."""
 
 from __future__ import annotations
 
 from typing import Dict, List, Sequence, Tuple
 
 from cnnviz.graph.graph import Node
+from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places
 
-#: Operators that end a unit of computation: what a person would call "the layer".
-ACTIVATIONS = frozenset({"Relu", "LeakyRelu", "PRelu", "Clip", "Elu", "Selu", "HardSwish", "Sigmoid", "Tanh"})
-POOLS = frozenset({"MaxPool", "AveragePool"})
-#: Gatys et al. 2016 stop at relu5_1, where a unit stands for 16 pixels; beyond it there is no texture left.
+#: The largest stride of a style layer, in pixels: that of relu5_1, the last one of Gatys et al. 2016.
 COARSEST = 16
-#: Fewer positions than this are no statistics.
+#: The smallest number of positions, rows times columns, whose Gram matrix describes a texture.
 FEWEST_POSITIONS = 16
 
 
 def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
     """Choose one content layer and the style layers, finest first.
 
-    Gatys et al. 2016 take the first layer behind each change of resolution for style and a later one, two
-    resolutions above the coarsest, for content. This does the same on any network: style is the first layer
-    of each resolution, content the last layer of the last resolution but one. Where branches are joined by
-    Concat, the joint counts and not its parts: in a fire module the bottleneck comes first and says little.
+    Gatys et al. 2016 take the first layer behind each change of resolution for style, and one layer for
+    content, in the last resolution but one. On any network, the style layers are the first layer of each
+    resolution, and the content layer is the last layer of the last resolution but one. Where Concat joins
+    branches, the Concat is the layer, not the branches: the bottleneck of a fire module has few channels.
 
     Raises
     ------
@@ -40,30 +38,41 @@ def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
 
 
 def _stages(model: Model) -> List[List[str]]:
-    """The candidate layers of each resolution, in order."""
+    """Return the candidate layers of each resolution, finest first.
+
+    Candidates are activations and joints of branches; of a resolution that has joints, the joints alone.
+    """
     places = frozenset(layers_with_places(model))
     height = (model.preprocessing.size or (0, 0))[0]
     stages: Dict[Tuple[int, ...], List[Node]] = {}
     for node in model.graph.nodes:
         shape = model.layers.get(node.outputs[0], ())
-        if node.op not in ACTIVATIONS | {"Concat"} or node.outputs[0] not in places:
+        if not (_ends_layer(node) or _joins(node)) or node.outputs[0] not in places:
             continue
         if shape[2] * shape[3] >= FEWEST_POSITIONS and shape[2] * COARSEST * 1.25 >= height:
             stages.setdefault(shape[2:], []).append(node)
-    joints = {size: [node for node in nodes if node.op == "Concat"] for size, nodes in stages.items()}
+    joints = {size: [node for node in nodes if _joins(node)] for size, nodes in stages.items()}
     return [[node.outputs[0] for node in joints[size] or nodes] for size, nodes in stages.items()]
 
 
-def torchvision_squeezenet(model: Model, indices: Sequence[int]) -> Tuple[str, ...]:
-    """Layers by their index in ``torchvision.models.squeezenet1_1().features``, as cs231n gives them.
+def _ends_layer(node: Node) -> bool:
+    return SCHEMAS[node.op].traits.ends_layer
 
-    The modules there are the first convolution, its ReLU, the max pools and the fire modules; here the first
-    Conv, the first Relu, every MaxPool and every Concat.
+
+def _joins(node: Node) -> bool:
+    return SCHEMAS[node.op].traits.axes == "joins"
+
+
+def torchvision_squeezenet(model: Model, indices: Sequence[int]) -> Tuple[str, ...]:
+    """Return layers by their index in ``torchvision.models.squeezenet1_1().features``, as in cs231n.
+
+    The modules of torchvision are the first convolution, its ReLU, the max pools and the fire modules; in the
+    ONNX file they are the first Conv, the first Relu, every MaxPool and every Concat.
 
     Raises
     ------
     ValueError
-        When the network is not built like that.
+        When the network has too few of these modules.
     """
     modules: List[str] = []
     for node in model.graph.nodes:
@@ -73,13 +82,13 @@ def torchvision_squeezenet(model: Model, indices: Sequence[int]) -> Tuple[str, .
     if len(modules) <= max(indices):
         raise ValueError(
             f"{model.name} is not a SqueezeNet 1.1: it has {len(modules)} of its modules, and the recipe "
-            f"wants number {max(indices)}; use preset='default'"
+            f"needs module number {max(indices)}; use preset='default'"
         )
     return tuple(modules[index] for index in indices)
 
 
 def vgg(model: Model, names: Sequence[str]) -> Tuple[str, ...]:
-    """Layers by their VGG names: ``relu4_2`` is the second ReLU behind the third pool.
+    """Return layers by their VGG names: ``relu4_2`` is the second ReLU behind the third pool.
 
     Raises
     ------
@@ -88,7 +97,7 @@ def vgg(model: Model, names: Sequence[str]) -> Tuple[str, ...]:
     """
     blocks: List[List[str]] = [[]]
     for node in model.graph.nodes:
-        if node.op in POOLS:
+        if SCHEMAS[node.op].traits.pool:
             blocks.append([])
         elif node.op == "Relu":
             blocks[-1].append(node.outputs[0])

@@ -10,6 +10,8 @@ from graphs import run
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from cnnviz.errors import ModelFormatError
+from cnnviz.graph.fold import Budget
 from cnnviz.graph.simplify import simplify
 from cnnviz.reader.onnx_file import read
 
@@ -91,6 +93,27 @@ def test_functions_agree_with_the_reference(row: Row) -> None:
     found = simplify(read(proto)).constants["y"]
     assert found.dtype == (np.float32 if expected.dtype.kind == "f" else np.int64)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+# Results with more elements than all inputs together, besides those of ROWS.
+LARGER: List[Row] = [
+    *((op, [OTHERS[:, None], OTHERS], {}) for op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Mod", "Pow")),
+    *((op, [OTHERS[:, None], OTHERS], {}) for op in ("Equal", "Greater", "Less", "Sum")),
+    *((op, [TRUTHS[0][:, None], TRUTHS[0]], {}) for op in ("And", "Or")),
+    ("Where", [TRUTHS[0][:, None, None], OTHERS[:, None], OTHERS], {}),
+    ("Gather", [INTEGERS, np.zeros((3, 3), np.int64)], {"axis": 0}),
+]
+
+
+@pytest.mark.parametrize("row", [*ROWS, *LARGER], ids=label)
+def test_no_result_is_larger_than_its_row_says(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    op, inputs, attributes = row
+    constants = {f"c{i}": array for i, array in enumerate(inputs)}
+    graph = read(model([helper.make_node(op, list(constants), ["y"], **attributes)], constants))
+    size = simplify(graph).constants["y"].size
+    monkeypatch.setattr("cnnviz.graph.simplify.Budget", lambda: Budget(size - 1))
+    with pytest.raises(ModelFormatError, match="elements"):
+        simplify(graph)
 
 
 def test_integers_divide_towards_zero() -> None:

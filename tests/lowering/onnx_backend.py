@@ -73,7 +73,8 @@ def operands(model: ModelProto) -> Set[str]:
             names.update(node.input[1:])
         elif node.op_type in SCHEMAS:
             schema = SCHEMAS[node.op_type]
-            names.update(n for i, n in enumerate(node.input) if schema.known_only or i in schema.operands)
+            known_only = schema.traits.reads == "constants"
+            names.update(n for i, n in enumerate(node.input) if known_only or i in schema.operands)
     return names
 
 
