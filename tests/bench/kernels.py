@@ -32,7 +32,7 @@ def build(folder: Path, compiler: str) -> Path:
     """Compile everything as the package is compiled, and return the program."""
     objects = []
     for source in sources():
-        objects.append(str(folder / (source.parent.name + "_" + source.stem + ".o")))
+        objects.append(str(folder / ("_".join(source.relative_to(ROOT).with_suffix("").parts) + ".o")))
         flags = [*setup.FLAGS, *setup.own_flags(source.name), f"-I{ROOT / 'csrc'}", f"-I{HERE}"]
         subprocess.run([*shlex.split(compiler), *flags, "-c", str(source), "-o", objects[-1]], check=True)
     program = folder / "kernels"

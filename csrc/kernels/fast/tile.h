@@ -49,45 +49,23 @@ typedef struct tile_walk {
 
 typedef void tile_kernel(const tile_walk *walk, const float *x0, const float *x1, float *out);
 
-/* acc[i] of pixel i / blocks, block i % blocks. */
-CNV_INLINE void tile_begin(int pixels, int blocks, v16 *acc, const float *start)
+/* Starts the sums of pixel p: acc[p * blocks + b] is that of output block b. */
+CNV_INLINE void tile_begin(int p, int pixels, int blocks, v16 *acc, v16 s0, v16 s1)
 {
-    v16 s0 = start != NULL ? v16_load(start) : v16_zero();
-    v16 s1 = start != NULL && blocks > 1 ? v16_load(start + 16) : v16_zero();
-    const int n = pixels * blocks;
-    const v16 odd = blocks > 1 ? s1 : s0;
-    if (n > 0) acc[0] = s0;
-    if (n > 1) acc[1] = odd;
-    if (n > 2) acc[2] = s0;
-    if (n > 3) acc[3] = odd;
-    if (n > 4) acc[4] = s0;
-    if (n > 5) acc[5] = odd;
-    if (n > 6) acc[6] = s0;
-    if (n > 7) acc[7] = odd;
-    if (n > 8) acc[8] = s0;
-    if (n > 9) acc[9] = odd;
-    if (n > 10) acc[10] = s0;
-    if (n > 11) acc[11] = odd;
-    if (n > 12) acc[12] = s0;
-    if (n > 13) acc[13] = odd;
-    if (n > 14) acc[14] = s0;
-    if (n > 15) acc[15] = odd;
-    if (n > 16) acc[16] = s0;
-    if (n > 17) acc[17] = odd;
-    if (n > 18) acc[18] = s0;
-    if (n > 19) acc[19] = odd;
-    if (n > 20) acc[20] = s0;
-    if (n > 21) acc[21] = odd;
-    if (n > 22) acc[22] = s0;
-    if (n > 23) acc[23] = odd;
-    if (n > 24) acc[24] = s0;
-    if (n > 25) acc[25] = odd;
-    if (n > 26) acc[26] = s0;
-    if (n > 27) acc[27] = odd;
+    if (p >= pixels) return;
+    acc[p * blocks] = s0;
+    if (blocks > 1) acc[p * blocks + 1] = s1;
+}
+
+CNV_INLINE void tile_begin_all(int pixels, int blocks, v16 *acc, const float *start)
+{
+    const v16 s0 = start != NULL ? v16_load(start) : v16_zero();
+    const v16 s1 = start != NULL && blocks > 1 ? v16_load(start + 16) : v16_zero();
+    TILE_EACH_PIXEL(tile_begin, pixels, blocks, acc, s0, s1);
 }
 
 /* Goes on from what lies at `from`, laid out as the result, or adds it. */
-CNV_INLINE void tile_take(int pixels, int blocks, int p, bool adds, v16 *acc, const float *from,
+CNV_INLINE void tile_take(int p, int pixels, int blocks, bool adds, v16 *acc, const float *from,
                           const tile_walk *walk)
 {
     if (p >= pixels) return;
@@ -101,23 +79,10 @@ CNV_INLINE void tile_take(int pixels, int blocks, int p, bool adds, v16 *acc, co
 CNV_INLINE void tile_take_all(int pixels, int blocks, bool adds, v16 *acc, const float *from,
                               const tile_walk *walk)
 {
-    tile_take(pixels, blocks, 0, adds, acc, from, walk);
-    tile_take(pixels, blocks, 1, adds, acc, from, walk);
-    tile_take(pixels, blocks, 2, adds, acc, from, walk);
-    tile_take(pixels, blocks, 3, adds, acc, from, walk);
-    tile_take(pixels, blocks, 4, adds, acc, from, walk);
-    tile_take(pixels, blocks, 5, adds, acc, from, walk);
-    tile_take(pixels, blocks, 6, adds, acc, from, walk);
-    tile_take(pixels, blocks, 7, adds, acc, from, walk);
-    tile_take(pixels, blocks, 8, adds, acc, from, walk);
-    tile_take(pixels, blocks, 9, adds, acc, from, walk);
-    tile_take(pixels, blocks, 10, adds, acc, from, walk);
-    tile_take(pixels, blocks, 11, adds, acc, from, walk);
-    tile_take(pixels, blocks, 12, adds, acc, from, walk);
-    tile_take(pixels, blocks, 13, adds, acc, from, walk);
+    TILE_EACH_PIXEL(tile_take, pixels, blocks, adds, acc, from, walk);
 }
 
-CNV_INLINE void tile_put(int pixels, int blocks, int p, bool clips, v16 high, const v16 *acc, float *out,
+CNV_INLINE void tile_put(int p, int pixels, int blocks, bool clips, v16 high, const v16 *acc, float *out,
                          const tile_walk *walk)
 {
     if (p >= pixels) return;
@@ -132,23 +97,10 @@ CNV_INLINE void tile_put(int pixels, int blocks, int p, bool clips, v16 high, co
 CNV_INLINE void tile_put_all(int pixels, int blocks, bool clips, v16 high, const v16 *acc, float *out,
                              const tile_walk *walk)
 {
-    tile_put(pixels, blocks, 0, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 1, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 2, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 3, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 4, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 5, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 6, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 7, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 8, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 9, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 10, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 11, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 12, clips, high, acc, out, walk);
-    tile_put(pixels, blocks, 13, clips, high, acc, out, walk);
+    TILE_EACH_PIXEL(tile_put, pixels, blocks, clips, high, acc, out, walk);
 }
 
-CNV_INLINE void tile_rectify(int pixels, int blocks, int p, const v16 *acc, float *out, const tile_walk *walk)
+CNV_INLINE void tile_rectify(int p, int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
 {
     if (p >= pixels) return;
     const cnv_finish *f = walk->rectifier;
@@ -162,20 +114,7 @@ CNV_INLINE void tile_rectify(int pixels, int blocks, int p, const v16 *acc, floa
 
 CNV_INLINE void tile_rectify_all(int pixels, int blocks, const v16 *acc, float *out, const tile_walk *walk)
 {
-    tile_rectify(pixels, blocks, 0, acc, out, walk);
-    tile_rectify(pixels, blocks, 1, acc, out, walk);
-    tile_rectify(pixels, blocks, 2, acc, out, walk);
-    tile_rectify(pixels, blocks, 3, acc, out, walk);
-    tile_rectify(pixels, blocks, 4, acc, out, walk);
-    tile_rectify(pixels, blocks, 5, acc, out, walk);
-    tile_rectify(pixels, blocks, 6, acc, out, walk);
-    tile_rectify(pixels, blocks, 7, acc, out, walk);
-    tile_rectify(pixels, blocks, 8, acc, out, walk);
-    tile_rectify(pixels, blocks, 9, acc, out, walk);
-    tile_rectify(pixels, blocks, 10, acc, out, walk);
-    tile_rectify(pixels, blocks, 11, acc, out, walk);
-    tile_rectify(pixels, blocks, 12, acc, out, walk);
-    tile_rectify(pixels, blocks, 13, acc, out, walk);
+    TILE_EACH_PIXEL(tile_rectify, pixels, blocks, acc, out, walk);
 }
 
 CNV_INLINE void tile_end(int pixels, int blocks, v16 *acc, float *out, const tile_walk *walk)
@@ -250,7 +189,7 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, bool narrow, const tile_wal
     if (walk.partial != NULL)
         tile_take_all(pixels, blocks, false, acc, walk.partial, &walk);
     else
-        tile_begin(pixels, blocks, acc, walk.start);
+        tile_begin_all(pixels, blocks, acc, walk.start);
     for (int64_t i = walk.begin; i < walk.end; i++) {
         const int64_t b = walk.live != NULL ? walk.live[i] : i, left = walk.channels - b * 16;
         const float *x = x0 + b * walk.x_block, *w = walk.w + b * walk.taps * 256;
@@ -270,7 +209,7 @@ CNV_INLINE void tile_planar(int pixels, int blocks, const tile_walk *walk, const
                             float *out)
 {
     v16 acc[TILE_PIXELS * TILE_BLOCKS];
-    tile_begin(pixels, blocks, acc, walk->start);
+    tile_begin_all(pixels, blocks, acc, walk->start);
     const float *w = walk->w;
     for (int64_t t = 0; t < walk->taps; t++, w += 16)
         tile_step(pixels, blocks, false, 1, acc, x0 + walk->offset[t], x1 + walk->offset[t], w,

@@ -1,15 +1,19 @@
 /*
- * The steps of a tile: what the input of one channel at one tap adds to every sum. A pixel's input is
- * broadcast, sixteen output channels are one vector, and a step is one product for each pair of them.
+ * One step of the micro-kernel: what one input channel at one kernel tap adds to every sum of a tile. The
+ * pixel's input is broadcast, sixteen output channels are one vector, and a step is one fused multiply-add
+ * for each pair of a pixel and a vector.
+ *
+ * Part of the templates (see table_template.h): vec.h chooses the vector, this file the shape of the tile.
  */
 #ifndef CNV_FAST_TILE_STEPS_H
 #define CNV_FAST_TILE_STEPS_H
 
 #include "kernels/fast/vec.h"
 
-/* The largest tiles that leave registers for weights and broadcasts: 14 pixels x 2 blocks of sixteen in 32
- * zmm; 3 x 2 or 6 x 1 in 16 ymm. The wide one of ymm takes seven loads for its twelve products where the tall
- * one takes eight, which shows where two programs share a core. */
+/* The extents of the largest tiles that leave registers for weights and broadcasts, in pixels by blocks of
+ * sixteen output channels: 14 x 2 in 32 zmm registers; 3 x 2 or 6 x 1 in 16 ymm registers. The wide ymm tile
+ * (3 x 2) takes seven loads for its twelve products where the tall one takes eight, which shows when two
+ * programs share a core. */
 #define TILE_BLOCKS 2
 #if defined(__AVX512F__)
 #define TILE_PIXELS_1 14
@@ -21,52 +25,32 @@
 #define TILE_PIXELS TILE_PIXELS_1
 #define TILE_HALF (TILE_PIXELS / 2)
 
-/* How many pixels a tile of so many blocks has. */
+/* The largest number of pixels of a tile that has `blocks` output blocks. */
 CNV_INLINE int64_t tile_pixels(int64_t blocks)
 {
     return blocks > 1 ? TILE_PIXELS_2 : TILE_PIXELS_1;
 }
 
-#if defined(__AVX512F__)
-CNV_INLINE void tile_pixel(int blocks, v16 *acc, const float *x, v16 w0, v16 w1)
-{
-    v16 value = v16_all(*x);
-    acc[0] = v16_fma(value, w0, acc[0]);
-    if (blocks > 1) acc[1] = v16_fma(value, w1, acc[1]);
-}
+/* The loop over the pixels of a tile, unrolled: calls f(p, ...) for p = 0..13, because compilers keep a sum
+ * in a register only if literals index it. f returns at once for a pixel that its tile does not have. */
+#define TILE_EACH_PIXEL(f, ...)                                                                     \
+    (f(0, __VA_ARGS__), f(1, __VA_ARGS__), f(2, __VA_ARGS__), f(3, __VA_ARGS__), f(4, __VA_ARGS__), \
+     f(5, __VA_ARGS__), f(6, __VA_ARGS__), f(7, __VA_ARGS__), f(8, __VA_ARGS__), f(9, __VA_ARGS__), \
+     f(10, __VA_ARGS__), f(11, __VA_ARGS__), f(12, __VA_ARGS__), f(13, __VA_ARGS__))
 
-/* One step for `pixels` pixels that lie `gap` floats apart, the second half of them from xb on. */
-CNV_INLINE void tile_step(int pixels, int blocks, bool narrow, int gap, v16 *acc, const float *xa,
-                          const float *xb, const float *w, int64_t w_block)
+#if defined(__AVX512F__)
+CNV_INLINE void tile_add_product(v16 *sum, v16 value, v16 w)
 {
-    (void)narrow;
-    v16 w0 = v16_load(w);
-    v16 w1 = blocks > 1 ? v16_load(w + w_block) : w0;
-    const int b = blocks;
-    if (pixels > 0) tile_pixel(b, acc, xa, w0, w1);
-    if (pixels > 1) tile_pixel(b, acc + b, xa + gap, w0, w1);
-    if (pixels > 2) tile_pixel(b, acc + 2 * b, xa + 2 * gap, w0, w1);
-    if (pixels > 3) tile_pixel(b, acc + 3 * b, xa + 3 * gap, w0, w1);
-    if (pixels > 4) tile_pixel(b, acc + 4 * b, xa + 4 * gap, w0, w1);
-    if (pixels > 5) tile_pixel(b, acc + 5 * b, xa + 5 * gap, w0, w1);
-    if (pixels > 6) tile_pixel(b, acc + 6 * b, xa + 6 * gap, w0, w1);
-    if (pixels > 7) tile_pixel(b, acc + 7 * b, xb, w0, w1);
-    if (pixels > 8) tile_pixel(b, acc + 8 * b, xb + gap, w0, w1);
-    if (pixels > 9) tile_pixel(b, acc + 9 * b, xb + 2 * gap, w0, w1);
-    if (pixels > 10) tile_pixel(b, acc + 10 * b, xb + 3 * gap, w0, w1);
-    if (pixels > 11) tile_pixel(b, acc + 11 * b, xb + 4 * gap, w0, w1);
-    if (pixels > 12) tile_pixel(b, acc + 12 * b, xb + 5 * gap, w0, w1);
-    if (pixels > 13) tile_pixel(b, acc + 13 * b, xb + 6 * gap, w0, w1);
+    *sum = v16_fma(value, w, *sum);
 }
 #else
-CNV_INLINE void tile_pixel(v16 *acc, const float *x, v16 w)
+CNV_INLINE void tile_add_product(v16 *sum, v16 value, v16 w)
 {
-    const __m256 value = _mm256_broadcast_ss(x);
-    v8_add_product(&acc->low, value, w.low);
-    v8_add_product(&acc->high, value, w.high);
+    v8_add_product(&sum->low, value.low, w.low);
+    v8_add_product(&sum->high, value.high, w.high);
 }
 
-/* Eight lanes of weights for up to three pixels, whose sums lie two blocks apart. */
+/* Adds the products of eight lanes of weights and up to three pixels. */
 CNV_INLINE void tile_eight(int pixels, const float *w, const __m256 *x, __m256 *s0, __m256 *s1, __m256 *s2)
 {
     const __m256 eight = _mm256_loadu_ps(w);
@@ -75,8 +59,8 @@ CNV_INLINE void tile_eight(int pixels, const float *w, const __m256 *x, __m256 *
     if (pixels > 2) v8_add_product(s2, x[2], eight);
 }
 
-/* One step for two blocks, of which the second may be half empty: the pixels stay in registers, weights are
- * used up as they come. */
+/* One step for two blocks; `narrow` leaves out the second half of the second block. The pixels stay in
+ * registers, each vector of weights is loaded, used and dropped. */
 CNV_INLINE void tile_step_wide(int pixels, bool narrow, int gap, v16 *acc, const float *xa, const float *w,
                                int64_t w_block)
 {
@@ -90,8 +74,9 @@ CNV_INLINE void tile_step_wide(int pixels, bool narrow, int gap, v16 *acc, const
     if (!narrow) tile_eight(pixels, w + w_block + 8, x, &acc[1].high, &acc[3].high, &acc[5].high);
 }
 
-/* Sixteen steps of the whole tile, instruction by instruction: it takes exactly the registers there are, and
- * compilers, left to choose, move sums between registers up to three times a step. */
+/* Sixteen steps of the full wide tile, 3 x 2, in assembly: it uses exactly the sixteen registers, and
+ * compilers that choose registers themselves move sums between them up to three times a step. w and v are the
+ * weights of the two blocks. */
 CNV_INLINE void tile_sixteen_whole(v16 *acc, const float *x, const float *w, const float *v)
 {
     __asm__(".irp s, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n\t"
@@ -123,33 +108,45 @@ CNV_INLINE void tile_sixteen_whole(v16 *acc, const float *x, const float *w, con
             : "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
-/* One step, as for zmm; only a tile of single blocks has a second half. */
+#endif
+
+/* Adds the product of pixel p, whose tile has single blocks or, with zmm, two. The first half of the pixels
+ * begins at xa, the second half at xb. */
+CNV_INLINE void tile_step_pixel(int p, int pixels, int blocks, int gap, v16 *acc, const float *xa,
+                                const float *xb, v16 w0, v16 w1)
+{
+    if (p >= pixels) return;
+    const v16 value = v16_all(p < TILE_HALF ? xa[p * gap] : xb[(p - TILE_HALF) * gap]);
+    tile_add_product(&acc[p * blocks], value, w0);
+    if (blocks > 1) tile_add_product(&acc[p * blocks + 1], value, w1);
+}
+
+/* One step for `pixels` pixels that lie `gap` floats apart, the second half of them from xb on. */
 CNV_INLINE void tile_step(int pixels, int blocks, bool narrow, int gap, v16 *acc, const float *xa,
                           const float *xb, const float *w, int64_t w_block)
 {
+#if defined(__AVX512F__)
+    (void)narrow;
+#else
     if (blocks > 1) {
         tile_step_wide(pixels, narrow, gap, acc, xa, w, w_block);
         return;
     }
-    const v16 w0 = v16_load(w);
-    if (pixels > 0) tile_pixel(acc, xa, w0);
-    if (pixels > 1) tile_pixel(acc + 1, xa + gap, w0);
-    if (pixels > 2) tile_pixel(acc + 2, xa + 2 * gap, w0);
-    if (pixels > 3) tile_pixel(acc + 3, xb, w0);
-    if (pixels > 4) tile_pixel(acc + 4, xb + gap, w0);
-    if (pixels > 5) tile_pixel(acc + 5, xb + 2 * gap, w0);
-}
 #endif
+    const v16 w0 = v16_load(w), w1 = blocks > 1 ? v16_load(w + w_block) : w0;
+    TILE_EACH_PIXEL(tile_step_pixel, pixels, blocks, gap, acc, xa, xb, w0, w1);
+}
 
-/* Some steps one after the other. */
+/* `steps` steps: neighbouring input channels of one tap. */
 CNV_INLINE void tile_steps(int pixels, int blocks, bool narrow, int64_t steps, v16 *acc, const float *xa,
                            const float *xb, const float *w, int64_t w_block)
 {
     for (; steps > 0; steps--, w += 16) tile_step(pixels, blocks, narrow, 16, acc, xa++, xb++, w, w_block);
 }
 
-/* The sixteen steps of a whole channel block. A small tile has no instructions to spare for counting; with
- * zmm a second loop of each shape would only take time to compile. */
+/* The sixteen steps of a whole channel block. A ymm tile has no instructions to spare for a loop counter, so
+ * its steps are unrolled; a zmm tile has, and a second loop for each shape would only take time to compile.
+ */
 #if defined(__AVX512F__)
 #define TILE_COUNTS_ALWAYS true
 CNV_INLINE void tile_sixteen(int pixels, int blocks, bool narrow, v16 *acc, const float *xa, const float *xb,
