@@ -1,4 +1,4 @@
-/* How many threads there should be. */
+/* The number of threads that a new plan uses. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -8,7 +8,7 @@
 
 #include "runtime/threads.h"
 
-static atomic_int chosen_threads; /* 0: not chosen yet */
+static atomic_int chosen_threads; /* 0 until cnv_set_num_threads is called */
 
 int cnv_available_cpus(void)
 {
@@ -20,7 +20,7 @@ int cnv_available_cpus(void)
     return n > 0 ? (int)n : 1;
 }
 
-/* CNNVIZ_NUM_THREADS when it is a whole number from 1 on, else what the process may run on. */
+/* CNNVIZ_NUM_THREADS if it is a whole number of at least 1, else the number of available CPUs. */
 static int default_threads(void)
 {
     const char *text = getenv("CNNVIZ_NUM_THREADS");
@@ -39,7 +39,7 @@ int cnv_num_threads(void)
 cnv_status cnv_set_num_threads(int64_t n, cnv_error *err)
 {
     if (n < 1 || n > CNV_MAX_THREADS)
-        return cnv_fail(err, CNV_INVALID, "the number of threads is %lld, not in 1..%d", (long long)n,
+        return cnv_fail(err, CNV_INVALID, "the number of threads is %lld, it must be in 1..%d", (long long)n,
                         CNV_MAX_THREADS);
     atomic_store(&chosen_threads, (int)n);
     return CNV_OK;

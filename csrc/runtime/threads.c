@@ -1,31 +1,29 @@
 /*
- * One word, the gate, holds everything about the current job that workers race for:
+ * The gate is one word that holds everything about the current job that workers race for:
  *
- *     bits 32..63  number of the job
- *     bits 16..31  its threads while it is open, 0 once it is closed
- *     bits  0..15  workers inside it
+ *     bits 32..63  the job's number
+ *     bits 16..31  the job's threads while it is open, 0 once it is closed
+ *     bits  0..15  the number of workers inside it
  *
  * A worker enters by adding 1 to an open gate in one compare-and-swap, so it can never enter a job that is
- * over: the number has changed. The caller opens the gate, claims items like everybody, closes the gate, and
- * waits for the workers inside, who are busy with items that they claimed before. A worker that the system
- * gave no time to simply never entered.
+ * over: the number has changed. The caller opens the gate, claims items as the workers do, closes the gate,
+ * and waits for the workers inside, which finish the items that they have claimed. A worker that the system
+ * did not schedule in time never entered, and costs nothing.
  *
- * Waiting is spinning first, as the next job usually comes within microseconds, then sleeping on a condition.
- * A sleeper announces itself before it looks at the gate for the last time, and the caller changes the gate
- * before it looks for sleepers, both in sequentially consistent order: one of the two always sees the other.
+ * A waiting thread spins first, because the next job usually comes within microseconds, then sleeps on a
+ * condition variable. A sleeper announces itself before it looks at the gate for the last time, and the
+ * caller changes the gate before it looks for sleepers, both in sequentially consistent order: one of the two
+ * always sees the other.
  *
- * Where another program takes a worker's CPU in the middle of an item, the caller has to wait until the
- * worker gets it back, which is some milliseconds: a small network does dozens of jobs in that time. So each
- * worker has an account. Waiting for it much longer than items take is what it costs, the items that it saves
- * the caller are what it brings. One that owes too much is left out of the jobs of the next milliseconds, and
- * for twice as long when it is late again soon after. A program that keeps a CPU busy takes every other turn
- * and is found out within a few; a hypervisor that takes one per cent now and then is worth putting up with.
+ * If another program takes a worker's CPU in the middle of an item, the caller has to wait until the worker
+ * gets it back. account.h decides which workers are worth that risk.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
 #include "runtime/threads.h"
 
+#include "runtime/account.h"
 #include "runtime/denormals.h"
 
 #include <pthread.h>
@@ -33,57 +31,37 @@
 #include <signal.h>
 #include <time.h>
 
-/* Waking a sleeper costs 10 to 20 us, and on a virtual machine, whose CPU may be given to somebody else as
- * soon as it is idle, several times that; the sleeper may also wake on another CPU, and leave its caches
- * behind. So threads spin for about as long as large items take, and as a program does something between two
- * passes through a small network. */
+/* The time that a thread spins before it sleeps: about as long as large items take, and as a program is busy
+ * between two passes through a small network. Waking a sleeper costs 10 to 20 us, and several times that on a
+ * virtual machine, which may lose its CPU as soon as it is idle; the sleeper may also wake on another CPU
+ * with cold caches. */
 #define SPIN_NS 1000000
-#define SPIN_ROUND 64 /* looks between two readings of the clock */
-
-/* Waiting for a worker is normal for as long as it may be at an item: so many times the average of the
- * caller's own, which may have been the small ones. What comes on top is a thread that has no CPU; a turn of
- * another program lasts some 3 ms. */
-#define PATIENCE_ITEMS 4
-#define PATIENCE_NS 300000
-
-/* A worker has to bring so many times what it costs: beside a busy program it gets every other turn and
- * brings as much as it costs, and that is not worth having. It may owe a few turns. */
-#define KEEP 2
-#define LIMIT_NS 8000000
-
-/* How long one that owes more is left out. The first time a turn or two of the other program; at most so long
- * that trying again, and waiting for another turn, is a matter of per cents. */
-#define SHORT_LEAVE_NS 8000000
-#define LONG_LEAVE_NS 128000000
+#define SPIN_ROUND 64 /* tests of the gate between two readings of the clock */
 
 #define JOB_SHIFT 32
 #define THREADS_SHIFT 16
 #define FIELD_MASK 0xffffu
 
 typedef struct {
-    pthread_t thread; /* of a worker */
+    pthread_t thread; /* the worker's; unused for the caller */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     atomic_bool asleep;
-
-    atomic_bool left_out; /* enters no job until the caller says so */
-    int64_t owes_ns;      /* what it has cost, KEEP times, and has not brought since; not below 0 */
-    int64_t back_ns;      /* when the caller says so, or said; 0: never was left out */
-    int64_t leave_ns;     /* how long it was last left out */
+    cnv_account account;
 } sleeper;
 
 static struct {
-    atomic_flag taken; /* a caller is using the pool */
+    atomic_flag taken; /* set while a caller is using the pool */
     atomic_uint_fast64_t gate;
-    int workers;  /* started so far; only who has taken the pool reads or writes it */
-    int cpus;     /* that the process could run on when it started its first job */
-    bool crowded; /* this job has more threads than CPUs: waiting must not burn what others could use */
-    int left_out; /* how many workers are */
-    int shunned;  /* the CPU that workers are kept off, -1: none yet */
+    int workers;  /* the workers started so far; read and written only by the caller that took the pool */
+    int cpus;     /* the CPUs that the process could run on when it started its first job */
+    bool crowded; /* this job has more threads than CPUs, so a waiting thread must not spin */
+    int left_out; /* the number of workers whose account leaves them out */
+    int shunned;  /* the CPU that workers are kept off, -1 before the first job */
     atomic_int last_out;               /* the worker that has left a job last */
     sleeper sleepers[CNV_MAX_THREADS]; /* [0] is the caller, [i] is worker i */
 
-    /* The job: written before the gate opens, read by who has entered. */
+    /* The job, written before the gate opens and read by the threads inside it. */
     cnv_task *task;
     void *context;
     int64_t n_items;
@@ -120,17 +98,17 @@ static int64_t now_ns(void)
 }
 
 typedef struct {
-    int index;     /* of the waiting thread */
-    uint64_t been; /* the job that it has left, and need not enter again */
+    int index;     /* the waiting thread's */
+    uint64_t been; /* the number of the last job that the thread entered, and must not enter again */
 } waiter;
 
-/* What a waiter waits for, asked of the gate. */
+/* The condition that a waiter waits for. */
 typedef bool gate_test(uint64_t gate, const waiter *self);
 
 static bool may_enter(uint64_t gate, const waiter *self)
 {
     if (self->index >= gate_threads(gate) || gate >> JOB_SHIFT == self->been) return false;
-    return !atomic_load_explicit(&pool.sleepers[self->index].left_out, memory_order_relaxed);
+    return !atomic_load_explicit(&pool.sleepers[self->index].account.left_out, memory_order_relaxed);
 }
 
 static bool nobody_inside(uint64_t gate, const waiter *self)
@@ -168,7 +146,7 @@ static void wait_until(gate_test *test, const waiter *self, bool spin)
     sleep_until(test, self);
 }
 
-/* The gate has changed: the thread, if it sleeps, must look again. */
+/* Makes a sleeping thread test the gate, which has changed, again. */
 static void wake(int index)
 {
     sleeper *other = &pool.sleepers[index];
@@ -203,7 +181,7 @@ static void compute(cnv_task *task, void *context, int64_t item, int index)
     cnv_restore_float_mode(mode);
 }
 
-/* Returns how many items it has computed. */
+/* Claims and computes items until none is left or the run is cancelled; returns the number computed. */
 static int64_t compute_items(int index, bool polls)
 {
     for (int64_t computed = 0;; computed++) {
@@ -217,7 +195,7 @@ static int64_t compute_items(int index, bool polls)
 
 static void *work(void *argument)
 {
-    waiter self = {.index = (int)(intptr_t)argument, .been = 0}; /* jobs are numbered from 1 on */
+    waiter self = {.index = (int)(intptr_t)argument, .been = 0}; /* the first job is 1 */
     bool spin = true;
     for (;;) {
         wait_until(may_enter, &self, spin);
@@ -229,7 +207,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* In a forked child only the forking thread lives on: the pool is as new. */
+/* Makes the pool as new in a forked child, in which only the forking thread exists. */
 static void reset_pool(void)
 {
     atomic_flag_clear(&pool.taken);
@@ -239,9 +217,7 @@ static void reset_pool(void)
         pthread_mutex_init(&pool.sleepers[i].mutex, NULL);
         pthread_cond_init(&pool.sleepers[i].wake, NULL);
         atomic_store(&pool.sleepers[i].asleep, false);
-        atomic_store(&pool.sleepers[i].left_out, false);
-        pool.sleepers[i].owes_ns = 0;
-        pool.sleepers[i].back_ns = 0;
+        cnv_account_reset(&pool.sleepers[i].account);
     }
     pool.left_out = 0;
     pool.shunned = -1;
@@ -254,8 +230,8 @@ static void init_pool(void)
     pthread_atfork(NULL, NULL, reset_pool);
 }
 
-/* Workers never see a signal: those belong to the program's own threads. They are detached, as nothing that
- * they hold outlives a job, and end with the process. */
+/* Workers block all signals, which belong to the program's own threads. They are detached, because nothing
+ * that they hold outlives a job, and end with the process. */
 static bool start_worker(int index)
 {
     sigset_t all, before;
@@ -268,7 +244,7 @@ static bool start_worker(int index)
     return started;
 }
 
-/* Where the system refuses a thread, fewer serve. */
+/* Starts the workers that are missing; if the system refuses a thread, the pool works with fewer. */
 static void start_workers(int threads)
 {
     while (pool.workers < threads - 1 && start_worker(pool.workers + 1)) {
@@ -277,9 +253,9 @@ static void start_workers(int threads)
     }
 }
 
-/* Keeps the workers off the CPU that the caller is on, and otherwise where the caller may be. A system may
- * wake a worker on its caller's CPU although others are idle; virtual machines do so in order to need fewer.
- * One of the two then waits for the other until the system thinks again, which is some milliseconds. */
+/* Restricts the workers to the caller's CPUs except the one that the caller is on. A system may wake a worker
+ * on its caller's CPU although others are idle, as virtual machines do to need fewer CPUs; one of the two
+ * then waits for the other until the scheduler runs again, some milliseconds later. */
 static void keep_apart(void)
 {
 #ifdef __linux__
@@ -294,43 +270,17 @@ static void keep_apart(void)
 #endif
 }
 
-/* Lets workers back in whose time is over. */
+/* Lets the workers back in whose leave is over. */
 static void readmit(int64_t now)
 {
-    for (int i = 1; i <= pool.workers && pool.left_out > 0; i++) {
-        sleeper *worker = &pool.sleepers[i];
-        if (!atomic_load(&worker->left_out) || now < worker->back_ns) continue;
-        atomic_store(&worker->left_out, false);
-        pool.left_out--;
-    }
+    for (int i = 1; i <= pool.workers && pool.left_out > 0; i++)
+        if (cnv_account_readmit(&pool.sleepers[i].account, now)) pool.left_out--;
 }
 
-/* Leaves a worker out: for twice as long as before when it was back only shortly. */
-static void leave_out(sleeper *worker, int64_t now)
-{
-    bool again = worker->back_ns > 0 && now - worker->back_ns < worker->leave_ns;
-    worker->leave_ns = again ? 2 * worker->leave_ns : SHORT_LEAVE_NS;
-    if (worker->leave_ns > LONG_LEAVE_NS) worker->leave_ns = LONG_LEAVE_NS;
-    worker->back_ns = now + worker->leave_ns;
-    worker->owes_ns = LIMIT_NS;
-    atomic_store(&worker->left_out, true);
-    pool.left_out++;
-}
-
-/* Credits every worker with its part of what they have saved the caller. */
+/* Credits every worker with its share of the time that they have saved the caller. */
 static void credit(int workers, int64_t saved_ns)
 {
-    for (int i = 1; i <= workers; i++) {
-        int64_t owes = pool.sleepers[i].owes_ns - saved_ns / workers;
-        pool.sleepers[i].owes_ns = owes > 0 ? owes : 0;
-    }
-}
-
-static void charge(int index, int64_t late_ns, int64_t now)
-{
-    sleeper *worker = &pool.sleepers[index];
-    worker->owes_ns += KEEP * late_ns;
-    if (worker->owes_ns > LIMIT_NS) leave_out(worker, now);
+    for (int i = 1; i <= workers; i++) cnv_account_credit(&pool.sleepers[i].account, saved_ns / workers);
 }
 
 static void open_gate(int threads)
@@ -338,7 +288,7 @@ static void open_gate(int threads)
     uint64_t job = (atomic_load(&pool.gate) >> JOB_SHIFT) + 1;
     atomic_store(&pool.gate, job << JOB_SHIFT | (uint64_t)threads << THREADS_SHIFT);
     for (int i = 1; i < threads; i++)
-        if (!atomic_load(&pool.sleepers[i].left_out)) wake(i);
+        if (!atomic_load(&pool.sleepers[i].account.left_out)) wake(i);
 }
 
 /* Returns whether workers were still inside. */
@@ -351,17 +301,19 @@ static bool close_gate(void)
     return true;
 }
 
-/* Closes the gate and settles with the workers. The caller has computed so many items since `start`. */
+/* Closes the gate and settles the workers' accounts. The caller has computed `computed` items since
+ * `start`. */
 static void end_job(int workers, int64_t computed, int64_t start)
 {
     const int64_t closed = now_ns();
     const bool waited = close_gate();
-    if (computed == 0) return; /* nothing to compare with */
+    if (computed == 0) return; /* the time of an item is unknown */
     const int64_t item_ns = (closed - start) / computed;
     credit(workers, (pool.n_items - computed) * item_ns);
     if (!waited) return;
-    const int64_t now = now_ns(), late = now - closed - PATIENCE_NS - PATIENCE_ITEMS * item_ns;
-    if (late > 0) charge(atomic_load(&pool.last_out), late, now);
+    const int64_t now = now_ns();
+    sleeper *last = &pool.sleepers[atomic_load(&pool.last_out)];
+    if (cnv_account_charge(&last->account, now - closed, item_ns, now)) pool.left_out++;
 }
 
 static void compute_alone(cnv_run *run, int64_t n_items, cnv_task *task, void *context)
@@ -369,8 +321,8 @@ static void compute_alone(cnv_run *run, int64_t n_items, cnv_task *task, void *c
     for (int64_t item = 0; item < n_items && !cnv_run_cancelled(run); item++) compute(task, context, item, 0);
 }
 
-/* What is left to do when the caller's thread ends inside run->interrupted, as Python lets daemon threads end
- * when it exits: the job lies on the stack of that thread, and workers must be out of it before it goes. */
+/* Cleans up if the caller's thread ends inside run->interrupted, as Python ends daemon threads when it exits:
+ * the job is on that thread's stack, so all workers must have left it before the stack goes. */
 static void abandon_job(void *run)
 {
     atomic_store(&((cnv_run *)run)->cancelled, true);
@@ -378,7 +330,7 @@ static void abandon_job(void *run)
     atomic_flag_clear(&pool.taken);
 }
 
-/* Lets workers in, and returns how many items the caller has computed. */
+/* Lets workers in, computes items with them, and returns the number that the caller has computed. */
 static int64_t run_job(cnv_run *run, int threads)
 {
     int64_t computed;

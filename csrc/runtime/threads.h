@@ -1,9 +1,9 @@
 /*
  * The thread pool, and the only way in which the core runs anything in parallel.
  *
- * One pool serves the process. Work is a number of independent items; workers claim them one by one from a
- * shared counter, and the calling thread claims along with them, so a worker that never shows up costs its
- * share and no more. An item's result must not depend on who computes it: that is what makes results
+ * The process has one pool. A job is a number of independent items; workers claim items one by one from a
+ * shared counter, and so does the calling thread, so a worker that is not scheduled only leaves its share to
+ * the others. An item's result must not depend on the worker that computes it: that makes results
  * bit-identical for any number of threads.
  */
 #ifndef CNV_RUNTIME_THREADS_H
@@ -15,17 +15,18 @@
 
 #include "runtime/error.h"
 
-/* No pool is larger: OpenBLAS, as bundled, is built for 64 threads and ends the process when asked by more.
- */
+/* The largest number of threads: the bundled OpenBLAS is built for 64, and ends the process if more
+ * call it. */
 #define CNV_MAX_THREADS 64
 
-/* One pass over a plan: how many threads it may use, and how it learns that the user wants it to stop. */
+/* One pass over a plan: the threads that it may use, and the way in which the user stops it. */
 typedef struct cnv_run {
-    int threads;                      /* 1..CNV_MAX_THREADS; worker indices are below this */
-    bool (*interrupted)(void *owner); /* asked by the calling thread only, between items, and that thread may
-                                       * end there (pthread_exit); NULL: never */
+    int threads; /* 1..CNV_MAX_THREADS; worker indices are below it */
+    /* Returns whether the run must stop. Only the calling thread calls it, between items, and that thread may
+     * end inside it (pthread_exit). NULL: the run never stops early. */
+    bool (*interrupted)(void *owner);
     void *owner;
-    atomic_bool cancelled; /* set once interrupted() has said yes; items not yet claimed are skipped */
+    atomic_bool cancelled; /* set once interrupted() has returned true; items not yet claimed are skipped */
 } cnv_run;
 
 /* Computes item `item` of the work described by `context`. `worker` (0..threads-1) names the executing
@@ -33,21 +34,23 @@ typedef struct cnv_run {
 typedef void cnv_task(void *context, int64_t item, int worker);
 
 /* Runs task for items 0..n_items-1 and returns when all are done, or when the run is cancelled and no worker
- * is inside an item any more. Never allocates, never fails; calls do not nest. Safe from several threads at
- * once: a call that finds the pool taken does all its items itself. Safe after fork: the child starts a pool
- * of its own. */
+ * is inside an item any more. Never allocates, never fails; calls do not nest. Several threads may call it at
+ * once: a call that finds the pool taken computes all its items itself. It works after fork: the child starts
+ * its own pool. */
 void cnv_parallel(cnv_run *run, int64_t n_items, cnv_task *task, void *context);
 
-/* Asks whether the user wants the run to stop, and remembers a yes. For the walks, between two steps. */
+/* Asks interrupted() whether the run must stop, and stores the answer in `cancelled`. A walk over a plan
+ * calls it between two steps. */
 bool cnv_run_cancelled(cnv_run *run);
 
-/* CPUs that this process may run on, at least 1. */
+/* The number of CPUs that this process may run on, at least 1. */
 int cnv_available_cpus(void);
 
-/* Threads that a new plan uses. Default: CNNVIZ_NUM_THREADS, else the CPUs that this process may run on. */
+/* The number of threads that a new plan uses: CNNVIZ_NUM_THREADS, else the CPUs that this process may
+ * run on. */
 int cnv_num_threads(void);
 
-/* Sets it; n must lie in 1..CNV_MAX_THREADS. */
+/* Sets the number of threads that a new plan uses; n must lie in 1..CNV_MAX_THREADS. */
 cnv_status cnv_set_num_threads(int64_t n, cnv_error *err);
 
 #endif
