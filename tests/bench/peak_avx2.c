@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 199309L
-#include "peak.h"
+#define VEC_ZMM 0
+#include "peak_template.h"
 
 double bench_peak_avx2(void);
 double bench_peak_avx2(void)

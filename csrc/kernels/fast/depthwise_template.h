@@ -1,5 +1,10 @@
-#ifndef CNV_FAST_DEPTHWISE_IMPL_H
-#define CNV_FAST_DEPTHWISE_IMPL_H
+/*
+ * Template: the kernels of depthwise.h, convolution with one filter per channel.
+ *
+ * Parameter: VEC_ZMM, see vec.h. It sets the number of pixels of a tile.
+ */
+#ifndef CNV_FAST_DEPTHWISE_TEMPLATE_H
+#define CNV_FAST_DEPTHWISE_TEMPLATE_H
 
 #include "kernels/fast/depthwise.h"
 #include "kernels/fast/lanes.h"
@@ -7,7 +12,7 @@
 /* Pixels that share a load of the weights: with one vector per accumulator they fill half of the registers of
  * zmm, and all but what the weights take of ymm. A row that has not so many beside its padding takes fewer.
  */
-#if defined(__AVX512F__)
+#if VEC_ZMM
 #define DEPTHWISE_PIXELS 8
 #else
 #define DEPTHWISE_PIXELS 6

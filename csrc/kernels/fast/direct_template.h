@@ -1,13 +1,15 @@
 /*
- * The direct convolution kernel, for the instruction set of the file that includes this one.
+ * Template: the kernel of direct.h, direct convolution by strips of rows.
+ *
+ * Parameter: VEC_ZMM, see vec.h. It sets the extents of a tile, see tile_steps.h.
  */
-#ifndef CNV_FAST_DIRECT_IMPL_H
-#define CNV_FAST_DIRECT_IMPL_H
+#ifndef CNV_FAST_DIRECT_TEMPLATE_H
+#define CNV_FAST_DIRECT_TEMPLATE_H
 
 #include "kernels/fast/direct.h"
+#include "kernels/fast/direct_strip_template.h"
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/tile_shapes.h"
-#include "kernels/fast/weights_template.h"
 
 /* Weights that tiles may walk along again and again: they share L2 with the copy of a strip. */
 #define DIRECT_PART_NBYTES (256 << 10)
@@ -27,96 +29,52 @@ typedef struct direct_call {
     int64_t n_live[CNV_MAX_THREADS]; /* how many of its channel blocks are not all zero */
 } direct_call;
 
-/* The part of 0..count-1, counted from `first` in steps of `step`, that lies in 0..extent-1. */
-typedef struct direct_span {
-    int64_t begin, end;
-} direct_span;
-
-static direct_span direct_inside(int64_t first, int64_t step, int64_t count, int64_t extent)
+/* Channels c0..c0+15 of sixteen outputs forward: rows of 16 * taps neighbours become columns. */
+static void direct_weights_forward(float *to, const float *w, const cnv_direct *d)
 {
-    direct_span s = {0, count};
-    if (first < 0) s.begin = cnv_ceil_div(-first, step);
-    if (s.begin > count) s.begin = count;
-    int64_t end = first < extent ? (extent - 1 - first) / step + 1 : 0;
-    if (s.end > end) s.end = end;
-    if (s.end < s.begin) s.end = s.begin;
-    return s;
-}
-
-/* One row of one phase of one channel block: zeros, pixels, zeros. src_row is NULL in the padding. */
-static void direct_copy_row(float *to, const float *src_row, const uint16_t *bits, int64_t first,
-                            const cnv_direct *d, const cnv_gate *gate, cnv_relu_rule rule)
-{
-    direct_span in = direct_inside(first, d->stride[1], d->pitch, d->xw);
-    if (src_row == NULL) in.begin = in.end = d->pitch;
-    lanes_clear(to, in.begin);
-    if (in.end > in.begin) {
-        const int64_t at = first + in.begin * d->stride[1];
-        lanes_copy(to + in.begin * 16, src_row + at * 16, bits != NULL ? bits + at : NULL, in.end - in.begin,
-                   d->stride[1], gate, rule);
+    const int64_t taps = d->kernel_size;
+    v16 columns[4];
+    for (int64_t j = 0; j < 16 * taps; j += 4) {
+        lanes_columns(columns, w + j, d->ic * taps);
+        for (int k = 0; k < 4; k++) v16_store(to + ((j + k) % taps * 16 + (j + k) / taps) * 16, columns[k]);
     }
-    lanes_clear(to + in.end * 16, d->pitch - in.end);
 }
 
-/* Eight numbers: the first, the third, ... of sixteen, of which the last is read for nothing. */
-CNV_INLINE __m256 direct_every_second(const float *from)
+/* One channel, `to_tap` floats between its taps: lane l is the output that begins l * gap floats further. */
+static void direct_weights_channel(float *to, int64_t to_tap, const float *w, int64_t gap, int64_t lanes,
+                                   const cnv_direct *d)
 {
-    const __m256 mixed = _mm256_shuffle_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8), 0x88);
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xd8));
+    for (int64_t t = 0; t < d->taps; t++, to += to_tap) {
+        const float *from = w + d->tap[t];
+        if (gap == 1 && lanes == 16)
+            v16_store(to, v16_load(from));
+        else
+            for (int64_t l = 0; l < 16; l++) to[l] = l < lanes ? from[l * gap] : 0;
+    }
 }
 
-static void direct_copy_planar_row(float *to, const float *src_row, int64_t first, const cnv_direct *d)
+/* Packed weights of output blocks begin..end-1, the same as cnv_direct_pack's. */
+static void direct_weights(float *packed, const float *w, const cnv_direct *d, int64_t begin, int64_t end)
 {
-    direct_span in = direct_inside(first, d->stride[1], d->pitch, d->xw);
-    if (src_row == NULL) in.begin = in.end = d->pitch;
-    int64_t i = 0;
-    for (; i < in.begin; i++) to[i] = 0;
-    if (d->stride[1] == 2)
-        for (; i + 8 <= in.end && first + i * 2 + 16 <= d->xw; i += 8)
-            _mm256_storeu_ps(to + i, direct_every_second(src_row + first + i * 2));
-    for (; i < in.end; i++) to[i] = src_row[first + i * d->stride[1]];
-    for (; i < d->pitch; i++) to[i] = 0;
-}
-
-/* Copies what grid rows from `row` on read of one image. */
-static void direct_copy_strip(float *to, const direct_call *c, int64_t image, int64_t row)
-{
-    const cnv_direct *d = c->d;
-    const int64_t plane = d->xh * d->xw, lanes = d->planar ? 1 : 16;
-    const int64_t planes = d->planar ? d->ic : cnv_blocks(d->ic);
-    const float *x = c->x + image * d->x_image;
-    const uint16_t *bits = c->gate->bits != NULL ? c->gate->bits + image * planes * plane : NULL;
-    const cnv_relu_rule rule = gate_rule(c->gate, image);
-    for (int64_t b = 0; b < planes; b++, x += plane * lanes) {
-        const uint16_t *block_bits = bits != NULL ? bits + b * plane : NULL;
-        for (int64_t p = 0; p < d->phases; p++) {
-            const int64_t col = d->first[1] + d->phase[p][1];
-            for (int64_t r = 0; r < d->phase_rows; r++, to += d->pitch * lanes) {
-                const int64_t at = d->first[0] + d->phase[p][0] + (row + r) * d->stride[0];
-                const bool inside = at >= 0 && at < d->xh;
-                const float *src = inside ? x + at * d->xw * lanes : NULL;
-                if (d->planar)
-                    direct_copy_planar_row(to, src, col, d);
-                else
-                    direct_copy_row(to, src, inside && bits != NULL ? block_bits + at * d->xw : NULL, col, d,
-                                    c->gate, rule);
-            }
+    const int64_t per_out = d->backward ? d->kernel_size : d->ic * d->kernel_size;
+    const int64_t per_in = d->backward ? d->oc * d->kernel_size : d->kernel_size;
+    for (int64_t b = begin; b < end; b++) {
+        const int64_t lanes = d->oc - b * 16 < 16 ? d->oc - b * 16 : 16;
+        for (int64_t c0 = 0; c0 < d->ic; c0 += 16) {
+            const int64_t channels = d->ic - c0 < 16 ? d->ic - c0 : 16;
+            const float *from = w + b * 16 * per_out + c0 * per_in;
+            if (!d->backward && channels == 16 && lanes == 16)
+                direct_weights_forward(packed, from, d);
+            else
+                for (int64_t c = 0; c < channels; c++) {
+                    if (d->backward && c0 + c + LANES_AHEAD < d->ic && lanes == 16)
+                        lanes_fetch(from + (c + LANES_AHEAD) * per_in, d->kernel_size);
+                    direct_weights_channel(packed + c * 16, channels * 16, from + c * per_in, per_out, lanes,
+                                           d);
+                }
+            packed += channels * d->taps * 16;
         }
     }
-}
-
-/* Lists the channel blocks of a strip that hold anything but zeros. The gradient of one class's score has all
- * but one of a convolutional classifier's channels zero; in others the first pixel answers. */
-static int64_t direct_live(int32_t *live, const float *x, int64_t x_block, int64_t pixels,
-                           const cnv_direct *d)
-{
-    int64_t count = 0;
-    for (int64_t b = 0; b < cnv_blocks(d->ic); b++) {
-        const float *at = x + b * x_block, *end = at + pixels * 16;
-        while (at < end && !v16_any(v16_load(at))) at += 16;
-        if (at < end) live[count++] = (int32_t)b;
-    }
-    return count;
 }
 
 /* Where a run of results goes. */
@@ -305,7 +263,7 @@ static const float *direct_input(tile_walk *walk, direct_call *c, int64_t strip,
     const float *x = d->in_place ? c->x + image * d->x_image + row * 16 : copy;
     walk->x_block = (d->in_place ? d->xh * d->xw : whole) * 16;
     if (c->holds[worker] != strip + 1) {
-        if (!d->in_place) direct_copy_strip(copy, c, image, row);
+        if (!d->in_place) direct_copy_strip(copy, c->x, c->gate, d, image, row);
         if (d->backward) c->n_live[worker] = direct_live(live, x, walk->x_block, pixels, d);
     }
     c->holds[worker] = strip + 1;

@@ -1,5 +1,10 @@
-#ifndef CNV_FAST_IMAGE_GRADIENT_IMPL_H
-#define CNV_FAST_IMAGE_GRADIENT_IMPL_H
+/*
+ * Template: the kernel of image_gradient.h, the gradient of a picture of few channels.
+ *
+ * Parameter: VEC_ZMM, see vec.h. It sets the number of vectors of a tile.
+ */
+#ifndef CNV_FAST_IMAGE_GRADIENT_TEMPLATE_H
+#define CNV_FAST_IMAGE_GRADIENT_TEMPLATE_H
 
 #include "kernels/fast/image_gradient.h"
 #include "kernels/fast/lanes.h"
@@ -7,7 +12,7 @@
 
 /* Vectors of pixels that share the loads of the weights: 112 pixels, half of a picture of 224, times three
  * channels are 21 of 32 registers; 2 times 3 times two halves are 12 of 16. */
-#if defined(__AVX512F__)
+#if VEC_ZMM
 #define GRADIENT_VECTORS 7
 #else
 #define GRADIENT_VECTORS 2
@@ -65,7 +70,7 @@ static void gradient_copy(float *to, int64_t image, int64_t first, const gradien
     }
 }
 
-#if defined(__AVX512F__)
+#if VEC_ZMM
 CNV_INLINE void gradient_vector(int channels, v16 *acc, const float *dy, const float *w)
 {
     const v16 g = v16_pinned(v16_load(dy));

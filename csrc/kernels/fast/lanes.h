@@ -1,5 +1,6 @@
 /*
- * What the fast kernels do to sixteen channels of a pixel besides summing: the way in and the way out.
+ * Operations of the fast kernels on sixteen channels of a pixel other than sums: finishing a sum, gating a
+ * gradient, copying and transposing. Part of the templates; parameter: VEC_ZMM, see vec.h.
  */
 #ifndef CNV_FAST_LANES_H
 #define CNV_FAST_LANES_H
@@ -135,6 +136,30 @@ CNV_INLINE void lanes_copy(float *to, const float *from, const uint16_t *bits, i
 CNV_INLINE void lanes_clear(float *to, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) v16_store(to + i * 16, v16_zero());
+}
+
+/* Columns 0..3 of sixteen rows, `gap` floats apart, as four vectors: lane l is row l. */
+CNV_INLINE void lanes_columns(v16 *columns, const float *rows, int64_t gap)
+{
+    /* Lanes 4k..4k+3 of r_i are row 4k + i. */
+    const v16 r0 = v16_load4(rows, 4 * gap), r1 = v16_load4(rows + gap, 4 * gap);
+    const v16 r2 = v16_load4(rows + 2 * gap, 4 * gap), r3 = v16_load4(rows + 3 * gap, 4 * gap);
+    const v16 low01 = v16_zip_low(r0, r1), low23 = v16_zip_low(r2, r3);
+    const v16 high01 = v16_zip_high(r0, r1), high23 = v16_zip_high(r2, r3);
+    columns[0] = v16_pair_low(low01, low23);
+    columns[1] = v16_pair_high(low01, low23);
+    columns[2] = v16_pair_low(high01, high23);
+    columns[3] = v16_pair_high(high01, high23);
+}
+
+/* Channels whose weights are fetched ahead of their use, where the weights of two channels lie pages
+ * apart. */
+#define LANES_AHEAD 4
+
+/* Brings sixteen kernels of `size` floats to L1. */
+CNV_INLINE void lanes_fetch(const float *w, int64_t size)
+{
+    for (int64_t i = 0; i < 16 * size; i += 16) _mm_prefetch((const char *)(w + i), _MM_HINT_T0);
 }
 
 #endif

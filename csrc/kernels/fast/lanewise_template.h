@@ -1,5 +1,10 @@
-#ifndef CNV_FAST_LANEWISE_IMPL_H
-#define CNV_FAST_LANEWISE_IMPL_H
+/*
+ * Template: the kernels of lanewise.h, which handle each pixel and channel block on its own.
+ *
+ * Parameter: VEC_ZMM, see vec.h.
+ */
+#ifndef CNV_FAST_LANEWISE_TEMPLATE_H
+#define CNV_FAST_LANEWISE_TEMPLATE_H
 
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/lanewise.h"

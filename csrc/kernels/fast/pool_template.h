@@ -1,5 +1,10 @@
-#ifndef CNV_FAST_POOL_IMPL_H
-#define CNV_FAST_POOL_IMPL_H
+/*
+ * Template: the kernels of pool.h, pooling of blocked pictures.
+ *
+ * Parameter: VEC_ZMM, see vec.h.
+ */
+#ifndef CNV_FAST_POOL_TEMPLATE_H
+#define CNV_FAST_POOL_TEMPLATE_H
 
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/pool.h"

@@ -1,5 +1,10 @@
-#ifndef CNV_FAST_ROWS_IMPL_H
-#define CNV_FAST_ROWS_IMPL_H
+/*
+ * Template: the kernels of rows.h, products of plain rows with a matrix of weights.
+ *
+ * Parameter: VEC_ZMM, see vec.h.
+ */
+#ifndef CNV_FAST_ROWS_TEMPLATE_H
+#define CNV_FAST_ROWS_TEMPLATE_H
 
 #include <string.h>
 

@@ -15,7 +15,7 @@
  * (3 x 2) takes seven loads for its twelve products where the tall one takes eight, which shows when two
  * programs share a core. */
 #define TILE_BLOCKS 2
-#if defined(__AVX512F__)
+#if VEC_ZMM
 #define TILE_PIXELS_1 14
 #define TILE_PIXELS_2 14
 #else
@@ -38,7 +38,7 @@ CNV_INLINE int64_t tile_pixels(int64_t blocks)
      f(5, __VA_ARGS__), f(6, __VA_ARGS__), f(7, __VA_ARGS__), f(8, __VA_ARGS__), f(9, __VA_ARGS__), \
      f(10, __VA_ARGS__), f(11, __VA_ARGS__), f(12, __VA_ARGS__), f(13, __VA_ARGS__))
 
-#if defined(__AVX512F__)
+#if VEC_ZMM
 CNV_INLINE void tile_add_product(v16 *sum, v16 value, v16 w)
 {
     *sum = v16_fma(value, w, *sum);
@@ -125,7 +125,7 @@ CNV_INLINE void tile_step_pixel(int p, int pixels, int blocks, int gap, v16 *acc
 CNV_INLINE void tile_step(int pixels, int blocks, bool narrow, int gap, v16 *acc, const float *xa,
                           const float *xb, const float *w, int64_t w_block)
 {
-#if defined(__AVX512F__)
+#if VEC_ZMM
     (void)narrow;
 #else
     if (blocks > 1) {
@@ -144,10 +144,10 @@ CNV_INLINE void tile_steps(int pixels, int blocks, bool narrow, int64_t steps, v
     for (; steps > 0; steps--, w += 16) tile_step(pixels, blocks, narrow, 16, acc, xa++, xb++, w, w_block);
 }
 
-/* The sixteen steps of a whole channel block. A ymm tile has no instructions to spare for a loop counter, so
- * its steps are unrolled; a zmm tile has, and a second loop for each shape would only take time to compile.
- */
-#if defined(__AVX512F__)
+/* The sixteen steps of a whole channel block. A ymm tile has no instructions to spare for a loop
+ * counter, so its steps are unrolled; a zmm tile has, and a second loop for each shape would only take
+ * time to compile. */
+#if VEC_ZMM
 #define TILE_COUNTS_ALWAYS true
 CNV_INLINE void tile_sixteen(int pixels, int blocks, bool narrow, v16 *acc, const float *xa, const float *xb,
                              const float *w, int64_t w_block)

@@ -1,15 +1,15 @@
 /*
- * The Winograd kernel, for the instruction set of the file that includes this one.
+ * Template: the kernels of winograd.h, 3x3 convolution as products of transformed tiles.
+ *
+ * Parameter: VEC_ZMM, see vec.h. It sets the extents of a tile of the products, see tile_steps.h.
  */
-#ifndef CNV_FAST_WINOGRAD_IMPL_H
-#define CNV_FAST_WINOGRAD_IMPL_H
+#ifndef CNV_FAST_WINOGRAD_TEMPLATE_H
+#define CNV_FAST_WINOGRAD_TEMPLATE_H
 
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/tile_shapes.h"
-#include "kernels/fast/weights_template.h"
 #include "kernels/fast/winograd.h"
-
-#define WINOGRAD_POINTS 6 /* the most along one axis */
+#include "kernels/fast/winograd_transform_template.h"
 
 typedef struct winograd_call {
     float *y;
@@ -44,82 +44,6 @@ static winograd_place winograd_place_of(const cnv_winograd *d, int64_t tile)
     winograd_place place = {tile / per_image, tile % per_image / d->tiles[1] * d->m,
                             tile % d->tiles[1] * d->m};
     return place;
-}
-
-/*
- * B^T d for six values `gap` floats apart, and for four. Written as differences of pixels, so that flat input
- * gives exact zeros in all places but one, and flat areas of a picture stay flat to the last bit: otherwise
- * rounding, not the first-maximum rule, would decide the ties of a max pool there.
- */
-CNV_INLINE void winograd_in6(float *to, int64_t to_gap, const float *d, int64_t gap)
-{
-    v16 d0 = v16_load(d), d1 = v16_load(d + gap), d2 = v16_load(d + 2 * gap);
-    v16 d3 = v16_load(d + 3 * gap), d4 = v16_load(d + 4 * gap), d5 = v16_load(d + 5 * gap);
-    const v16 two = v16_all(2), four = v16_all(4);
-    v16 a = v16_fma(v16_all(-4), d2, d4); /* d4 - 4 d2 */
-    v16 b = v16_fma(v16_all(-4), d1, d3); /* d3 - 4 d1 */
-    v16 c = v16_sub(d4, d2);
-    v16 e = v16_mul(two, v16_sub(d3, d1));
-    v16_store(to, v16_fma(four, v16_sub(d0, d2), c));
-    v16_store(to + to_gap, v16_add(a, b));
-    v16_store(to + 2 * to_gap, v16_sub(a, b));
-    v16_store(to + 3 * to_gap, v16_add(c, e));
-    v16_store(to + 4 * to_gap, v16_sub(c, e));
-    v16_store(to + 5 * to_gap, v16_fma(four, v16_sub(d1, d3), v16_sub(d5, d3)));
-}
-
-CNV_INLINE void winograd_in4(float *to, int64_t to_gap, const float *d, int64_t gap)
-{
-    v16 d0 = v16_load(d), d1 = v16_load(d + gap), d2 = v16_load(d + 2 * gap), d3 = v16_load(d + 3 * gap);
-    v16_store(to, v16_sub(d0, d2));
-    v16_store(to + to_gap, v16_add(d1, d2));
-    v16_store(to + 2 * to_gap, v16_sub(d2, d1));
-    v16_store(to + 3 * to_gap, v16_sub(d1, d3));
-}
-
-/* A^T m for six values `gap` floats apart, and for four. */
-CNV_INLINE void winograd_out6(float *to, int64_t to_gap, const float *m, int64_t gap)
-{
-    v16 m0 = v16_load(m), m1 = v16_load(m + gap), m2 = v16_load(m + 2 * gap);
-    v16 m3 = v16_load(m + 3 * gap), m4 = v16_load(m + 4 * gap), m5 = v16_load(m + 5 * gap);
-    v16 a = v16_add(m1, m2), b = v16_sub(m1, m2), c = v16_add(m3, m4), e = v16_sub(m3, m4);
-    v16_store(to, v16_add(m0, v16_add(a, c)));
-    v16_store(to + to_gap, v16_fma(v16_all(2), e, b));
-    v16_store(to + 2 * to_gap, v16_fma(v16_all(4), c, a));
-    v16_store(to + 3 * to_gap, v16_add(m5, v16_fma(v16_all(8), e, b)));
-}
-
-CNV_INLINE void winograd_out4(float *to, int64_t to_gap, const float *m, int64_t gap)
-{
-    v16 m0 = v16_load(m), m1 = v16_load(m + gap), m2 = v16_load(m + 2 * gap), m3 = v16_load(m + 3 * gap);
-    v16_store(to, v16_add(m0, v16_add(m1, m2)));
-    v16_store(to + to_gap, v16_sub(v16_sub(m1, m2), m3));
-}
-
-/* B^T x B of one tile and channel block: x has `row` floats between rows. */
-static void winograd_tile_in(float *v, int64_t position, const float *x, int64_t row, int64_t n)
-{
-    float columns[WINOGRAD_POINTS * WINOGRAD_POINTS * 16];
-    if (n == 6) {
-        for (int j = 0; j < 6; j++) winograd_in6(columns + j * 16, 6 * 16, x + j * 16, row);
-        for (int i = 0; i < 6; i++) winograd_in6(v + i * 6 * position, position, columns + i * 6 * 16, 16);
-    } else {
-        for (int j = 0; j < 4; j++) winograd_in4(columns + j * 16, 4 * 16, x + j * 16, row);
-        for (int i = 0; i < 4; i++) winograd_in4(v + i * 4 * position, position, columns + i * 4 * 16, 16);
-    }
-}
-
-/* A^T m A of one tile and channel block, into m x m pixels one after the other. */
-static void winograd_tile_out(float *pixels, const float *m, int64_t position, int64_t n)
-{
-    float columns[WINOGRAD_POINTS * WINOGRAD_POINTS * 16];
-    if (n == 6) {
-        for (int j = 0; j < 6; j++) winograd_out6(columns + j * 16, 6 * 16, m + j * position, 6 * position);
-        for (int i = 0; i < 4; i++) winograd_out6(pixels + i * 4 * 16, 16, columns + i * 6 * 16, 16);
-    } else {
-        for (int j = 0; j < 4; j++) winograd_out4(columns + j * 16, 4 * 16, m + j * position, 4 * position);
-        for (int i = 0; i < 2; i++) winograd_out4(pixels + i * 2 * 16, 16, columns + i * 4 * 16, 16);
-    }
 }
 
 /* The n x n pixels from row y, column x of a plane on, with zeros outside and through a gate. */
@@ -165,6 +89,43 @@ static void winograd_in(float *v, int64_t tiles, int64_t first, int64_t count, i
             winograd_tile_in(v + (b * tiles + t) * 16, position, from, row, n);
         }
     }
+}
+
+CNV_INLINE void winograd_weights_of(float *u, int64_t position, const float *w, const cnv_winograd *d,
+                                    int64_t begin, int64_t end, bool backward, int64_t n)
+{
+    const int64_t per_out = backward ? 9 : d->ic * 9, per_in = backward ? d->oc * 9 : 9;
+    for (int64_t b = begin; b < end; b++) {
+        const int64_t lanes = d->oc - b * 16 < 16 ? d->oc - b * 16 : 16;
+        const float *from = w + b * 16 * per_out;
+        for (int64_t c = 0; c < d->ic; c++, from += per_in, u += 16) {
+            v16 kernels[9];
+            if (backward && c + LANES_AHEAD < d->ic) lanes_fetch(from + LANES_AHEAD * per_in, 9);
+            weights_kernels(kernels, from, per_out, lanes);
+            weights_transform(u, position, kernels, backward, n);
+        }
+    }
+}
+
+/* U of output blocks begin..end-1 from O,I,3,3, `position` floats between two positions. */
+static void winograd_weights(float *u, int64_t position, const float *w, const cnv_winograd *d, int64_t begin,
+                             int64_t end)
+{
+    if (d->m == 4 && d->backward)
+        winograd_weights_of(u, position, w, d, begin, end, true, 6);
+    else if (d->m == 4)
+        winograd_weights_of(u, position, w, d, begin, end, false, 6);
+    else if (d->backward)
+        winograd_weights_of(u, position, w, d, begin, end, true, 4);
+    else
+        winograd_weights_of(u, position, w, d, begin, end, false, 4);
+}
+
+/* U of all output blocks. */
+static void winograd_pack(float *packed, const float *w, const cnv_winograd *d)
+{
+    const int64_t blocks = cnv_blocks(d->oc);
+    winograd_weights(packed, cnv_winograd_position(blocks, d->ic), w, d, 0, blocks);
 }
 
 CNV_INLINE void winograd_tile(int64_t blocks, int64_t pixels, const tile_walk *walk, const float *x,

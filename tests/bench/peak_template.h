@@ -1,6 +1,8 @@
 /*
- * The rate of register-only fused multiply-adds, in GF/s: what no kernel can exceed. Ten chains of one
- * register each hide the latency of both units.
+ * Template: the rate of fused multiply-adds that read registers only, in GF/s, which no kernel can exceed.
+ * Ten chains of one register each hide the latency of both units.
+ *
+ * Parameter: VEC_ZMM, see kernels/fast/vec.h; the including file is compiled for that instruction set.
  */
 #include <time.h>
 
@@ -11,7 +13,7 @@
 static double peak_rate(void)
 {
     struct timespec start, end;
-#if defined(__AVX512F__)
+#if VEC_ZMM
     __m512 m = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(0.001f);
     __m512 x0 = m, x1 = b, x2 = _mm512_set1_ps(2), x3 = _mm512_set1_ps(3), x4 = _mm512_set1_ps(4),
            x5 = _mm512_set1_ps(5), x6 = _mm512_set1_ps(6), x7 = _mm512_set1_ps(7), x8 = _mm512_set1_ps(8),
@@ -36,7 +38,7 @@ static double peak_rate(void)
     clock_gettime(CLOCK_MONOTONIC, &end);
     float sink[16];
     x0 = ADD(ADD(ADD(ADD(x0, x1), ADD(x2, x3)), ADD(ADD(x4, x5), ADD(x6, x7))), ADD(x8, x9));
-#if defined(__AVX512F__)
+#if VEC_ZMM
     _mm512_storeu_ps(sink, x0);
 #else
     _mm256_storeu_ps(sink, x0);
