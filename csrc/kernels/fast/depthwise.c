@@ -1,6 +1,6 @@
 #include "kernels/fast/depthwise.h"
 
-/* Vectors of products in one item: some 20 us of work. */
+/* The number of vector products in one item: some 20 us of work. */
 #define PRODUCTS 65536
 
 void cnv_depthwise_describe(cnv_depthwise *d)
@@ -10,7 +10,7 @@ void cnv_depthwise_describe(cnv_depthwise *d)
     d->strip = cnv_ceil_div(rows, d->stride[0]) * d->stride[0];
 }
 
-/* Rows of dy that `strip` rows of dx can see. */
+/* The largest number of rows of dy that `strip` rows of dx see. */
 static int64_t rows_seen(const cnv_depthwise *d)
 {
     const int64_t rows = (d->strip + (d->kernel[0] - 1) * d->dilation[0]) / d->stride[0] + 2;

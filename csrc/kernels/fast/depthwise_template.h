@@ -9,9 +9,8 @@
 #include "kernels/fast/depthwise.h"
 #include "kernels/fast/lanes.h"
 
-/* Pixels that share a load of the weights: with one vector per accumulator they fill half of the registers of
- * zmm, and all but what the weights take of ymm. A row that has not so many beside its padding takes fewer.
- */
+/* The number of pixels of a tile, which share a load of the weights. Their sums fill a quarter of the zmm
+ * registers, and twelve of the sixteen ymm registers. DEPTHWISE_FEW is the number in shorter rows. */
 #if VEC_ZMM
 #define DEPTHWISE_PIXELS 8
 #else
@@ -19,20 +18,21 @@
 #endif
 #define DEPTHWISE_FEW 4
 
-/* Pixels whose sums wait in L1 to be finished together: half of a wide row. */
+/* The number of pixels whose sums are kept in L1 and finished together: half of a wide row. */
 #define DEPTHWISE_RUN 56
 
-/* The taps along one axis that grid point g sees in one phase: input g * step + shift. */
+/* The taps of one phase along one axis: grid point g reads input g * step + shift. */
 typedef struct depthwise_axis {
     int64_t count;
     int64_t tap[CNV_DEPTHWISE_KERNEL], shift[CNV_DEPTHWISE_KERNEL];
-    int64_t step;        /* between grid points in the input */
-    int64_t extent;      /* of the input */
-    int64_t inner[2];    /* grid points for which all taps lie inside */
-    int64_t points;      /* of the grid */
+    int64_t step;        /* inputs between two grid points */
+    int64_t extent;      /* the extent of the input */
+    int64_t inner[2];    /* grid points inner[0]..inner[1]-1 have all taps inside */
+    int64_t points;      /* the number of grid points */
     int64_t origin, gap; /* grid point g is result origin + g * gap */
 } depthwise_axis;
 
+/* Fills in `inner`. */
 static void depthwise_settle(depthwise_axis *a)
 {
     int64_t low = 0, high = 0;
@@ -81,16 +81,16 @@ static depthwise_axis depthwise_backward_axis(const cnv_depthwise *d, int axis, 
     return a;
 }
 
-/* The products that one row of results sums up: of all taps that lie in rows of the input. */
+/* The products in one row of results: those of all taps that are in rows of the input. */
 typedef struct depthwise_sum {
     v16 bias;
     const float *x;
     int64_t count;
-    int64_t from[CNV_DEPTHWISE_TAPS]; /* where in x grid point 0 finds its factor, were there no padding */
+    int64_t from[CNV_DEPTHWISE_TAPS]; /* floats from x to the factor of grid point 0 */
     const float *w[CNV_DEPTHWISE_TAPS];
 } depthwise_sum;
 
-/* One tap of `pixels` neighbouring grid points. */
+/* Adds one tap to the sums of `pixels` neighbouring grid points. */
 CNV_INLINE void depthwise_tap(int pixels, v16 *sums, const float *x, int64_t gap, v16 w)
 {
     if (pixels > 0) sums[0] = v16_fma(v16_load(x), w, sums[0]);
@@ -103,7 +103,8 @@ CNV_INLINE void depthwise_tap(int pixels, v16 *sums, const float *x, int64_t gap
     if (pixels > 7) sums[7] = v16_fma(v16_load(x + 7 * gap), w, sums[7]);
 }
 
-/* `pixels` neighbouring grid points from `g` on, all taps inside; gap is the distance of their factors. */
+/* Computes `pixels` neighbouring grid points from g on, with all taps inside and factors `gap` floats
+ * apart. */
 CNV_INLINE void depthwise_pixels(int pixels, int64_t gap, float *to, const depthwise_sum *sum, int64_t g)
 {
     v16 sums[DEPTHWISE_PIXELS];
@@ -113,7 +114,7 @@ CNV_INLINE void depthwise_pixels(int pixels, int64_t gap, float *to, const depth
     for (int p = 0; p < pixels; p++) v16_store(to + p * 16, sums[p]);
 }
 
-/* The gaps in use are constants, which saves reckoning addresses. */
+/* As depthwise_pixels; the usual steps are literals, which saves address arithmetic. */
 CNV_INLINE void depthwise_tile(int pixels, float *to, const depthwise_sum *sum, int64_t step, int64_t g)
 {
     if (step == 1)
@@ -124,7 +125,7 @@ CNV_INLINE void depthwise_tile(int pixels, float *to, const depthwise_sum *sum, 
         depthwise_pixels(pixels, step * 16, to, sum, g);
 }
 
-/* One grid point, whose first or last columns may lie outside. */
+/* Computes one grid point, whose first or last columns of taps may be outside. */
 CNV_INLINE void depthwise_point(float *to, const depthwise_sum *sum, const depthwise_axis *a, int64_t g)
 {
     const int64_t at = g * a->step, taps = a->count;
@@ -138,8 +139,8 @@ CNV_INLINE void depthwise_point(float *to, const depthwise_sum *sum, const depth
     v16_store(to, total);
 }
 
-/* Grid points begin..end-1 with all taps inside, `pixels` at a time; the last tile goes back for what it
- * lacks. */
+/* Computes grid points begin..end-1, with all taps inside, `pixels` at a time; the last tile overlaps the one
+ * before it. */
 CNV_INLINE void depthwise_tiles(int pixels, float *to, const depthwise_sum *sum, int64_t step, int64_t begin,
                                 int64_t end)
 {
@@ -149,7 +150,7 @@ CNV_INLINE void depthwise_tiles(int pixels, float *to, const depthwise_sum *sum,
     }
 }
 
-/* Grid points begin..end-1: tiles where all taps lie inside, single points before and after them. */
+/* Computes grid points begin..end-1: tiles of those with all taps inside, the others one at a time. */
 static void depthwise_run(float *to, const depthwise_sum *sum, const depthwise_axis *a, int64_t begin,
                           int64_t end)
 {
@@ -163,7 +164,7 @@ static void depthwise_run(float *to, const depthwise_sum *sum, const depthwise_a
     for (int64_t g = high; g < end; g++) depthwise_point(to + (g - begin) * 16, sum, a, g);
 }
 
-/* A row of results; y, add and bits point at its first pixel. */
+/* Computes and finishes a row of results; y, add and bits point at its first pixel. */
 static void depthwise_row(float *y, const float *add, uint16_t *bits, const cnv_finish *finish,
                           const depthwise_sum *sum, const depthwise_axis *a)
 {
@@ -190,8 +191,8 @@ typedef struct depthwise_call {
     int64_t strips;
 } depthwise_call;
 
-/* The products of the row of results at grid point g of the axis `down`; x and w belong to the block, and x
- * holds rows from `first` on. */
+/* Lists the products of the row of results at grid point g of the axis `down`. x and w belong to the block,
+ * and x begins with row `first`. */
 static void depthwise_see(depthwise_sum *sum, const depthwise_axis *down, const depthwise_axis *across,
                           int64_t g, const float *x, int64_t first, int64_t row_size, const float *w,
                           int64_t kernel_width)
@@ -242,7 +243,7 @@ static void depthwise_forward(float *y, const float *x, const float *packed, con
     cnv_parallel(run, d->images * cnv_blocks(d->channels) * c.strips, depthwise_forward_item, &c);
 }
 
-/* First and last-plus-one row of dy that dx rows begin..end-1 see. */
+/* Finds the rows of dy, rows[0]..rows[1]-1, that rows begin..end-1 of dx see. */
 static void depthwise_dy_rows(const cnv_depthwise *d, int64_t begin, int64_t end, int64_t rows[2])
 {
     const int64_t low = begin + d->pad[0] - (d->kernel[0] - 1) * d->dilation[0], high = end - 1 + d->pad[0];

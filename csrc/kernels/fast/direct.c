@@ -4,19 +4,22 @@
 
 #include "runtime/alloc.h"
 
-/* A strip's copy must stay in L2 beside the weights that stream past it: 512 KiB is all of a small L2 and a
- * quarter of a large one, and 768 KiB measured no better on the latter. */
+/* The size of a strip's copy, which must stay in L2 beside the weights that stream past it: 512 KiB is all of
+ * a small L2 and a quarter of a large one, on which 768 KiB measured no better. */
 #define STRIP_NBYTES (512 << 10)
 
-/* Even of the fewest rows, a strip's copy may not take more than this, unless it holds no more than so many
- * times the pixels of the picture: a dilation beyond the picture's extents makes it nearly all padding. */
+/* COPY_NBYTES is the largest copy of the shortest strip. A copy of at most COPY_PICTURES times the
+ * pixels of the picture may be larger: it is not mostly padding, as it is if a dilation exceeds the
+ * picture's extents. */
 #define COPY_NBYTES (4 * STRIP_NBYTES)
 #define COPY_PICTURES 4
 
-/* Items that a layer is cut into, if it has as much to cut: enough to balance a few threads. Strips are cut
- * only as short as the weights, which each reads anew, and the rows that it copies beyond its own, allow: to
- * two of the wider tiles, or to twice the rows beyond. */
+/* The number of items that a layer is cut into if it is large enough: it balances a few threads. A strip has
+ * at least twice the rows that its copy reads beyond its own (in place: two of the widest tiles), because
+ * each strip reads the weights anew and copies those rows. */
 #define ITEMS 8
+
+/* The pixels of the widest tile. */
 #define PIXELS 14
 
 static int64_t min64(int64_t a, int64_t b)
@@ -29,7 +32,7 @@ static int64_t max64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Floats of one pixel of a copied plane, and the number of planes. */
+/* The number of floats of one pixel of a copied plane, and the number of planes. */
 static int64_t lanes(const cnv_direct *d)
 {
     return d->planar ? 1 : CNV_LANES;
@@ -45,15 +48,15 @@ static int64_t plane_size(const cnv_direct *d)
     return d->phases * d->phase_rows * d->pitch * lanes(d);
 }
 
-/* The product of two numbers that are not negative; INT64_MAX where it overflows. */
+/* The product of two numbers that are not negative; INT64_MAX if it overflows. */
 static int64_t times(int64_t a, int64_t b)
 {
     int64_t product;
     return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
 }
 
-/* Whether offsets within the copy of the shortest strip fit into 32 bits, and the copy into memory that the
- * picture justifies. Reckoned for all passes together: none needs more. */
+/* Whether the copy of the shortest strip is small enough, and offsets within it fit into 32 bits. The size is
+ * an upper bound for the forward pass, each phase of the backward pass and the image gradient. */
 static bool copy_fits(const cnv_geometry *g)
 {
     const int64_t points[2] = {max64(g->oh, cnv_ceil_div(g->ih, g->stride[0])),
@@ -81,7 +84,7 @@ typedef struct taps {
     int64_t at[CNV_MAX_TAPS][2];
 } taps;
 
-/* Finds or adds the phase that a tap reads. */
+/* Finds the phase that a tap reads, or adds it. */
 static int64_t phase_of(cnv_direct *d, int64_t row, int64_t col)
 {
     for (int64_t p = 0; p < d->phases; p++)
@@ -91,7 +94,7 @@ static int64_t phase_of(cnv_direct *d, int64_t row, int64_t col)
     return d->phases++;
 }
 
-/* How many grid rows (in place: pixels) of x fit into a strip. */
+/* The largest number of grid rows (in place: pixels) of a strip whose copy keeps to STRIP_NBYTES. */
 static int64_t strip_that_fits(const cnv_direct *d, int64_t reach)
 {
     const int64_t pixel = planes(d) * d->phases * lanes(d) * (int64_t)sizeof(float);
@@ -99,7 +102,7 @@ static int64_t strip_that_fits(const cnv_direct *d, int64_t reach)
     return max64(STRIP_NBYTES / max64(pixel * d->pitch, 1) - reach, 2);
 }
 
-/* How many grid rows (in place: pixels) and how many output blocks one item takes. */
+/* Chooses the grid rows (in place: pixels) and the output blocks of one item. */
 static void choose_items(cnv_direct *d, int64_t reach)
 {
     const int64_t extent = d->in_place ? d->cols : d->rows, unit = d->in_place ? PIXELS : 1;
@@ -111,7 +114,7 @@ static void choose_items(cnv_direct *d, int64_t reach)
     d->group = cnv_ceil_div(cnv_ceil_div(blocks, groups), 2) * 2;
 }
 
-/* Fills in everything that follows from the grid and its taps. */
+/* Fills in the fields that follow from the grid and its taps. */
 static void settle(cnv_direct *d, const taps *t)
 {
     int64_t reach[2] = {0, 0};
@@ -138,14 +141,14 @@ static void settle(cnv_direct *d, const taps *t)
     d->taps *= d->ic;
 }
 
-/* One tap at the pixel itself, and every pixel of x in its place. */
+/* Whether the only tap reads the pixel itself, and the pixels of x and y are in the same places. */
 static bool is_in_place(const cnv_direct *d, const taps *t)
 {
     return !d->planar && t->count == 1 && d->first[0] == 0 && d->first[1] == 0 && d->stride[0] == 1 &&
            d->stride[1] == 1 && d->step[0] == 1 && d->step[1] == 1 && d->rows == d->xh && d->cols == d->xw;
 }
 
-/* A grid without structure: one row of pixels. */
+/* Makes the grid one row of all pixels. */
 static void flatten(cnv_direct *d)
 {
     d->in_place = true;
@@ -184,8 +187,8 @@ void cnv_direct_forward(cnv_direct *d, const cnv_geometry *g, bool planar)
     settle(d, &t);
 }
 
-/* Along one axis, dx pixel `remainder` + g * stride receives dy pixel g + shift through kernel tap `tap`:
- * remainder + pad - tap * dilation must be a multiple of the stride. Returns whether it is. */
+/* Along one axis, dx pixel `remainder` + g * stride receives dy pixel g + shift through kernel tap `tap` if
+ * remainder + pad - tap * dilation is a multiple of the stride. Returns whether it is. */
 static bool backward_shift(const cnv_geometry *g, int axis, int64_t remainder, int64_t tap, int64_t *shift)
 {
     int64_t distance = remainder + g->pad[axis] - tap * g->dilation[axis];
@@ -193,7 +196,7 @@ static bool backward_shift(const cnv_geometry *g, int axis, int64_t remainder, i
     return distance % g->stride[axis] == 0;
 }
 
-/* The smallest shift along an axis, so that taps count from 0; 0 when no tap is hit. */
+/* The smallest shift along an axis, from which the offsets of taps count; 0 if the phase has no tap. */
 static int64_t smallest_shift(const cnv_geometry *g, int axis, int64_t remainder)
 {
     int64_t smallest = INT64_MAX, shift;
@@ -234,12 +237,12 @@ void cnv_direct_backward(cnv_direct *d, const cnv_geometry *g, int64_t phase, bo
             t.at[t.count++][1] = col - d->first[1];
         }
     }
-    if (d->rows == 0 || d->cols == 0) return; /* a stride beyond the picture */
+    if (d->rows == 0 || d->cols == 0) return; /* a phase without pixels: the stride exceeds the picture */
     if (!gated && is_in_place(d, &t)) flatten(d);
     settle(d, &t);
 }
 
-/* Bytes of the packed weights of some output blocks. */
+/* Bytes of the packed weights of `blocks` output blocks. */
 static size_t weights_nbytes(const cnv_direct *d, int64_t blocks)
 {
     const int64_t channels = d->planar ? 1 : d->ic;
@@ -248,7 +251,7 @@ static size_t weights_nbytes(const cnv_direct *d, int64_t blocks)
 
 size_t cnv_direct_copy(const cnv_direct *d)
 {
-    /* A tile of two short rows reads up to one row's width of pixels past the end and drops them. */
+    /* A tile of two short rows reads, and drops, up to one row's width of pixels past the end. */
     const int64_t slack = 16 * CNV_LANES;
     return d->in_place ? 0 : (size_t)(planes(d) * plane_size(d) + slack) * sizeof(float);
 }

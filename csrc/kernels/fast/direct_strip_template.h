@@ -10,7 +10,7 @@
 #include "kernels/fast/direct.h"
 #include "kernels/fast/lanes.h"
 
-/* The part of 0..count-1, counted from `first` in steps of `step`, that lies in 0..extent-1. */
+/* The grid points i of 0..count-1 for which first + i * step is in 0..extent-1. */
 typedef struct direct_span {
     int64_t begin, end;
 } direct_span;
@@ -26,7 +26,7 @@ static direct_span direct_inside(int64_t first, int64_t step, int64_t count, int
     return s;
 }
 
-/* One row of one phase of one channel block: zeros, pixels, zeros. src_row is NULL in the padding. */
+/* Copies one row of one phase of one channel block: zeros, pixels, zeros. src_row is NULL in the padding. */
 static void direct_copy_row(float *to, const float *src_row, const uint16_t *bits, int64_t first,
                             const cnv_direct *d, const cnv_gate *gate, cnv_relu_rule rule)
 {
@@ -41,13 +41,14 @@ static void direct_copy_row(float *to, const float *src_row, const uint16_t *bit
     lanes_clear(to + in.end * 16, d->pitch - in.end);
 }
 
-/* Eight numbers: the first, the third, ... of sixteen, of which the last is read for nothing. */
+/* The numbers from[0], from[2], ..., from[14]; from[15] is read, too. */
 CNV_INLINE __m256 direct_every_second(const float *from)
 {
     const __m256 mixed = _mm256_shuffle_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8), 0x88);
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xd8));
 }
 
+/* As direct_copy_row for one plane of N,C,H,W. */
 static void direct_copy_planar_row(float *to, const float *src_row, int64_t first, const cnv_direct *d)
 {
     direct_span in = direct_inside(first, d->stride[1], d->pitch, d->xw);
@@ -61,7 +62,7 @@ static void direct_copy_planar_row(float *to, const float *src_row, int64_t firs
     for (; i < d->pitch; i++) to[i] = 0;
 }
 
-/* Copies what grid rows from `row` on read of one image. */
+/* Copies the pixels of one image that the strip of grid rows from `row` on reads. */
 static void direct_copy_strip(float *to, const float *x, const cnv_gate *gate, const cnv_direct *d,
                               int64_t image, int64_t row)
 {
@@ -88,8 +89,9 @@ static void direct_copy_strip(float *to, const float *x, const cnv_gate *gate, c
     }
 }
 
-/* Lists the channel blocks of a strip that hold anything but zeros. The gradient of one class's score has all
- * but one of a convolutional classifier's channels zero; in others the first pixel answers. */
+/* Lists the channel blocks of a strip that are not all zero, and returns their number. In the gradient of one
+ * class's score all channels but one of a convolutional classifier are zero; a block of other gradients is
+ * usually settled by its first pixel. */
 static int64_t direct_live(int32_t *live, const float *x, int64_t x_block, int64_t pixels,
                            const cnv_direct *d)
 {

@@ -11,7 +11,8 @@
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/tile_shapes.h"
 
-/* Weights that tiles may walk along again and again: they share L2 with the copy of a strip. */
+/* The size of the weights of one part of a sum, which tiles read again and again: they share L2 with a
+ * strip's copy. */
 #define DIRECT_PART_NBYTES (256 << 10)
 
 typedef struct direct_call {
@@ -25,11 +26,11 @@ typedef struct direct_call {
     size_t scratch_stride;
     int64_t strips, groups, items;
     int threads;
-    int64_t holds[CNV_MAX_THREADS];  /* 1 + the strip, over all images, that a worker's scratch is about */
-    int64_t n_live[CNV_MAX_THREADS]; /* how many of its channel blocks are not all zero */
+    int64_t holds[CNV_MAX_THREADS];  /* 1 + the strip, over all images, that a worker's scratch holds */
+    int64_t n_live[CNV_MAX_THREADS]; /* the number of channel blocks of that strip that are not all zero */
 } direct_call;
 
-/* Channels c0..c0+15 of sixteen outputs forward: rows of 16 * taps neighbours become columns. */
+/* Packs sixteen channels of sixteen outputs, forward: rows of 16 * taps neighbours become columns. */
 static void direct_weights_forward(float *to, const float *w, const cnv_direct *d)
 {
     const int64_t taps = d->kernel_size;
@@ -40,7 +41,7 @@ static void direct_weights_forward(float *to, const float *w, const cnv_direct *
     }
 }
 
-/* One channel, `to_tap` floats between its taps: lane l is the output that begins l * gap floats further. */
+/* Packs one channel, its taps `to_tap` floats apart: lane l is the output l * gap floats further on. */
 static void direct_weights_channel(float *to, int64_t to_tap, const float *w, int64_t gap, int64_t lanes,
                                    const cnv_direct *d)
 {
@@ -53,7 +54,7 @@ static void direct_weights_channel(float *to, int64_t to_tap, const float *w, in
     }
 }
 
-/* Packed weights of output blocks begin..end-1, the same as cnv_direct_pack's. */
+/* Packs the weights of output blocks begin..end-1 with the same result as cnv_direct_pack. */
 static void direct_weights(float *packed, const float *w, const cnv_direct *d, int64_t begin, int64_t end)
 {
     const int64_t per_out = d->backward ? d->kernel_size : d->ic * d->kernel_size;
@@ -77,15 +78,15 @@ static void direct_weights(float *packed, const float *w, const cnv_direct *d, i
     }
 }
 
-/* Where a run of results goes. */
+/* The arrays that a run of results is written to. */
 typedef struct direct_out {
-    float *y; /* the image's */
+    float *y; /* this and the next two begin with the image's first block */
     const float *add;
     uint16_t *bits;
-    int64_t block;
+    int64_t block; /* the output block */
 } direct_out;
 
-/* Finishes `count` pixels of `blocks` blocks that a tile has left in sums, [pixel][block][16]. */
+/* Finishes `count` pixels of `blocks` output blocks from sums, [pixel][block][16]. */
 static void direct_finish(const direct_out *out, const float *sums, int64_t blocks, int64_t at, int64_t count,
                           const direct_call *c)
 {
@@ -115,8 +116,8 @@ CNV_INLINE void direct_tile(bool planar, int64_t blocks, int64_t pixels, const t
         tile_blocked_1((int)pixels, walk, x0, x1, out);
 }
 
-/* How the tiles of a row finish: in registers, but for the rare sum that has two things added to it. Whether
- * they do. What is not the last part of a sum leaves it in y. */
+/* Sets the finish of the tiles of a row and returns whether they finish their sums in registers: all do,
+ * except in the rare case of two summands. A part of a sum that is not the last leaves the sum in y. */
 static bool direct_finish_in_tiles(tile_walk *walk, int64_t blocks, bool last, const direct_call *c)
 {
     const cnv_finish *f = c->finish;
@@ -128,7 +129,7 @@ static bool direct_finish_in_tiles(tile_walk *walk, int64_t blocks, bool last, c
     return straight;
 }
 
-/* One row of `cols` grid pixels, the first of which is pixel `at` of y, from x on. */
+/* Computes one row of `cols` grid pixels, which begins with pixel `at` of y and reads from x on. */
 static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t at,
                        int64_t cols, bool last, const direct_call *c)
 {
@@ -152,7 +153,7 @@ static void direct_row(direct_out *out, tile_walk *walk, int64_t blocks, const f
     }
 }
 
-/* Two rows that are at most half a tile wide, as one tile; pixels between them are computed and dropped. */
+/* Computes two rows of at most half a tile as one tile; the pixels between them are computed and dropped. */
 static void direct_row_pair(const direct_out *out, tile_walk *walk, int64_t blocks, const float *x,
                             int64_t row, const direct_call *c)
 {
@@ -169,14 +170,14 @@ static void direct_row_pair(const direct_out *out, tile_walk *walk, int64_t bloc
     direct_finish(out, sums + TILE_HALF * blocks * 16, blocks, at + d->step[0] * d->yw, d->cols, c);
 }
 
-/* Whether two rows make one tile. */
+/* Whether two rows are computed as one tile. */
 static bool direct_pairs(int64_t blocks, const cnv_direct *d)
 {
     return d->cols <= TILE_HALF && TILE_HALF + d->cols <= tile_pixels(blocks);
 }
 
-/* A part of the sums of output blocks from `block` on, for grid rows row..end-1 (in place: pixels). x is what
- * `row` reads. */
+/* Computes one part of the sums of out->block and the blocks after it for grid rows row..end-1 (in place:
+ * pixels). x is the first input of `row`. */
 static void direct_rows(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t row,
                         int64_t end, bool last, const direct_call *c)
 {
@@ -199,7 +200,7 @@ static void direct_rows(direct_out *out, tile_walk *walk, int64_t blocks, const 
     }
 }
 
-/* The whole sums, in as many parts as keep the weights of one in L2 while all rows walk along them. */
+/* Computes the whole sums, in parts whose weights stay in L2 while all rows read them. */
 static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, const float *x, int64_t row,
                           int64_t end, const direct_call *c)
 {
@@ -216,7 +217,7 @@ static void direct_blocks(direct_out *out, tile_walk *walk, int64_t blocks, cons
     walk->begin = 0;
 }
 
-/* How many tiles grid rows row..end-1 are cut into. */
+/* The number of tiles that grid rows row..end-1 are cut into. */
 static int64_t direct_tiles(int64_t blocks, int64_t row, int64_t end, const cnv_direct *d)
 {
     const int64_t pixels = tile_pixels(blocks);
@@ -226,16 +227,16 @@ static int64_t direct_tiles(int64_t blocks, int64_t row, int64_t end, const cnv_
     return (end - row) * cnv_ceil_div(d->cols, pixels);
 }
 
-/* The first output block of the item that a worker is likely to take after this one; none, all blocks. */
+/* The first output block of a worker's probable next item; the number of blocks if there is none. */
 static int64_t direct_next(int64_t item, const direct_call *c)
 {
     item += c->threads;
     return item < c->items ? item % c->groups * c->d->group : cnv_blocks(c->d->oc);
 }
 
-/* Finds the weights of `blocks` output blocks, or packs them into `made` where they come plain. Where they
- * come packed, `tiles` tiles ask for those of the blocks from `next` on, unless these are likely to have been
- * walked along before and to be in L2 still. */
+/* Points walk->w at the packed weights of `blocks` output blocks. Plain weights are packed into `made`. If
+ * the weights are packed, the next `tiles` tiles prefetch those of the blocks from `next` on, unless these
+ * have probably been read before and are still in L2. */
 static void direct_point_weights(tile_walk *walk, float *made, int64_t block, int64_t blocks, int64_t next,
                                  int64_t tiles, const direct_call *c)
 {
@@ -250,7 +251,7 @@ static void direct_point_weights(tile_walk *walk, float *made, int64_t block, in
     }
 }
 
-/* What a strip reads: x itself, or the worker's copy; backward also which blocks count. */
+/* The input of a strip, x itself or the worker's copy; backward also the list of blocks that are not zero. */
 static const float *direct_input(tile_walk *walk, direct_call *c, int64_t strip, int worker)
 {
     const cnv_direct *d = c->d;

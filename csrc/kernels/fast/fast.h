@@ -1,5 +1,5 @@
 /*
- * The table of fast kernels: one per instruction set, compiled from the same source.
+ * The tables of fast kernels, one for each instruction set, compiled from the same templates.
  */
 #ifndef CNV_FAST_FAST_H
 #define CNV_FAST_FAST_H
@@ -39,7 +39,7 @@ typedef struct cnv_fast {
 
 extern const cnv_fast cnv_fast_avx2, cnv_fast_avx512;
 
-/* The kernels of the tier that the process has chosen (runtime/cpu.h); NULL for the portable one. */
+/* The kernels of the tier that the process has chosen (runtime/cpu.h); NULL if that is the portable tier. */
 const cnv_fast *cnv_fast_kernels(void);
 
 #endif

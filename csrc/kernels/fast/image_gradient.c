@@ -1,12 +1,12 @@
 #include "kernels/fast/image_gradient.h"
 
-/* A strip's copy of dy, in L2. */
+/* The size of a strip's copy of dy, which must stay in L2. */
 #define STRIP_NBYTES (512 << 10)
 
-/* Vectors that a tile reads past the last column, at most; it drops what they give. */
+/* The largest number of columns that a tile reads past the last one; it drops their sums. */
 #define SLACK_COLUMNS (8 * CNV_LANES)
 
-/* Appends the taps that one phase sees. */
+/* Appends the taps of one phase, the first of which is number `count`. */
 static void add_phase(cnv_image_gradient *d, int64_t phase, int64_t count)
 {
     const cnv_geometry *g = &d->g;

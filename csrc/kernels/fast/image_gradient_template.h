@@ -10,14 +10,15 @@
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/lanewise_template.h"
 
-/* Vectors of pixels that share the loads of the weights: 112 pixels, half of a picture of 224, times three
- * channels are 21 of 32 registers; 2 times 3 times two halves are 12 of 16. */
+/* The number of vectors of pixels that share the loads of the weights. With three channels the sums of 7
+ * vectors are 21 of 32 zmm registers, and cover half a row of 224 pixels; those of 2 vectors are 12 of 16 ymm
+ * registers. */
 #if VEC_ZMM
 #define GRADIENT_VECTORS 7
 #else
 #define GRADIENT_VECTORS 2
 #endif
-#define GRADIENT_COPY 64 /* pixels that are gated at once on their way into planes */
+#define GRADIENT_COPY 64 /* pixels that pass the gate together before they are transposed into planes */
 
 typedef struct gradient_call {
     float *dx;
@@ -30,8 +31,8 @@ typedef struct gradient_call {
     int64_t strips;
 } gradient_call;
 
-/* One row of one block of dy into sixteen rows (or fewer) of single channels, zeros on both sides: rows of
- * all channels lie behind one another, which is the order of use. src is NULL outside. */
+/* Copies one row of one block of dy into `channels` rows of single channels, with zeros on both sides. The
+ * rows of all channels are contiguous, which is the order of use. src is NULL outside of dy. */
 static void gradient_copy_row(float *to, const float *src, const uint16_t *bits, int64_t channels,
                               const gradient_call *c, cnv_relu_rule rule)
 {
@@ -52,7 +53,7 @@ static void gradient_copy_row(float *to, const float *src, const uint16_t *bits,
     }
 }
 
-/* What the strip that begins with row `first` of each phase reads. */
+/* Copies the rows of dy that the strip from row `first` of each phase on reads. */
 static void gradient_copy(float *to, int64_t image, int64_t first, const gradient_call *c)
 {
     const cnv_image_gradient *d = c->d;
@@ -90,8 +91,8 @@ CNV_INLINE void gradient_eight(int channels, const float *dy, const float *w, __
     if (channels > 3) v8_add_product(s3, eight, _mm256_broadcast_ss(w + 3));
 }
 
-/* Half a vector at a time: three channels have twelve sums and three weights, which leaves one register. A
- * sum that is kept in memory instead is twice as long a chain as all others. */
+/* Half a vector at a time: three channels have twelve sums and three weights, which leaves one register for
+ * dy. A sum that is spilled to memory would be a dependency chain twice as long as the others. */
 CNV_INLINE void gradient_vector(int channels, v16 *acc, const float *dy, const float *w)
 {
     gradient_eight(channels, dy, w, &acc[0].low, &acc[1].low, &acc[2].low, &acc[3].low);
@@ -107,8 +108,8 @@ CNV_INLINE void gradient_put(int channels, float *sums, const v16 *acc)
     if (channels > 3) v16_store(sums + 3 * GRADIENT_VECTORS * 16, acc[3]);
 }
 
-/* sums[channel][pixel] of GRADIENT_VECTORS vectors of pixels. As in tile.h, acc is only indexed by constants.
- * offset: of each tap in the copy. */
+/* Computes sums[channel][pixel] of GRADIENT_VECTORS vectors of pixels. As in tile.h, sums are only indexed by
+ * constants. offset[t]: floats from dy to tap t in the copy. */
 CNV_INLINE void gradient_tile(int channels, float *sums, const float *dy, const float *w,
                               const int64_t *offset, int64_t taps, const cnv_image_gradient *d)
 {
@@ -164,8 +165,8 @@ static __attribute__((noinline)) void gradient_sums(float *sums, const float *dy
     }
 }
 
-/* One row of one phase; out is its first pixel in channel 0 of dx, dy the row of the copy that shift low
- * reads. */
+/* Computes one row of one phase. out is its first pixel in channel 0 of dx, dy the row of the copy that the
+ * smallest shift reads. */
 static void gradient_row(float *out, const float *dy, int64_t phase, const float *w, const int64_t *offset,
                          const gradient_call *c)
 {

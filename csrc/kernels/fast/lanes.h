@@ -11,7 +11,7 @@
 #include "kernels/fast/blocked.h"
 #include "kernels/fast/vec.h"
 
-/* The finishes that matter for speed, and the rest. */
+/* The kinds of cnv_finish that matter for speed and have code of their own; FINISH_ANY is every other. */
 typedef enum {
     FINISH_PLAIN,
     FINISH_RELU,
@@ -31,7 +31,8 @@ CNV_INLINE finish_kind finish_kind_of(const cnv_finish *f)
     return f->accumulate ? FINISH_ACCUMULATE : FINISH_PLAIN;
 }
 
-/* The clip of a sum to 0..high, and the bits that it leaves. NaN passes. */
+/* Clips a sum to 0..high and writes the bits of the rectifier unless bits is NULL; see cnv_finish. NaN
+ * passes. */
 CNV_INLINE v16 lanes_clip(v16 sum, uint16_t *bits, bool bounded, const cnv_finish *f)
 {
     const v16 zero = v16_zero(), high = v16_all(f->high), positive = v16_max(zero, sum);
@@ -43,7 +44,7 @@ CNV_INLINE v16 lanes_clip(v16 sum, uint16_t *bits, bool bounded, const cnv_finis
     return bounded ? v16_min(high, positive) : positive;
 }
 
-/* Stores one pixel's sum; see cnv_finish. A constant kind leaves next to no branches. */
+/* Finishes one pixel's sum, see cnv_finish, and stores it. A literal kind leaves next to no branches. */
 CNV_INLINE void lanes_finish(finish_kind kind, float *y, v16 sum, const float *add, uint16_t *bits,
                              const cnv_finish *f)
 {
@@ -56,7 +57,7 @@ CNV_INLINE void lanes_finish(finish_kind kind, float *y, v16 sum, const float *a
     v16_store(y, sum);
 }
 
-/* `count` sums that lie from_gap floats apart into pixels that lie `gap` pixels apart, through one kind. */
+/* Finishes `count` sums, from_gap floats apart, into pixels of y that are `gap` pixels apart. */
 CNV_INLINE void lanes_finish_run_as(finish_kind kind, float *y, const float *add, uint16_t *bits, int64_t gap,
                                     const float *from, int64_t from_gap, v16 bias, int64_t count,
                                     const cnv_finish *f)
@@ -92,7 +93,7 @@ CNV_INLINE void lanes_finish_run(finish_kind kind, float *y, const float *add, u
     }
 }
 
-/* The gradient that a rectifier lets through, see cnv_relu_rule; `redirected` here means a dead image. */
+/* The gradient that a rectifier passes back by a rule, see cnv_relu_rule; redirected means a dead image. */
 CNV_INLINE v16 lanes_gate(v16 g, const uint16_t *bits, const cnv_gate *gate, cnv_relu_rule rule)
 {
     const v16 zero = v16_zero();
@@ -110,14 +111,14 @@ CNV_INLINE v16 lanes_gate(v16 g, const uint16_t *bits, const cnv_gate *gate, cnv
     }
 }
 
-/* The rule for one image: redirected only differs from plain where plain passes nothing. */
+/* The rule of one image: redirected differs from plain only if plain passes nothing of the image. */
 CNV_INLINE cnv_relu_rule gate_rule(const cnv_gate *gate, int64_t image)
 {
     if (gate->rule != CNV_RELU_REDIRECTED) return gate->rule;
     return gate->dead[image] ? CNV_RELU_REDIRECTED : CNV_RELU_PLAIN;
 }
 
-/* Copies `count` pixels that lie `gap` pixels apart, through a gate unless bits is NULL. */
+/* Copies `count` pixels, `gap` pixels apart in `from`, through the gate unless bits is NULL. */
 CNV_INLINE void lanes_copy(float *to, const float *from, const uint16_t *bits, int64_t count, int64_t gap,
                            const cnv_gate *gate, cnv_relu_rule rule)
 {
@@ -132,7 +133,7 @@ CNV_INLINE void lanes_copy(float *to, const float *from, const uint16_t *bits, i
     }
 }
 
-/* Few pixels at a time: a call of memset would cost more than the stores. */
+/* Zeroes `count` pixels, which are so few that a call of memset would cost more than the stores. */
 CNV_INLINE void lanes_clear(float *to, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) v16_store(to + i * 16, v16_zero());
@@ -152,11 +153,10 @@ CNV_INLINE void lanes_columns(v16 *columns, const float *rows, int64_t gap)
     columns[3] = v16_pair_high(high01, high23);
 }
 
-/* Channels whose weights are fetched ahead of their use, where the weights of two channels lie pages
- * apart. */
+/* The number of channels by which weights are prefetched ahead of their use. */
 #define LANES_AHEAD 4
 
-/* Brings sixteen kernels of `size` floats to L1. */
+/* Prefetches sixteen kernels of `size` floats into L1. */
 CNV_INLINE void lanes_fetch(const float *w, int64_t size)
 {
     for (int64_t i = 0; i < 16 * size; i += 16) _mm_prefetch((const char *)(w + i), _MM_HINT_T0);

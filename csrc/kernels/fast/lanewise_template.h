@@ -9,7 +9,7 @@
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/lanewise.h"
 
-/* Pixels of one item: 64 KiB in and as much out. */
+/* The number of pixels of one item: 64 KiB read and 64 KiB written. */
 #define LANEWISE_PIXELS 1024
 
 typedef struct lanewise_call {
@@ -22,7 +22,7 @@ typedef struct lanewise_call {
     const uint16_t *bits;
     bool *dead;
     bool accumulate;
-    int64_t per_image; /* items */
+    int64_t per_image; /* items of one image of a slice */
 } lanewise_call;
 
 static int64_t lanewise_min(int64_t a, int64_t b)
@@ -30,7 +30,7 @@ static int64_t lanewise_min(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Four channels of four pixels: rows of a become columns of b. */
+/* Transposes 4 x 4 numbers: rows of a become columns of b. */
 CNV_INLINE void lanewise_transpose4(float *b, int64_t b_row, const float *a, int64_t a_row, bool add)
 {
     __m128 r0 = _mm_loadu_ps(a), r1 = _mm_loadu_ps(a + a_row);
@@ -48,7 +48,7 @@ CNV_INLINE void lanewise_transpose4(float *b, int64_t b_row, const float *a, int
     _mm_storeu_ps(b + 3 * b_row, r3);
 }
 
-/* y[p][c] of `count` pixels = x[c][p]; lanes from `channels` on are zero. */
+/* y[p][c] = x[c][p] for `count` of the `pixels` pixels of a plane; lanes from `channels` on are zero. */
 static void lanewise_block_in(float *y, const float *x, int64_t pixels, int64_t channels, int64_t count,
                               bool add)
 {
@@ -64,7 +64,7 @@ static void lanewise_block_in(float *y, const float *x, int64_t pixels, int64_t 
     }
 }
 
-/* y[c][p] = x[p][c] */
+/* y[c][p] = x[p][c] for `count` of the `pixels` pixels of a plane. */
 static void lanewise_block_out(float *y, const float *x, int64_t pixels, int64_t channels, int64_t count,
                                bool add)
 {
@@ -80,10 +80,10 @@ static void lanewise_block_out(float *y, const float *x, int64_t pixels, int64_t
     }
 }
 
-/* Where an item of one block and up to LANEWISE_PIXELS pixels lies. */
+/* The place of an item: one block and up to LANEWISE_PIXELS pixels. */
 typedef struct lanewise_part {
     int64_t image, block;
-    int64_t first, count; /* pixels */
+    int64_t first, count; /* its pixels */
 } lanewise_part;
 
 static lanewise_part lanewise_part_of(const cnv_picture *p, int64_t item)
@@ -201,7 +201,7 @@ static void dead_run(bool *dead, const float *dy, const uint16_t *bits, const cn
     cnv_parallel(run, p->images, dead_item, &c);
 }
 
-/* Slices move in pieces of LANEWISE_PIXELS pixels, too. */
+/* An item of a slice is LANEWISE_PIXELS pixels of one image, too. */
 static void slice_forward_item(void *context, int64_t item, int worker)
 {
     const lanewise_call *c = context;

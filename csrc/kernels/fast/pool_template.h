@@ -10,8 +10,8 @@
 #include "kernels/fast/pool.h"
 #include "kernels/window.h"
 
-/* Of a mean: so many are summed in float before their sum goes into a double, so that the error of a large
- * map is that of a small one. */
+/* The number of pixels of a mean that are summed in float before their sum is added to a double, so that the
+ * error of a large map is that of a small one. */
 #define POOL_PIXELS 64
 
 typedef struct pool_call {
@@ -23,13 +23,13 @@ typedef struct pool_call {
     const cnv_fast_pool *p;
 } pool_call;
 
-/* a[i] is NaN, bit by bit */
+/* Bit i is set if a[i] is NaN. */
 CNV_INLINE uint16_t pool_nan(v16 a)
 {
     return (uint16_t)~(v16_greater(a, v16_zero()) | v16_greater(v16_all(1), a));
 }
 
-/* Tap numbers, exact in float, to bytes and back. */
+/* Stores sixteen tap numbers, which are exact in float, as bytes. */
 CNV_INLINE void pool_store_taps(uint8_t *to, v16 taps)
 {
     __m256i low = _mm256_cvtps_epi32(v16_low(taps)), high = _mm256_cvtps_epi32(v16_high(taps));
@@ -38,15 +38,15 @@ CNV_INLINE void pool_store_taps(uint8_t *to, v16 taps)
     _mm_storeu_si128((__m128i *)to, bytes);
 }
 
-/* The taps of one window that lie inside: x is where tap 0, 0 would be. */
+/* The taps of one window that are inside the picture. */
 typedef struct pool_window {
-    const float *x;
+    const float *x; /* the pixel of tap 0, 0, which may be outside */
     cnv_span rows, cols;
     int64_t row_gap, col_gap; /* floats between taps */
-    int64_t width;            /* of the kernel: tap numbers are row * width + column */
+    int64_t width;            /* columns of the kernel: a tap's number is row * width + column */
 } pool_window;
 
-/* The maximum and its tap. A NaN never wins here; they are counted as `seen` and left to pool_max_nan. */
+/* The maximum and its tap. A NaN never wins; it makes `seen` NaN, and pool_max_nan computes that window. */
 CNV_INLINE v16 pool_max_window(const pool_window *w, v16 *tap, v16 *seen)
 {
     const v16 zero = v16_zero();
@@ -55,7 +55,7 @@ CNV_INLINE v16 pool_max_window(const pool_window *w, v16 *tap, v16 *seen)
     for (int64_t r = w->rows.begin; r < w->rows.end; r++) {
         for (int64_t s = w->cols.begin; s < w->cols.end; s++) {
             const v16 v = v16_load(w->x + r * w->row_gap + s * w->col_gap);
-            *seen = v16_fma(v, zero, *seen); /* NaN from a NaN, and from an infinity: the slow way then */
+            *seen = v16_fma(v, zero, *seen); /* NaN from a NaN, and also from an infinity */
             *tap = v16_raise(v, best, v16_all((float)(r * w->width + s)), *tap);
             best = v16_max(v, best);
         }
@@ -74,7 +74,7 @@ CNV_INLINE v16 pool_max_square(const pool_window *w, int64_t n, v16 *tap, v16 *s
     return pool_max_window(&known, tap, seen);
 }
 
-/* The windows that networks have are walked along without a loop, where none of their taps lies outside. */
+/* Windows of 3x3 and 2x2, the common ones, have unrolled loops if all of their taps are inside. */
 CNV_INLINE v16 pool_max_any(const pool_window *w, v16 *tap, v16 *seen)
 {
     if (pool_is_square(w, 3)) return pool_max_square(w, 3, tap, seen);
@@ -82,7 +82,7 @@ CNV_INLINE v16 pool_max_any(const pool_window *w, v16 *tap, v16 *seen)
     return pool_max_window(w, tap, seen);
 }
 
-/* As pool_max_window where NaN may be about: it wins over all numbers, the first one over the others. */
+/* As pool_max_window for a window that may hold NaN: the first NaN wins. */
 static void pool_max_nan(const pool_window *w, float *y, v16 *tap)
 {
     v16 best = v16_all(-INFINITY);
@@ -98,7 +98,7 @@ static void pool_max_nan(const pool_window *w, float *y, v16 *tap)
     v16_store(y, best);
 }
 
-/* One output row of one block. */
+/* Computes one output row of one block. */
 static void pool_max_row(float *y, uint8_t *index, const float *x, int64_t row, const cnv_fast_pool *p)
 {
     const int64_t top = row * p->stride[0] - p->pad[0];
@@ -137,8 +137,7 @@ static void max_forward(float *y, uint8_t *index, const float *x, const cnv_fast
     cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_max_item, &c);
 }
 
-/* Hands the gradient of one window to the taps that won it; dx is where tap 0, 0 would be, w->x is not used.
- */
+/* Adds the gradient of one window to its winners. dx is the pixel of tap 0, 0; w->x is not used. */
 CNV_INLINE void pool_max_back_window(float *dx, v16 dy, const uint8_t *winners, const pool_window *w)
 {
     for (int64_t r = w->rows.begin; r < w->rows.end; r++) {
@@ -177,7 +176,7 @@ static void max_backward(float *dx, const float *dy, const uint8_t *index, bool 
     cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_max_back_item, &c);
 }
 
-/* Taps of window w that count along one axis: inside, or on the padding when that is included. */
+/* The number of taps along one axis that a window's divisor counts: inside, or on included padding. */
 static int64_t pool_counted(const cnv_fast_pool *p, int axis, int64_t window)
 {
     const int64_t extent = axis == 0 ? p->ih : p->iw, start = window * p->stride[axis] - p->pad[axis];
@@ -188,7 +187,7 @@ static int64_t pool_counted(const cnv_fast_pool *p, int axis, int64_t window)
     return taps.end - taps.begin;
 }
 
-/* Rows are summed by themselves: of 256 taps, none goes through more than 32 roundings. */
+/* The sum of one row of a window. Summing by rows gives each of 256 taps at most 32 roundings. */
 CNV_INLINE v16 pool_sum_row(const float *x, cnv_span cols, int64_t gap)
 {
     v16 sum = v16_zero();
@@ -224,7 +223,7 @@ static void average_forward(float *y, const float *x, const cnv_fast_pool *p, cn
     cnv_parallel(run, p->images * cnv_blocks(p->channels), pool_average_item, &c);
 }
 
-/* Windows and taps through which input `at` is seen along one axis: window first + i, tap - i * step. */
+/* The windows that contain one input along one axis, and the tap through which each sees it. */
 typedef struct pool_seen {
     int64_t count;
     int64_t window[CNV_POOL_KERNEL], tap[CNV_POOL_KERNEL];

@@ -12,12 +12,12 @@
 #include "kernels/fast/rows.h"
 #include "kernels/fast/vec.h"
 
-#define ROWS_OUT 8        /* rows of w read at once: with one vector each, half of 32 registers */
+#define ROWS_OUT 8        /* rows of w that one item reads; four are read at once */
 #define ROWS_BATCH 8      /* rows of x that share a piece of w */
-#define ROWS_PIECE 1024   /* numbers of a row of w that stay in L1 for them: 8 rows are 32 KiB */
-#define ROWS_AHEAD 256    /* numbers: 1 KiB, some 100 ns at the speed of memory */
-#define ROWS_COLUMNS 2048 /* of dx that one item owns */
-#define ROWS_BLOCK 32     /* rows of w that stay in L2 for all rows of dx: 256 KiB */
+#define ROWS_PIECE 1024   /* numbers of a row of w that stay in L1 for these rows of x: 8 rows are 32 KiB */
+#define ROWS_AHEAD 256    /* numbers by which w is prefetched ahead: 1 KiB, some 100 ns of memory traffic */
+#define ROWS_COLUMNS 2048 /* columns of dx that one item owns */
+#define ROWS_BLOCK 32     /* rows of w, of ROWS_COLUMNS each, that stay in L2 for all rows of dx: 256 KiB */
 
 typedef struct rows_call {
     float *out;
@@ -37,8 +37,8 @@ CNV_INLINE v16 rows_step(v16 sum, v16 x, const float *w)
     return rows_step_asking(sum, x, w, ROWS_AHEAD);
 }
 
-/* Adds n products (a multiple of 16) of x with each of four rows of w to four running sums. Towards the end
- * it asks for where the next four begin. */
+/* Adds n products (a multiple of 16) of x with each of four rows of w to four vectors of sums. The last steps
+ * prefetch the beginning of the next four rows. */
 CNV_INLINE void rows_dot4(float *sums, const float *x, const float *w, int64_t in, int64_t n)
 {
     v16 s0 = v16_load(sums), s1 = v16_load(sums + 16), s2 = v16_load(sums + 32), s3 = v16_load(sums + 48);
@@ -63,7 +63,7 @@ CNV_INLINE void rows_dot1(float *sum, const float *x, const float *w, int64_t n)
     v16_store(sum, s);
 }
 
-/* Numbers o..end-1 of rows first..last-1 of y, at most ROWS_OUT by ROWS_BATCH. */
+/* Computes y[first..last-1][o..end-1], at most ROWS_BATCH by ROWS_OUT numbers. */
 static void rows_forward_tile(const rows_call *c, int64_t o, int64_t end, int64_t first, int64_t last)
 {
     const int64_t in = c->s->in, whole = in / 16 * 16;
@@ -105,7 +105,7 @@ static void rows_forward(float *y, const float *x, const float *w, const float *
     cnv_parallel(run, cnv_ceil_div(s->out, ROWS_OUT), rows_forward_item, &c);
 }
 
-/* dx += the rows of w whose numbers are listed, each times its factor: four at a time, in their order. */
+/* dx[i] += sum over k of factor[k] * w[k][i], in the order of k, four rows at a time. */
 static void rows_add(float *dx, const float *const *w, const float *factor, int64_t count, int64_t n)
 {
     int64_t k = 0;

@@ -1,16 +1,17 @@
 /*
- * The one micro-kernel: a tile of pixels by output channels, held in registers while it walks along input
- * channels and kernel taps.
+ * The micro-kernel: the sums of a tile, some pixels by one or two blocks of output channels, are held in
+ * registers while the kernel walks along input channels and kernel taps. Part of the templates, see
+ * table_template.h.
  *
  *     out[p][o] = start[o] + sum over steps s of x[p][s] * w[s][o]
  *
- * Direct convolution in both directions, 1x1, and the Winograd products are all this sum; they differ in how
- * many pixels a row has and where a step finds its input. A pixel's input is broadcast, sixteen output
- * channels are one vector, and every accumulator is summed in the same order whatever the shape of the tile,
- * so bits depend neither on the tiling nor on the instruction set.
+ * Direct convolution in both directions, 1x1 convolution and the Winograd products are all this sum; they
+ * differ in the number of pixels of a row and in the address of a step's input. Every accumulator is summed
+ * in the same order whatever the shape of the tile, so bits depend neither on the tiling nor on the
+ * instruction set.
  *
- * Accumulators live in an array that is only indexed by constants in straight-line code: GCC 12 keeps such
- * an array in registers, and spills one that a loop indexes, even a loop that it unrolls later.
+ * Accumulators are in an array that is only indexed by constants in straight-line code (TILE_EACH_PIXEL): GCC
+ * 12 keeps such an array in registers, and spills one that a loop indexes, even a loop that it unrolls later.
  */
 #ifndef CNV_FAST_TILE_H
 #define CNV_FAST_TILE_H
@@ -21,29 +22,30 @@
 #include "kernels/fast/lanes.h"
 #include "kernels/fast/tile_steps.h"
 
-/* What all tiles of one call have in common. */
+/* The part of a tile's description that the tiles of one row share. */
 typedef struct tile_walk {
-    const float *start;   /* [blocks of the tile][16]: where the sums begin, NULL for 0 */
-    const float *partial; /* laid out as the result: where they go on, NULL for the first part of a sum */
-    const float *w;       /* [channels][16] per tap, taps inside channel blocks: the packed weights */
+    const float *start;   /* [blocks of the tile][16]: the initial value of the sums; NULL for 0 */
+    const float *partial; /* laid out as the result: the sums so far; NULL for the first part of a sum */
+    const float *w;       /* the packed weights, [channels][16] per tap, taps inside channel blocks */
     int64_t w_block;      /* floats between the weights of two output blocks */
-    int64_t channels;     /* input channels, in blocks of 16 of which the last may be short */
-    const int32_t *live;  /* the channel blocks that are not all zero, NULL for all of them */
-    int64_t begin, end;   /* which of them: a part of the sum */
-    bool narrow;          /* the second block has at most eight channels; tiles may leave out the rest */
-    int64_t x_block;      /* floats between two channel blocks of x */
+    int64_t channels;     /* input channels; the last block of 16 may be shorter */
+    const int32_t *live;  /* the channel blocks that are not all zero; NULL for all channel blocks */
+    int64_t begin, end;   /* the entries of `live` (or the channel blocks) that this part of the sum covers */
+    bool narrow;     /* the second output block has at most eight channels; tiles may leave out the rest */
+    int64_t x_block; /* floats between two channel blocks of x */
     int64_t taps;
-    const int32_t *offset; /* of each tap, in floats from the pixel */
-    int64_t out_pixel;     /* floats between pixels and between blocks of the result */
-    int64_t out_block;
-    const char *ahead, *ahead_end; /* weights wanted next, to be brought to L2; NULL for none */
-    int64_t share;                 /* bytes of them that go with a tap of a channel block */
+    const int32_t *offset;         /* [taps]: floats from a pixel to the tap's input */
+    int64_t out_pixel;             /* floats between two pixels of the result */
+    int64_t out_block;             /* floats between two output blocks of the result */
+    const char *ahead, *ahead_end; /* the weights to prefetch into L2; ahead is NULL if there are none */
+    int64_t share;                 /* bytes that are prefetched for each tap of a channel block */
 
-    /* What is added and how it is rectified while the sums are in registers: a way through memory costs a
-     * tenth of a 1x1 layer. Both may be NULL. add is laid out as the result, and may be the result. */
+    /* The summand and the rectifier that are applied while the sums are in registers, because a pass through
+     * memory would cost a tenth of a 1x1 layer. Both may be NULL. add is laid out as the result, and may be
+     * it. */
     const float *add;
     const cnv_finish *rectifier;
-    uint16_t *bits; /* of the tile's first pixel; NULL: not wanted */
+    uint16_t *bits; /* the rectifier's bits of the tile's first pixel; NULL if there is no backward pass */
     int64_t bits_block;
 } tile_walk;
 
@@ -64,7 +66,7 @@ CNV_INLINE void tile_begin_all(int pixels, int blocks, v16 *acc, const float *st
     TILE_EACH_PIXEL(tile_begin, pixels, blocks, acc, s0, s1);
 }
 
-/* Goes on from what lies at `from`, laid out as the result, or adds it. */
+/* Loads the sums of pixel p from `from`, laid out as the result, or adds `from` to them. */
 CNV_INLINE void tile_take(int p, int pixels, int blocks, bool adds, v16 *acc, const float *from,
                           const tile_walk *walk)
 {
@@ -128,16 +130,16 @@ CNV_INLINE void tile_end(int pixels, int blocks, v16 *acc, float *out, const til
         tile_rectify_all(pixels, blocks, acc, out, walk);
 }
 
-/* Asks for the next channel block of a tile's pixels. */
+/* Prefetches a channel block of a tile's pixels into L1. */
 CNV_INLINE void tile_ask(int pixels, const float *x)
 {
     for (int p = 0; p < pixels; p++) _mm_prefetch((const char *)(x + p * 16), _MM_HINT_T0);
 }
 
-/* Makes the next `tiles` tiles bring weights to L2 that the tiles after them walk along: those of as many
- * output blocks as a tile has, or of the `left` that there are. They share the work: memory delivers a line
- * in the time of some twenty products, and a tile that asks for more has to wait. Asking for less than four
- * lines at a time is not worth the instructions. */
+/* Makes the next `tiles` tiles prefetch into L2 the weights that the tiles after them read: those of the
+ * TILE_BLOCKS output blocks from w on, of which `left` exist. The tiles share the work evenly, because memory
+ * delivers a cache line in the time of some twenty products and a tile that asks for more has to wait; fewer
+ * than four lines at a time are not worth the instructions. */
 CNV_INLINE void tile_want(tile_walk *walk, const float *w, int64_t left, int64_t tiles)
 {
     const int64_t blocks = left < TILE_BLOCKS ? left : TILE_BLOCKS;
@@ -147,7 +149,7 @@ CNV_INLINE void tile_want(tile_walk *walk, const float *w, int64_t left, int64_t
     walk->ahead_end = (const char *)(w + blocks * walk->w_block);
 }
 
-/* What one tile has asked for, the next one need not. */
+/* Moves `ahead` past the weights that the last tile has prefetched. */
 CNV_INLINE void tile_wanted_less(tile_walk *walk)
 {
     if (walk->ahead == NULL) return;
@@ -155,6 +157,7 @@ CNV_INLINE void tile_wanted_less(tile_walk *walk)
     if (walk->ahead >= walk->ahead_end) walk->ahead = NULL;
 }
 
+/* Prefetches nbytes of weights into L2 and returns their end. */
 CNV_INLINE const char *tile_ask_ahead(const char *ahead, int64_t nbytes)
 {
     const char *end = ahead + nbytes;
@@ -162,7 +165,7 @@ CNV_INLINE const char *tile_ask_ahead(const char *ahead, int64_t nbytes)
     return ahead;
 }
 
-/* All taps of one channel block, whole or the last `steps` channels; w is where its weights begin. */
+/* Adds all taps of one channel block, which has 16 channels (`whole`) or `steps`; w: the block's weights. */
 CNV_INLINE const char *tile_taps(int pixels, int blocks, bool narrow, bool whole, int64_t steps, v16 *acc,
                                  const float *x, int64_t half, const float *w, const char *ahead,
                                  const tile_walk *walk)
@@ -178,11 +181,11 @@ CNV_INLINE const char *tile_taps(int pixels, int blocks, bool narrow, bool whole
     return ahead;
 }
 
-/* x in blocks of sixteen channels: a pixel's channels are neighbours, a step is one of them. */
+/* A tile of x in blocks: the sixteen channels of a pixel are neighbours, and a step is one of them. */
 CNV_INLINE void tile_blocked(int pixels, int blocks, bool narrow, const tile_walk *given, const float *x0,
                              const float *x1, float *out)
 {
-    const tile_walk walk = *given; /* of its own, so that what the loops use stays in registers */
+    const tile_walk walk = *given; /* a copy, whose fields the loops can keep in registers */
     const int64_t half = x1 - x0;
     const char *ahead = walk.ahead;
     v16 acc[TILE_PIXELS * TILE_BLOCKS];
@@ -203,8 +206,8 @@ CNV_INLINE void tile_blocked(int pixels, int blocks, bool narrow, const tile_wal
     tile_end(pixels, blocks, acc, out, &walk);
 }
 
-/* x in planes of single channels: neighbouring pixels are neighbours in memory, and every step is a "tap"
- * that names its channel too. For the first layer, whose input has too few channels to fill a block. */
+/* A tile of x in planes, N,C,H,W: neighbouring pixels are neighbours in memory, and a "tap" is one tap of one
+ * channel. It serves the first layer, whose input has too few channels to fill a block. */
 CNV_INLINE void tile_planar(int pixels, int blocks, const tile_walk *walk, const float *x0, const float *x1,
                             float *out)
 {

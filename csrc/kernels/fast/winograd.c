@@ -1,28 +1,29 @@
 #include "kernels/fast/winograd.h"
 
-/* V and M of an item that makes both: half of a 2 MiB L2, the rest is for the weights that stream past. */
+/* The size of V and M of an item that makes both: half of a 2 MiB L2; weights stream through the rest. */
 #define LOCAL_NBYTES (1 << 20)
 
-/* V that workers make together may spill to L3; M of one item should not. */
+/* The size of a V that workers make together, which may spill to L3; that of an item's M, which should
+ * not. */
 #define SHARED_NBYTES (8 << 20)
 #define M_NBYTES (1 << 20)
 
-/* U that a pass makes at once, before anything else: more than the largest layers in use take that have few
- * channels. Beyond it workers make parts of U, even if V has to leave L2 for that. */
+/* The largest U that a pass makes as a whole at its beginning: more than U of the largest layers of few
+ * channels in use. Of a larger U workers make parts, even if V has to leave L2 for it. */
 #define MADE_AT_ONCE_NBYTES ((size_t)16 << 20)
 
-/* Output blocks of an item: 64 channels, so that V is read again for every 64 and not for every 32. */
+/* The number of output blocks of an item: V is read again for every 64 channels, not for every 32. */
 #define GROUP 4
 
-/* U that each item may read for itself: it stays in L2, or close to it. */
+/* The largest U that every item reads as a whole: it stays in L2, or nearly. */
 #define SMALL_U_NBYTES (512 << 10)
 
-/* Fewer items than this per image, and the workers share V. Then cutting tiles apart makes each item read U
- * anew, so that is done for an even share between a few threads only. */
+/* The workers share V if an image has fewer than ITEMS items. Each item then reads U anew, so tiles are cut
+ * only until there are SHARED_ITEMS items, an even share for a few threads. */
 #define ITEMS 8
 #define SHARED_ITEMS 4
 
-/* A multiple of the tile widths of tile_steps.h, or nearly so. */
+/* The unit of tiles: nearly a multiple of the tile widths of tile_steps.h. */
 #define QUANTUM 14
 
 static int64_t min64(int64_t a, int64_t b)
@@ -40,19 +41,19 @@ static int64_t whole_quanta(int64_t tiles)
     return max64(tiles / QUANTUM, 1) * QUANTUM;
 }
 
-/* How many tiles of `nbytes` each fit into `budget`. */
+/* The number of tiles of `nbytes` each that fit into `budget`, at least one unit and at most `tiles`. */
 static int64_t tiles_within(int64_t budget, int64_t nbytes, int64_t tiles)
 {
     return min64(whole_quanta(budget / nbytes), tiles);
 }
 
-/* `parts` equal parts of n, rounded up. */
+/* The size of equal parts of n of at most `largest` each. */
 static int64_t even(int64_t n, int64_t largest)
 {
     return cnv_ceil_div(n, cnv_ceil_div(n, largest));
 }
 
-/* How many tiles an item takes when each goes with `others` of something else. */
+/* The number of tiles of an item if each share of the tiles is combined with `others` groups or blocks. */
 static int64_t tiles_of_item(int64_t tiles, int64_t largest, int64_t others)
 {
     int64_t items = cnv_ceil_div(tiles, largest);

@@ -21,9 +21,9 @@ typedef struct winograd_call {
     float *shared;
     char *scratch;
     size_t scratch_stride;
-    int64_t first; /* of the tiles that `shared` holds now */
-    int64_t count;
-    int64_t holds[CNV_MAX_THREADS]; /* 1 + the group whose U a worker's scratch holds */
+    int64_t first;                  /* the first tile of the V in `shared` */
+    int64_t count;                  /* the number of its tiles */
+    int64_t holds[CNV_MAX_THREADS]; /* 1 + the group of output blocks whose U a worker's scratch holds */
 } winograd_call;
 
 /* U of some output blocks. */
@@ -32,10 +32,10 @@ typedef struct winograd_u {
     int64_t position; /* floats between two positions */
 } winograd_u;
 
-/* Where a tile lies. */
+/* The place of a tile. */
 typedef struct winograd_place {
     int64_t image;
-    int64_t y, x; /* of its first pixel in y */
+    int64_t y, x; /* row and column of its first pixel in y */
 } winograd_place;
 
 static winograd_place winograd_place_of(const cnv_winograd *d, int64_t tile)
@@ -46,7 +46,7 @@ static winograd_place winograd_place_of(const cnv_winograd *d, int64_t tile)
     return place;
 }
 
-/* The n x n pixels from row y, column x of a plane on, with zeros outside and through a gate. */
+/* Copies n x n pixels from row y, column x of a plane on through the gate, with zeros outside the plane. */
 static void winograd_copy_patch(float *to, const float *plane, const uint16_t *bits, int64_t y, int64_t x,
                                 int64_t n, const cnv_winograd *d, const cnv_gate *gate, cnv_relu_rule rule)
 {
@@ -64,7 +64,7 @@ static void winograd_copy_patch(float *to, const float *plane, const uint16_t *b
     }
 }
 
-/* V of tiles first..first+count-1 for channel blocks begin..end-1; v is the tile's column in V. */
+/* Makes V of tiles first..first+count-1 for channel blocks begin..end-1; v: the first tile's column in V. */
 static void winograd_in(float *v, int64_t tiles, int64_t first, int64_t count, int64_t begin, int64_t end,
                         const winograd_call *c)
 {
@@ -107,7 +107,7 @@ CNV_INLINE void winograd_weights_of(float *u, int64_t position, const float *w, 
     }
 }
 
-/* U of output blocks begin..end-1 from O,I,3,3, `position` floats between two positions. */
+/* Makes U of output blocks begin..end-1 from O,I,3,3, with `position` floats between two positions. */
 static void winograd_weights(float *u, int64_t position, const float *w, const cnv_winograd *d, int64_t begin,
                              int64_t end)
 {
@@ -121,7 +121,7 @@ static void winograd_weights(float *u, int64_t position, const float *w, const c
         winograd_weights_of(u, position, w, d, begin, end, false, 4);
 }
 
-/* U of all output blocks. */
+/* Makes U of all output blocks. */
 static void winograd_pack(float *packed, const float *w, const cnv_winograd *d)
 {
     const int64_t blocks = cnv_blocks(d->oc);
@@ -137,8 +137,8 @@ CNV_INLINE void winograd_tile(int64_t blocks, int64_t pixels, const tile_walk *w
         tile_blocked_1((int)pixels, walk, x, x + TILE_HALF * 16, out);
 }
 
-/* M of `count` tiles of V, `tiles` wide, for the `outs` output blocks of U. While a product runs, the weights
- * of the next one are brought to L2. */
+/* Makes M of `count` tiles of a V of `tiles` tiles for the `outs` output blocks of u. While a product runs,
+ * the weights of the next one are prefetched into L2. */
 static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t count, winograd_u u,
                               int64_t outs, const winograd_call *c)
 {
@@ -174,7 +174,7 @@ static void winograd_multiply(float *m, const float *v, int64_t tiles, int64_t c
     }
 }
 
-/* The pixels of tiles first..first+count-1 for output blocks begin..end-1, from M. */
+/* Writes the pixels of tiles first..first+count-1 for output blocks begin..end-1 from M. */
 static void winograd_out(const float *m, int64_t first, int64_t count, int64_t begin, int64_t end,
                          const winograd_call *c)
 {
@@ -200,14 +200,14 @@ static void winograd_out(const float *m, int64_t first, int64_t count, int64_t b
     }
 }
 
-/* Where the blocks of a group are in a U of all blocks. */
+/* The part of a U of all output blocks that belongs to a group. */
 static winograd_u winograd_part(const float *u, int64_t group, const cnv_winograd *d)
 {
     winograd_u part = {u + group * d->group * d->ic * 16, cnv_winograd_position(cnv_blocks(d->oc), d->ic)};
     return part;
 }
 
-/* The output blocks of a group for some tiles whose V is there. */
+/* Computes the output blocks of a group for tiles whose V is made. */
 static void winograd_group(float *m, const float *v, int64_t tiles, int64_t first, int64_t count,
                            winograd_u u, int64_t group, const winograd_call *c)
 {
@@ -217,7 +217,7 @@ static void winograd_group(float *m, const float *v, int64_t tiles, int64_t firs
     winograd_out(m, first, count, begin, end, c);
 }
 
-/* A block of tiles from x to y, by one worker. */
+/* Computes a block of tiles from x to y. */
 static void winograd_local_item(void *context, int64_t item, int worker)
 {
     const winograd_call *c = context;
@@ -233,7 +233,7 @@ static void winograd_local_item(void *context, int64_t item, int worker)
         winograd_group(m, v, d->block, first, count, winograd_part(u, g, d), g, c);
 }
 
-/* One output block of the U that workers share. */
+/* Makes one output block of the U that workers share. */
 static void winograd_weights_item(void *context, int64_t item, int worker)
 {
     const winograd_call *c = context;
@@ -243,7 +243,7 @@ static void winograd_weights_item(void *context, int64_t item, int worker)
                      c->weights, d, item, item + 1);
 }
 
-/* Some tiles of one channel block of the shared V. */
+/* Makes `part` tiles of one channel block of the shared V. */
 static void winograd_in_item(void *context, int64_t item, int worker)
 {
     const winograd_call *c = context;
@@ -255,7 +255,7 @@ static void winograd_in_item(void *context, int64_t item, int worker)
     winograd_in(c->shared + from * 16, d->block, c->first + from, count, block, block + 1, c);
 }
 
-/* U of a group: packed, or made in the worker's scratch unless it is there already. */
+/* The U of a group: the packed one, or one made in the worker's scratch unless the scratch holds it. */
 static winograd_u winograd_u_of(float *made, int64_t group, int worker, winograd_call *c)
 {
     const cnv_winograd *d = c->d;
@@ -268,7 +268,8 @@ static winograd_u winograd_u_of(float *made, int64_t group, int worker, winograd
     return u;
 }
 
-/* Some output blocks of some tiles of the shared V; the tiles of a group follow each other. */
+/* Computes a group of output blocks for `chunk` tiles of the shared V. The chunks of a group are
+ * consecutive. */
 static void winograd_group_item(void *context, int64_t item, int worker)
 {
     winograd_call *c = context;

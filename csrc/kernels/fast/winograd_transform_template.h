@@ -12,9 +12,9 @@
 #define WINOGRAD_POINTS 6 /* the largest number of points along one axis */
 
 /*
- * B^T d for six values `gap` floats apart, and for four. Written as differences of pixels, so that flat input
- * gives exact zeros in all places but one, and flat areas of a picture stay flat to the last bit: otherwise
- * rounding, not the first-maximum rule, would decide the ties of a max pool there.
+ * B^T d for six values `gap` floats apart, and for four. The sums are differences of pixels, so that a flat
+ * input gives exact zeros at all positions but one, and flat areas of a picture stay flat to the last bit:
+ * otherwise rounding, not the first-maximum rule, would decide the ties of a max pool there.
  */
 CNV_INLINE void winograd_in6(float *to, int64_t to_gap, const float *d, int64_t gap)
 {
@@ -74,7 +74,7 @@ static void winograd_tile_in(float *v, int64_t position, const float *x, int64_t
     }
 }
 
-/* A^T m A of one tile and channel block, into m x m pixels one after the other. */
+/* A^T M A of one tile and channel block, into m x m pixels one after the other. */
 static void winograd_tile_out(float *pixels, const float *m, int64_t position, int64_t n)
 {
     float columns[WINOGRAD_POINTS * WINOGRAD_POINTS * 16];
@@ -87,7 +87,7 @@ static void winograd_tile_out(float *pixels, const float *m, int64_t position, i
     }
 }
 
-/* Sixteen 3x3 kernels, `gap` floats apart, as nine vectors; lanes past `lanes` are zero. */
+/* Loads sixteen 3x3 kernels, `gap` floats apart, as nine vectors; lanes past `lanes` are zero. */
 CNV_INLINE void weights_kernels(v16 *kernels, const float *w, int64_t gap, int64_t lanes)
 {
     float padded[16 * 9] = {0};
@@ -104,7 +104,7 @@ CNV_INLINE void weights_kernels(v16 *kernels, const float *w, int64_t gap, int64
     kernels[8] = last[3];
 }
 
-/* G w of three values for the points 0, 1, -1, 2, -2, infinity: rows (1/4, 0, 0), -(1, 1, 1)/6,
+/* G w of three values for the points 0, 1, -1, 2, -2, infinity; the rows of G are (1/4, 0, 0), -(1, 1, 1)/6,
  * (-1, 1, -1)/6, (1, 2, 4)/24, (1, -2, 4)/24, (0, 0, 1). */
 CNV_INLINE void weights_six(float *to, int64_t gap, v16 w0, v16 w1, v16 w2)
 {
@@ -119,7 +119,7 @@ CNV_INLINE void weights_six(float *to, int64_t gap, v16 w0, v16 w1, v16 w2)
     v16_store(to + 5 * gap, w2);
 }
 
-/* For the points 0, 1, -1, infinity: (1, 0, 0), (1, 1, 1)/2, (1, -1, 1)/2, (0, 0, 1). */
+/* G w for the points 0, 1, -1, infinity; rows of G: (1, 0, 0), (1, 1, 1)/2, (1, -1, 1)/2, (0, 0, 1). */
 CNV_INLINE void weights_four(float *to, int64_t gap, v16 w0, v16 w1, v16 w2)
 {
     const v16 half = v16_all(0.5f), even = v16_mul(half, v16_add(w0, w2));
