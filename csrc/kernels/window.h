@@ -41,7 +41,7 @@ typedef struct {
     int64_t end;
 } cnv_span;
 
-/* The outputs, of n_out, for which the tap at `offset` (tap * dilation - pad) lies inside 0..extent-1. */
+/* The outputs of 0..n_out-1 for which the tap at `offset` (tap * dilation - pad) is in 0..extent-1. */
 static inline cnv_span cnv_outputs_inside(int64_t extent, int64_t n_out, int64_t stride, int64_t offset)
 {
     cnv_span span = {0, 0};
@@ -52,7 +52,7 @@ static inline cnv_span cnv_outputs_inside(int64_t extent, int64_t n_out, int64_t
     return span;
 }
 
-/* The taps, of n_taps, that lie inside 0..extent-1 when the first one lies at `start`. */
+/* The taps of 0..n_taps-1 that are in 0..extent-1 if tap 0 is at `start`. */
 static inline cnv_span cnv_taps_inside(int64_t extent, int64_t n_taps, int64_t dilation, int64_t start)
 {
     cnv_span span = {0, n_taps};

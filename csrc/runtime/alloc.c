@@ -1,7 +1,7 @@
 /*
- * Each block is preceded by one line that remembers how to give it back. Blocks of several huge pages come
- * straight from the kernel: their pages arrive zeroed, only when touched, and as huge pages where the system
- * has them, which spares large convolutions most of their TLB misses.
+ * A cache line before each block says how to free it. Blocks of several huge pages are mapped: the system
+ * zeroes their pages at the first access, and uses huge pages if it has them, which avoids most TLB misses of
+ * large convolutions.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* madvise */
@@ -16,12 +16,13 @@
 #endif
 
 #define HUGE_PAGE ((size_t)2 << 20)
-#define MAPPED_NBYTES \
-    (2 * HUGE_PAGE) /* smaller blocks would waste much of the page that they are aligned to */
+
+/* The size of the smallest mapped block: a smaller one would waste much of the page that it is aligned to. */
+#define MAPPED_NBYTES (2 * HUGE_PAGE)
 
 typedef struct {
     void *base;    /* what malloc or mmap returned */
-    size_t mapped; /* bytes to unmap; 0: malloc'd */
+    size_t mapped; /* bytes to unmap; 0 if malloc returned the block */
 } header;
 
 _Static_assert(sizeof(header) <= CNV_ALIGNMENT, "the header fits in the line before the block");
@@ -34,7 +35,7 @@ uint64_t cnv_alloc_calls(void)
 }
 
 #ifdef CNV_FAULT_INJECTION
-static atomic_uint_fast64_t fail_call; /* the value of n_calls at which to fail; 0: never */
+static atomic_uint_fast64_t fail_call; /* the number of the call that fails; 0 if none does */
 static atomic_bool fail_persists;
 
 void cnv_alloc_fail_at(uint64_t n, bool persist)
@@ -67,7 +68,7 @@ bool cnv_mul_size(size_t a, size_t b, size_t *product)
     return !__builtin_mul_overflow(a, b, product);
 }
 
-/* The first multiple of `alignment` that leaves room for a header after base. */
+/* The first multiple of `alignment` after base and a header, which is written. */
 static void *place_block(void *base, size_t mapped, size_t alignment)
 {
     uintptr_t block = ((uintptr_t)base + CNV_ALIGNMENT + alignment - 1) & ~(uintptr_t)(alignment - 1);
@@ -92,7 +93,7 @@ static void *alloc_mapped(size_t nbytes)
     void *base = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) return NULL;
     void *block = place_block(base, mapped, HUGE_PAGE);
-    madvise(block, nbytes, MADV_HUGEPAGE); /* advice: a system without huge pages loses nothing but speed */
+    madvise(block, nbytes, MADV_HUGEPAGE); /* only advice, which may be refused */
     return block;
 }
 #endif

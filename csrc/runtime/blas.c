@@ -25,12 +25,12 @@ typedef const char *get_config_function(void);
 
 enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
 
-/* The longest extent handed to the library at once: far below 2^31, and a multiple of any tile. */
+/* The largest extent of one call of the library: far below 2^31, and a multiple of any tile. */
 enum { LONGEST = 1 << 30 };
 
-/* Chosen once, read-only from then on. */
+/* The library, which cnv_blas_init writes and other functions read. */
 static struct {
-    sgemm_function *sgemm; /* NULL: builtin */
+    sgemm_function *sgemm; /* NULL is the builtin GEMM */
     char name[1024];
     char config[256];
 } blas = {NULL, "builtin", ""};
@@ -45,7 +45,7 @@ static void *find(void *library, const char *symbol)
     return address != NULL ? address : dlsym(library, symbol);
 }
 
-/* OpenBLAS brings threads and a description of its own; another CBLAS has neither. */
+/* Sets OpenBLAS to one thread and stores its description; another CBLAS has neither function. */
 static cnv_status tame(void *library, const char *path, cnv_error *err)
 {
     set_threads_function *set_threads = NULL;
@@ -54,7 +54,10 @@ static cnv_status tame(void *library, const char *path, cnv_error *err)
     void *address = find(library, "openblas_get_parallel");
     memcpy(&get_parallel, &address, sizeof address);
     if (get_parallel != NULL && get_parallel() == 0) {
-        return cnv_fail(err, CNV_INVALID, "%s was built without threads, so several can not call it", path);
+        return cnv_fail(
+            err, CNV_INVALID,
+            "%s was built without thread support, so several threads can not call it: choose another BLAS",
+            path);
     }
     address = find(library, "openblas_set_num_threads");
     memcpy(&set_threads, &address, sizeof address);
@@ -65,9 +68,9 @@ static cnv_status tame(void *library, const char *path, cnv_error *err)
     return CNV_OK;
 }
 
-/* RTLD_LOCAL keeps our symbols from others. RTLD_DEEPBIND keeps theirs from us: without it, an OpenBLAS that
- * somebody loaded with RTLD_GLOBAL answers the calls that our copy makes to itself. AddressSanitizer refuses
- * the flag, other C libraries do not have it. */
+/* RTLD_LOCAL hides the library's symbols from other libraries, RTLD_DEEPBIND theirs from it: otherwise an
+ * OpenBLAS that another library has loaded with RTLD_GLOBAL answers the calls that our copy makes to itself.
+ * AddressSanitizer refuses RTLD_DEEPBIND, and C libraries other than glibc do not have it. */
 #if defined(RTLD_DEEPBIND) && !defined(CNV_SANITIZED)
 enum { LOAD_FLAGS = RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND };
 #else

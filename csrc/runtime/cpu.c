@@ -11,7 +11,7 @@ static cnv_tier current = CNV_TIER_PORTABLE;
 
 #if defined(__x86_64__)
 
-/* __builtin_cpu_supports asks cpuid and, for the wide registers, whether the operating system saves them. */
+/* __builtin_cpu_supports reads cpuid, and tests whether the operating system saves wide registers. */
 static bool has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -65,7 +65,7 @@ cnv_status cnv_cpu_init(const char *choice, cnv_error *err)
         if (strcmp(choice, tier_names[i]) != 0) continue;
         if (i > (size_t)best) {
             return cnv_fail(err, CNV_INVALID,
-                            "CNNVIZ_KERNELS=%s, but this machine runs at most the %s kernels", choice,
+                            "CNNVIZ_KERNELS=%s, but the best kernels that this machine runs are %s", choice,
                             tier_names[best]);
         }
         current = (cnv_tier)i;

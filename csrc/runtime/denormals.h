@@ -1,10 +1,10 @@
 /*
- * Denormal numbers as zeros, while kernels run.
+ * Denormal numbers count as zeros while kernels run.
  *
  * A Winograd product leaves rounding noise of some 1e-7 where the exact gradient is 0, every further layer
- * shrinks it as much, and six layers on it is denormal: numbers that mean nothing and cost 150 cycles each.
- * Style transfer's backward pass took 1.5 times as long for them. All threads do the same, so results do not
- * depend on who computes them; the caller's setting comes back with the call.
+ * shrinks it as much, and after six layers the noise is denormal: it means nothing and costs 150 cycles a
+ * number, and made style transfer's backward pass 1.5 times as long. Every thread sets the same mode, so
+ * results do not depend on the thread; the caller's mode is restored after each item.
  */
 #ifndef CNV_RUNTIME_DENORMALS_H
 #define CNV_RUNTIME_DENORMALS_H
@@ -13,7 +13,7 @@
 
 #include <xmmintrin.h>
 
-#define CNV_FLUSH_TO_ZERO 0x8040u /* results, and operands */
+#define CNV_FLUSH_TO_ZERO 0x8040u /* the two bits of MXCSR: flush results, and operands, to zero */
 
 typedef unsigned cnv_float_mode;
 

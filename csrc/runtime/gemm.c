@@ -35,8 +35,8 @@ static int64_t min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* out: depth x width <- element (first + w, d) of x, zeros where first + w >= end; packs a panel of a, and
- * through a transposed view a strip of b. */
+/* out[d][w] = element (first + w, d0 + d) of x, 0 where first + w >= end: a panel of a, or through a
+ * transposed view a strip of b.   out: depth,width */
 static void pack(view x, int64_t first, int64_t end, int64_t width, int64_t d0, int64_t depth, float *out)
 {
     int64_t real = min_i64(end - first, width);
@@ -64,7 +64,8 @@ static void store(float *to, vec v)
     memcpy(to, &v, sizeof v);
 }
 
-/* tile: TILE_ROWS x TILE_COLUMNS = panel (depth x TILE_ROWS) transposed times strip (depth x TILE_COLUMNS) */
+/* tile = panel^T * strip.   tile: TILE_ROWS,TILE_COLUMNS   panel: depth,TILE_ROWS   strip:
+ * depth,TILE_COLUMNS */
 static void multiply_tile(int64_t depth, const float *panel, const float *strip, float *tile)
 {
     vec c00 = {0}, c01 = {0}, c10 = {0}, c11 = {0}, c20 = {0}, c21 = {0}, c30 = {0}, c31 = {0};
@@ -85,7 +86,7 @@ static void multiply_tile(int64_t depth, const float *panel, const float *strip,
     }
 }
 
-/* c: rows x columns = alpha * tile + beta * c, the corner of a tile that lies inside the matrix */
+/* c = alpha * tile + beta * c for the rows x columns corner of the tile that is inside the matrix. */
 static void write_tile(const float *tile, int64_t rows, int64_t columns, float alpha, float beta, float *c,
                        int64_t ldc)
 {
@@ -97,7 +98,7 @@ static void write_tile(const float *tile, int64_t rows, int64_t columns, float a
     }
 }
 
-/* c: m x n = beta * c */
+/* c = beta * c.   c: m,n */
 static void scale(int64_t m, int64_t n, float beta, float *c, int64_t ldc)
 {
     for (int64_t i = 0; i < m; i++) {

@@ -39,7 +39,7 @@ int cnv_num_threads(void)
 cnv_status cnv_set_num_threads(int64_t n, cnv_error *err)
 {
     if (n < 1 || n > CNV_MAX_THREADS)
-        return cnv_fail(err, CNV_INVALID, "the number of threads is %lld, it must be in 1..%d", (long long)n,
+        return cnv_fail(err, CNV_INVALID, "the number of threads is %lld, not in 1..%d", (long long)n,
                         CNV_MAX_THREADS);
     atomic_store(&chosen_threads, (int)n);
     return CNV_OK;

@@ -2,10 +2,10 @@
 
 #include "kernels/pictures/picture.h"
 
-/* Sums are kept apart in so many lanes, always in this order, for the compiler to put side by side. */
+/* The number of partial sums: the compiler computes them as a vector, and they are added in a fixed order. */
 #define LANES 8
 
-/* A pair counts when s'y is more than this share of y'y: below it, it says nothing but rounding. */
+/* The smallest s'y / y'y of a pair that is used: below it the curvature is rounding noise. */
 #define LEAST_CURVATURE 1e-10
 
 static double dot(const float *x, const float *y, int64_t n)
@@ -15,8 +15,7 @@ static double dot(const float *x, const float *y, int64_t n)
     return sum;
 }
 
-/* What a pair is worth and how far d goes along it, in lanes: sums over where the mask is 1; d is 0
- * elsewhere. */
+/* The partial sums of s'y, y'y and s'd over the elements whose mask is 1; d is 0 elsewhere. */
 typedef struct {
     double sy[LANES], yy[LANES], sd[LANES];
 } pair_sums;
@@ -39,7 +38,7 @@ static double total(const double *lane)
     return sum;
 }
 
-/* One pass over a pair: it comes from far, as 12 MB of them do not fit a core's caches. */
+/* Computes the three sums in one pass, because the pairs, some 12 MB, do not fit into a core's caches. */
 static void measure(pair_sums *sums, const float *s, const float *y, const float *d, const float *mask,
                     int64_t n)
 {
@@ -58,8 +57,8 @@ static void add_masked(float *restrict d, float a, const float *x, const float *
 
 bool cnv_lbfgs_product(float *d, const float *g, const float *mask, int64_t n, const cnv_pairs *pairs)
 {
-    double curvature[CNV_MAX_PAIRS], along[CNV_MAX_PAIRS]; /* s'y, 0 for a pair left out; s'd / s'y */
-    double gamma = 0.0;                                    /* s'y / y'y of the newest pair that counts */
+    double curvature[CNV_MAX_PAIRS], along[CNV_MAX_PAIRS]; /* s'y, or 0 for an unused pair; s'd / s'y */
+    double gamma = 0.0;                                    /* s'y / y'y of the newest pair that is used */
     for (int64_t i = 0; i < n; i++) d[i] = g[i] * mask[i];
     for (int i = pairs->count - 1; i >= 0; i--) {
         pair_sums sums;

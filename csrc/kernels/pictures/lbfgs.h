@@ -1,4 +1,4 @@
-/* The product of limited-memory BFGS over some of the variables. */
+/* The product of the inverse Hessian of limited-memory BFGS and a gradient, over the free variables. */
 #ifndef CNV_KERNELS_LBFGS_H
 #define CNV_KERNELS_LBFGS_H
 
@@ -7,7 +7,7 @@
 
 #define CNV_MAX_PAIRS 64
 
-/* Steps s and what the gradient lost on them, y: oldest first, each n numbers. */
+/* The steps s and the decreases y of the ascended gradient along them, oldest first, of n numbers each. */
 typedef struct cnv_pairs {
     const float *s[CNV_MAX_PAIRS];
     const float *y[CNV_MAX_PAIRS];
@@ -15,8 +15,8 @@ typedef struct cnv_pairs {
 } cnv_pairs;
 
 /* d = H g by the two-loop recursion (Nocedal & Wright 2006, algorithm 7.4, with the scaling of eq. 7.20) over
- * the variables that the mask leaves free: g, s and y count as 0 elsewhere. Inner products are summed in
- * double. Pairs without curvature there are left out; false, with d undefined, when none is left. */
+ * the variables whose mask is 1; g, s and y count as 0 elsewhere. Inner products are summed in double. Pairs
+ * without curvature are not used; returns false, with d undefined, if no pair is used. */
 bool cnv_lbfgs_product(float *d, const float *g, const float *mask, int64_t n, const cnv_pairs *pairs);
 
 #endif

@@ -5,10 +5,10 @@
 
 #define EXPONENT 0x7f800000u
 
-/* Sums are kept apart in so many lanes, always in this order, for the compiler to put side by side. */
+/* The number of partial sums: the compiler computes them as a vector, and they are added in a fixed order. */
 #define LANES 8
 
-/* Numbers looked at before an answer that is already known ends the search. */
+/* The number of elements that are tested before a search looks whether it can stop. */
 #define STRETCH 4096
 
 static uint32_t not_finite(float x)
@@ -101,8 +101,8 @@ void cnv_free_to_move(float *mask, const float *z, const float *g, const cnv_pic
     }
 }
 
-/* Restricted parameters, not a structure of pointers: only so does gcc know that the seven arrays are apart,
- * and computes four numbers at a time. */
+/* The arrays are restricted parameters, not fields of a struct: only then does gcc know that the seven do not
+ * overlap, and vectorizes the loop. */
 static void adam_numbers(float *restrict to_z, float *restrict to_mean, float *restrict to_square,
                          const float *restrict z, const float *restrict mean, const float *restrict square,
                          const float *restrict g, int64_t n, const cnv_adam *adam, float low, float high)

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
-/* Sums are kept apart in so many lanes, always in this order, for the compiler to put side by side. */
+/* The number of partial sums: the compiler computes them as a vector, and they are added in a fixed order. */
 #define LANES 8
 
 /* The derivative of |step| or of step^2. */
@@ -12,7 +12,7 @@ static inline float slope(float step, int power)
     return power == 2 ? 2.0f * step : (float)((step > 0.0f) - (step < 0.0f));
 }
 
-/* The sum of the differences to - from. */
+/* The sum of |to - from| to the power. */
 static inline double differences(const float *to, const float *from, int64_t n, int power)
 {
     double lane[LANES] = {0.0}, sum = 0.0;
@@ -31,15 +31,15 @@ static inline double differences(const float *to, const float *from, int64_t n, 
     return sum;
 }
 
-/* d += scale * slope(to - from) */
+/* d += scale * slope(to - from), where d is a row of dx. */
 static inline void add_slopes(float *restrict d, const float *to, const float *from, int64_t n, int power,
                               float scale)
 {
     for (int64_t i = 0; i < n; i++) d[i] += scale * slope(to[i] - from[i], power);
 }
 
-/* One row of dx, and what it adds to the sum: its horizontal differences and those to the row above. Inlined
- * for each power, so that loops do not ask for it. */
+/* Computes one row of dx, and returns the sum of the row's horizontal differences and of those to the row
+ * above. It is inlined for each power, so that loops do not test the power. */
 static inline double vary_row(float *d, const float *x, const float *above, const float *below, int64_t n,
                               int power, float scale)
 {

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-/* Pixels of a row whose places are found together, and then serve every plane. */
+/* The number of pixels of a row whose coordinates are computed together, for all planes. */
 #define CHUNK 64
 
-/* Where pixels are read: the upper left one of four, and the weight of each. */
+/* The four pixels of x that each pixel reads: the offset of the upper left one, and the weights. */
 typedef struct chunk {
     int32_t at[CHUNK];
     float weight[4][CHUNK];
@@ -22,22 +22,22 @@ void cnv_roll(float *y, const float *x, const cnv_planes *p, int64_t down, int64
     }
 }
 
-/* Whatever x is, NaN too, the result is a place inside. */
+/* x clipped to 0..last; NaN gives 0. */
 static inline double held(double x, double last)
 {
     x = x > 0.0 ? x : 0.0;
     return x > last ? last : x;
 }
 
-/* The first of the two neighbours of a place, so that both are inside: at the last pixel all weight is on the
- * second. A place is not negative, so cutting off its digits rounds it down. */
+/* The first of the two neighbours of a coordinate, so that both are inside: at the last pixel the second has
+ * all the weight. The coordinate is not negative, so truncation rounds it down. */
 static inline double first_of(double place, double last)
 {
     const double whole = (double)(int32_t)place;
     return whole < last ? whole : last;
 }
 
-/* In double: a place in float32 is off by up to 1e-5 pixels, and so would the weights be. */
+/* Computes the coordinates in double: in float32 they, and the weights, are off by up to 1e-5 pixels. */
 static void find(chunk *c, const cnv_planes *p, const cnv_place *row, const cnv_place *column, int64_t i,
                  int64_t begin, int32_t n)
 {
@@ -59,7 +59,7 @@ static void find(chunk *c, const cnv_planes *p, const cnv_place *row, const cnv_
     }
 }
 
-/* The steps from a pixel to the neighbours on its right and below, if there are any. */
+/* The offsets of the neighbours on the right and below; 0 if a plane has one column or one row. */
 static inline int64_t step_right(const cnv_planes *p)
 {
     return p->columns > 1 ? 1 : 0;
@@ -82,7 +82,7 @@ static void read_chunk(float *y, const float *x, const cnv_planes *p, const chun
     }
 }
 
-/* Planes are the inner loop: neighbouring pixels of one plane add to the same numbers and would wait for each
+/* Planes are the inner loop: neighbouring pixels of one plane add to the same numbers, one after the
  * other. */
 static void spread_chunk(float *dx, const float *dy, const cnv_planes *p, const chunk *c, int32_t n)
 {

@@ -1,6 +1,6 @@
 /*
- * Planes moved: rolled, or seen through an affine map. Both are linear, and the adjoint of each stands beside
- * it: the roll back, and the one that spreads with the weights that the other reads with.
+ * Planes rolled, or resampled through an affine map. Both are linear: the adjoint of a roll is the roll back,
+ * that of resampling adds to each pixel with the weights with which resampling reads it.
  */
 #ifndef CNV_KERNELS_WARP_H
 #define CNV_KERNELS_WARP_H
@@ -14,17 +14,17 @@ typedef struct cnv_planes {
     int64_t columns;
 } cnv_planes;
 
-/* offset + by_row * i + by_column * j, of the pixel (i, j) */
+/* A coordinate in x of the pixel (i, j) of y: offset + by_row * i + by_column * j. */
 typedef struct cnv_place {
     double offset;
     double by_row;
     double by_column;
 } cnv_place;
 
-/* y(i + down, j + right) = x(i, j), both modulo the extents and within 0 and them. */
+/* y(i + down, j + right) = x(i, j), modulo the extents; 0 <= down < rows and 0 <= right < columns. */
 void cnv_roll(float *y, const float *x, const cnv_planes *p, int64_t down, int64_t right);
 
-/* y(i, j) = x(row, column), bilinearly; outside x its edge goes on. */
+/* y(i, j) = x(row, column), interpolated bilinearly; outside of x its edge pixels repeat. */
 void cnv_resample(float *y, const float *x, const cnv_planes *p, const cnv_place *row,
                   const cnv_place *column);
 

@@ -19,7 +19,7 @@ static double inverse_deviation(const cnv_batch_norm *s, int64_t c)
     return 1.0 / sqrt((double)s->var[c] + (double)s->epsilon);
 }
 
-/* Planes of N * channels. The mean is taken off before the scaling, where it cancels without loss. */
+/* Planes begin..end-1 of N * channels. The mean is subtracted first, where it cancels without loss. */
 static void forward_range(void *context, int64_t begin, int64_t end, int worker)
 {
     const norm_work *work = context;

@@ -6,7 +6,7 @@
 
 #include "kernels/split.h"
 
-/* Inlined with a constant op, so that each operator gets loops of its own. */
+/* Functions that are inlined with a constant op, so that each operator has its own loops. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 ALWAYS_INLINE float apply(cnv_binary_op op, float a, float b)
@@ -53,7 +53,7 @@ ALWAYS_INLINE double slope(cnv_binary_op op, bool to_a, double a, double b)
     return 0.0;
 }
 
-/* A row of the output: where the arrays stand and how far the operands go at each step. */
+/* A row of the output: the arrays at its first element, and their steps from element to element. */
 typedef struct {
     float *out; /* y, da or db */
     const float *dy;
@@ -65,7 +65,7 @@ typedef struct {
     int64_t n;
 } row;
 
-/* Steps are 1 or 0 nearly always; each pair gets a loop that the compiler can vectorize. */
+/* Steps are nearly always 1 or 0; each pair of these has a loop that the compiler can vectorize. */
 ALWAYS_INLINE void forward_loops(cnv_binary_op op, const row *r)
 {
     float *y = r->out;
@@ -107,8 +107,7 @@ static void forward_row(cnv_binary_op op, const row *r)
     }
 }
 
-/* dy times the derivative, at element i of the row. An operand that the derivative does not name may be gone.
- */
+/* dy times the derivative at element i of the row. Operands that the derivative does not read may be NULL. */
 ALWAYS_INLINE double term(cnv_binary_op op, bool to_a, const row *r, int64_t i)
 {
     bool sum = op == CNV_ADD || op == CNV_SUB;
@@ -130,7 +129,7 @@ ALWAYS_INLINE double sum_loop(cnv_binary_op op, bool to_a, const row *r)
     return sum;
 }
 
-/* Either adds each term to its own element of out (sum == NULL), or all of them to *sum. */
+/* Adds each term to its element of out if sum is NULL, otherwise all terms to *sum. */
 ALWAYS_INLINE void backward_loops(cnv_binary_op op, bool to_a, const row *r, double *sum)
 {
     if (sum != NULL)
@@ -176,10 +175,10 @@ typedef struct {
     const float *a;
     const float *b;
     const cnv_broadcast *shape;
-    cnv_fold fold; /* backward into an operand that was broadcast */
+    cnv_fold fold; /* backward: the axes along which the operand was broadcast */
 } binary_work;
 
-/* NULL stays NULL. */
+/* base + offset, or NULL if base is NULL. */
 static const float *at(const float *base, int64_t offset)
 {
     return base != NULL ? base + offset : NULL;
@@ -210,7 +209,7 @@ static void elementwise_range(void *context, int64_t begin, int64_t end, int wor
     (void)worker;
 }
 
-/* Elements of the target; each sums the terms of everything that it was broadcast to. */
+/* Adds to elements begin..end-1 of an operand that was broadcast the terms of all of its copies. */
 static void fold_range(void *context, int64_t begin, int64_t end, int worker)
 {
     const binary_work *work = context;

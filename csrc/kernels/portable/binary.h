@@ -13,9 +13,10 @@ typedef enum { CNV_ADD, CNV_SUB, CNV_MUL, CNV_DIV, CNV_MIN, CNV_MAX, CNV_POW } c
 void cnv_binary_forward(cnv_binary_op op, float *y, const float *a, const float *b,
                         const cnv_broadcast *shape, cnv_run *run);
 
-/* Adds to da or db, whose element gathers, in double precision and in the output's order, everything that it
- * was broadcast to. At a tie of min and max each operand gets half, as in PyTorch. add and sub read
- * neither operand, mul only the other one. The gradient of pow to its exponent is 0 where the base is 0. */
+/* Adds to da or db. An operand that was broadcast sums the gradients of its copies in double
+ * precision, in the output's order. At a tie of min and max each operand gets half, as in PyTorch. add
+ * and sub read neither operand, mul only the other one. The gradient of pow with respect to its
+ * exponent is 0 where the base is 0. */
 void cnv_binary_backward_a(cnv_binary_op op, float *da, const float *dy, const float *a, const float *b,
                            const cnv_broadcast *shape, cnv_run *run);
 void cnv_binary_backward_b(cnv_binary_op op, float *db, const float *dy, const float *a, const float *b,

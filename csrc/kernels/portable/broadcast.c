@@ -24,7 +24,7 @@ static void append_axis(cnv_broadcast *shape, int64_t dim, int64_t y, int64_t a,
     shape->b[last] = b;
 }
 
-/* A scalar still has one axis to walk along. */
+/* Gives a scalar one axis of extent 1. */
 static void ensure_axis(cnv_broadcast *shape)
 {
     if (shape->ndim == 0) append_axis(shape, 1, 0, 0, 0);

@@ -10,8 +10,8 @@
 #include "runtime/types.h"
 
 /* The output's axes with strides, in elements, into the output and both operands: 0 along an axis that
- * broadcasts. Axes of extent 1 are gone and neighbours that can be walked as one are merged, so the last axis
- * is as long as it can be. At least one axis is left. */
+ * broadcasts. Axes of extent 1 are left out and neighbouring axes are merged where strides allow it, so the
+ * last axis is as long as possible. There is at least one axis. */
 typedef struct cnv_broadcast {
     int ndim;
     int64_t dim[CNV_MAX_NDIM];
@@ -20,13 +20,13 @@ typedef struct cnv_broadcast {
     int64_t b[CNV_MAX_NDIM];
 } cnv_broadcast;
 
-/* y is the broadcast shape of a and b. */
+/* y: the broadcast shape of a and b */
 cnv_broadcast cnv_broadcast_of(const cnv_shape *y, const cnv_shape *a, const cnv_shape *b);
 
 int64_t cnv_broadcast_size(const cnv_broadcast *shape);
 
-/* A stretch of the output along its last axis: where it starts in the three arrays, and its length. The
- * arrays go on with their strides of the last axis. */
+/* A stretch of n elements along the output's last axis, and its offset in each of the three arrays. Inside a
+ * stretch the arrays have the strides of the last axis. */
 typedef struct cnv_stretch {
     int64_t y;
     int64_t a;
@@ -34,11 +34,11 @@ typedef struct cnv_stretch {
     int64_t n;
 } cnv_stretch;
 
-/* The stretch that begins at element `begin`, counted in C order, and ends before `end` or with its row. */
+/* The stretch that begins at element `begin`, counted in C order, and ends at `end` or with its row. */
 cnv_stretch cnv_broadcast_stretch(const cnv_broadcast *shape, int64_t begin, int64_t end);
 
-/* The output's axes in two groups: those that one operand has, and those along which it was broadcast. Every
- * element of that operand receives the gradients of n_dropped outputs. */
+/* The output's axes in two groups for one operand: the axes that it has (kept), and those along which it was
+ * broadcast (dropped). Each of its n_kept elements receives the gradients of n_dropped outputs. */
 typedef struct cnv_fold {
     cnv_broadcast kept;
     cnv_broadcast dropped;

@@ -1,5 +1,5 @@
 /*
- * Which way a convolution is computed: decided by its shape alone.
+ * The choice between the direct loop and the GEMM, which depends on the shape alone, and the bias gradient.
  */
 #include "kernels/portable/conv.h"
 

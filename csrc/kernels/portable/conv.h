@@ -5,9 +5,9 @@
  *
  * x: N, groups*IC, IH, IW   w: groups*OC, IC, KH, KW   b: groups*OC   y: N, groups*OC, OH, OW
  *
- * Work is cut by the layer's shape alone, so results do not depend on N or on the number of threads. Every
- * backward kernel adds to what its output holds. `scratch` is one slice per worker, scratch_stride bytes
- * apart, of at least the size that the *_scratch function of the same name returns.
+ * Work is cut by the layer's shape alone, so results depend neither on N nor on the number of threads. Every
+ * backward kernel adds to its output. `scratch` is one slice per worker, scratch_stride bytes apart, of at
+ * least the size that the *_scratch function of the same name returns.
  */
 #ifndef CNV_KERNELS_CONV_H
 #define CNV_KERNELS_CONV_H
@@ -36,20 +36,20 @@ void cnv_conv2d_forward(float *y, const float *x, const float *w, const float *b
                         void *scratch, size_t scratch_stride, cnv_run *run);
 void cnv_conv2d_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c, void *scratch,
                               size_t scratch_stride, cnv_run *run);
-/* Sums over images in order. */
+/* The images are summed in order. */
 void cnv_conv2d_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,
                                 void *scratch, size_t scratch_stride, cnv_run *run);
 void cnv_conv2d_backward_bias(float *db, const float *dy, const cnv_conv2d *c, cnv_run *run);
 
-/* ---- the two ways in which the functions above are computed */
+/* The functions above choose between a direct loop (cnv_conv_depthwise_*) and a GEMM (cnv_conv_gemm_*). */
 
-/* One input channel per group: nothing for a GEMM to do, the direct loop touches each number once. */
+/* Whether each group has one input channel: a direct loop then reads each number once. */
 static inline bool cnv_conv2d_is_depthwise(const cnv_conv2d *c)
 {
     return c->ic == 1 && c->groups > 1;
 }
 
-/* 1x1, stride 1, no padding: the columns that im2col would make are the input itself. */
+/* Whether the convolution is 1x1 with stride 1 and no padding: the columns of im2col are the input itself. */
 static inline bool cnv_conv2d_is_pointwise(const cnv_conv2d *c)
 {
     const cnv_window *v = &c->window;
@@ -76,7 +76,7 @@ void cnv_conv_gemm_backward_weight(float *dw, const float *dy, const float *x, c
 /* columns[(k*KH + r)*KW + s][p] = the input that output pixel `pixels.begin + p` sees through tap r,s of
  * channel k, zero in the padding; rows are pixels.end - pixels.begin long.  x: channels, IH, IW */
 void cnv_im2col(float *columns, const float *x, int64_t channels, cnv_span pixels, const cnv_window *v);
-/* The adjoint: adds every column entry to the input it came from. */
+/* The adjoint of cnv_im2col: adds every column entry to the input that it came from. */
 void cnv_col2im(float *dx, const float *columns, int64_t channels, cnv_span pixels, const cnv_window *v);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * Convolution with one input channel per group: each output channel is a small filter over one plane. A
- * direct loop over taps and rows; every inner loop is a row of contiguous outputs.
+ * Convolution with one input channel per group: each output channel is a small filter over one plane,
+ * computed by a direct loop over taps and rows, whose inner loops are rows of contiguous outputs.
  */
 #include "kernels/portable/conv.h"
 #include "kernels/split.h"
 
 typedef struct {
-    float *out; /* y, dx or dw; of the arrays below, those that the direction reads */
+    float *out; /* y, dx or dw; of the inputs below, a pass sets those that it reads */
     const float *x;
     const float *w;
     const float *b;
@@ -14,7 +14,7 @@ typedef struct {
     const cnv_conv2d *c;
 } depthwise_work;
 
-/* One tap of the filter: the outputs it reaches, and where the first of them finds its input. */
+/* One tap of the filter: the outputs whose input is inside; the offset is input minus output * stride. */
 typedef struct {
     cnv_span rows;
     cnv_span columns;
@@ -30,7 +30,7 @@ static tap tap_at(const cnv_window *v, int64_t r, int64_t s)
     return t;
 }
 
-/* y += weight * x, x read with a stride */
+/* y[i] += weight * x[i * stride]. */
 static void add_row(float *y, const float *x, int64_t stride, float weight, int64_t n)
 {
     if (stride == 1)
@@ -39,7 +39,7 @@ static void add_row(float *y, const float *x, int64_t stride, float weight, int6
         for (int64_t i = 0; i < n; i++) y[i] += weight * x[i * stride];
 }
 
-/* dx += weight * dy, dx written with a stride */
+/* dx[i * stride] += weight * dy[i]. */
 static void spread_row(float *dx, const float *dy, int64_t stride, float weight, int64_t n)
 {
     if (stride == 1)

@@ -11,20 +11,19 @@
 
 #include "runtime/blas.h"
 
-/* The columns of one strip are written once and read once by the product, so they should still be in the L2
- * cache by then: columns of a whole large picture take up to 1.7 times as long. DESIGN.md has the
- * measurement, also for the next two. */
+/* The size of the columns of one strip, which are written once and read once by the product: they should stay
+ * in the L2 cache in between. Columns of a whole large picture take up to 1.7 times as long. */
 #define STRIP_NBYTES ((int64_t)1 << 20)
 
-/* Arithmetic of one forward item, under a millisecond: what shares a 1x1 layer, which needs no columns, among
+/* The arithmetic of one forward item, under a millisecond. It shares a 1x1 layer, which has no columns, among
  * threads. */
 #define STRIP_FLOPS ((int64_t)64 << 20)
 
-/* The product packs the weights anew for each strip; 64 columns make a 512 -> 512 layer 12 to 15 % slower. */
+/* The smallest width of a strip: the product packs the weights anew for each strip, and strips of 64 columns
+ * make a 512 -> 512 layer 12 to 15 % slower. */
 #define STRIP_MIN_WIDTH ((int64_t)128)
 
-/* Rows of the product in backward: enough for the GEMM to run near its best, few enough to make many items.
- */
+/* The rows of a backward product: enough for the GEMM to run near its peak, few enough to make many items. */
 #define BLOCK_ROWS ((int64_t)64)
 
 static int64_t min64(int64_t a, int64_t b)
@@ -37,7 +36,7 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/* Output pixels per strip when the column matrix has `rows` rows and each column costs `flops`. */
+/* The output pixels per strip if the column matrix has `rows` rows and a column costs `flops`. */
 static int64_t strip_width(const cnv_conv2d *c, int64_t rows, int64_t flops)
 {
     int64_t pixels = cnv_window_outputs(&c->window);
@@ -59,7 +58,7 @@ static int64_t block_channels(const cnv_conv2d *c)
     return min64(ceil_div(BLOCK_ROWS, cnv_window_taps(&c->window)), c->ic);
 }
 
-/* Backward strips follow each other inside one item, so only the scratch bounds them. */
+/* The backward strips of an item are computed one after the other, so only their size limits their width. */
 static int64_t backward_width(const cnv_conv2d *c)
 {
     return strip_width(c, block_channels(c) * cnv_window_taps(&c->window), 1);
@@ -78,13 +77,13 @@ size_t cnv_conv_gemm_backward_scratch(const cnv_conv2d *c)
 }
 
 typedef struct {
-    float *out; /* y, dx or dw; of the arrays below, those that the direction reads */
+    float *out; /* y, dx or dw; of the inputs below, a pass sets those that it reads */
     const float *x;
     const float *w;
     const float *b;
     const float *dy;
     const cnv_conv2d *c;
-    int64_t image; /* weight gradient: the image being added */
+    int64_t image; /* weight gradient: the image that is added */
     char *scratch;
     size_t scratch_stride;
 } gemm_work;
@@ -94,7 +93,7 @@ static float *scratch_of(const gemm_work *work, int worker)
     return (float *)(work->scratch + (size_t)worker * work->scratch_stride);
 }
 
-/* The columns of `channels` channels of x for a strip, and how far apart their rows lie. */
+/* The columns of `channels` channels of x for a strip, and the floats between two of their rows. */
 static const float *columns_of(float *scratch, const float *x, int64_t channels, cnv_span strip,
                                const cnv_conv2d *c, int64_t *row_stride)
 {
@@ -143,10 +142,10 @@ void cnv_conv_gemm_forward(float *y, const float *x, const float *w, const float
                  forward_strip, &work);
 }
 
-/* One item of backward: which channels of which group, and where their taps start in a filter. */
+/* The input channels of one backward item. */
 typedef struct {
     int64_t group;
-    int64_t first; /* channel, within the group */
+    int64_t first; /* the first channel, counted within the group */
     int64_t channels;
     int64_t rows;   /* channels * KH * KW */
     int64_t filter; /* numbers in one filter */

@@ -1,16 +1,15 @@
 /*
- * Pictures to columns and back, for a range of output pixels at a time.
+ * im2col and its adjoint for a range of output pixels.
  */
 #include <string.h>
 
 #include "kernels/portable/conv.h"
 
-/* Output columns ow0..ow1-1 of one output row, through one tap; `row` is the input row, NULL in the padding,
- * and `inside` the output columns whose tap falls on the picture. */
+/* One tap of one output row: the input row, or NULL in the padding, and the output columns inside. */
 typedef struct {
     const float *row;
     cnv_span inside;
-    int64_t offset; /* of the tap: column ow sees input column ow * stride + offset */
+    int64_t offset; /* output column ow reads input column ow * stride + offset */
     int64_t stride;
 } tap_row;
 
@@ -46,7 +45,7 @@ static void scatter_row(float *row, const float *in, const tap_row *tap, int64_t
         row[ow * tap->stride + tap->offset] += in[ow - ow0];
 }
 
-/* Output columns of row oh that belong to the pixel range. */
+/* The output columns of row oh that are in the pixel range. */
 static cnv_span columns_of_row(int64_t oh, cnv_span pixels, int64_t ow)
 {
     return clamp((cnv_span){pixels.begin - oh * ow, pixels.end - oh * ow}, 0, ow);

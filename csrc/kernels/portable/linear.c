@@ -6,15 +6,15 @@
 
 #include "kernels/split.h"
 
-/* Partial sums of one dot product: four vectors of four floats hide the latency of the additions on the
- * smallest CPU that is supported, and 16 short sums round less than one long one. */
+/* The number of partial sums of a dot product: four vectors of four floats hide the latency of additions on
+ * the smallest supported CPU, and 16 short sums round less than one long one. */
 #define LANES 16
 
-/* Columns of dx that one item owns: 4 KiB per row, so that several rows stay in L1 while w streams past. */
+/* The number of columns of dx in one item: 4 KiB a row, so that several stay in L1 while w streams past. */
 #define COLUMNS 1024
 
 typedef struct {
-    float *out; /* y, dx, dw or db; of the arrays below, those that the direction reads */
+    float *out; /* y, dx, dw or db; of the inputs below, a pass sets those that it reads */
     const float *x;
     const float *w;
     const float *b;
@@ -52,7 +52,7 @@ static void forward_range(void *context, int64_t begin, int64_t end, int worker)
     (void)worker;
 }
 
-/* A gradient, which is added, does without what meets its zeros; a product does not: 0 times NaN is NaN. */
+/* A gradient (`add`) skips the rows of w whose dy is 0; a product reads them, because 0 times NaN is NaN. */
 static void data_block(void *context, int64_t block, int worker)
 {
     const rows_work *work = context;

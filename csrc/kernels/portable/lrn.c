@@ -11,7 +11,7 @@
 #include "kernels/portable/norm.h"
 #include "kernels/split.h"
 
-/* Pixels that are handled together: a cache line of each channel. */
+/* The number of pixels that are handled together: a cache line of each channel. */
 #define PIXELS 16
 
 typedef struct {
@@ -23,7 +23,7 @@ typedef struct {
     size_t scratch_stride;
 } lrn_work;
 
-/* Channels of one image at pixels first..first+n-1, a cache line at most. */
+/* All channels of one image at n neighbouring pixels; `base` is the offset of the first one. */
 typedef struct {
     int64_t base;
     int64_t n;
@@ -41,7 +41,7 @@ static pixels pixels_of(const cnv_lrn *s, int64_t block)
                     s->size - first < PIXELS ? s->size - first : PIXELS};
 }
 
-/* t of channel c, in double: the power that follows magnifies its rounding. */
+/* Computes t of channel c, in double because the power that follows magnifies rounding. */
 static void window_squares(double *t, const float *x, int64_t c, pixels p, const cnv_lrn *s)
 {
     int64_t first = c - (s->window - 1) / 2, last = first + s->window - 1;
@@ -114,7 +114,7 @@ static void backward_range(void *context, int64_t begin, int64_t end, int worker
     }
 }
 
-/* A power costs some 30 additions. */
+/* The number of blocks of pixels in one item: a power costs some 30 additions. */
 static int64_t grain(const cnv_lrn *s)
 {
     return cnv_grain_of(PIXELS * s->channels * 32);

@@ -6,12 +6,12 @@
 #include "runtime/blas.h"
 
 typedef struct {
-    float *out; /* c, da or db; of the arrays below, those that the direction reads */
+    float *out; /* c, da or db; of the inputs below, a pass sets those that it reads */
     const float *a;
     const float *b;
     const float *dc;
     const cnv_matmul *s;
-    cnv_fold fold; /* backward: the target's batch entries, and what each was broadcast to */
+    cnv_fold fold; /* backward: the batch axes along which the operand was broadcast */
 } matmul_work;
 
 static void forward_entry(void *context, int64_t item, int worker)
@@ -24,7 +24,7 @@ static void forward_entry(void *context, int64_t item, int worker)
     (void)worker;
 }
 
-/* da[M,K] += dc[M,N] * b[K,N]^T over everything that this matrix of a was broadcast to, in order */
+/* da[M,K] += dc[M,N] * b[K,N]^T, summed in order over the copies of this matrix of a. */
 static void a_entry(void *context, int64_t item, int worker)
 {
     const matmul_work *work = context;
@@ -39,7 +39,7 @@ static void a_entry(void *context, int64_t item, int worker)
     (void)worker;
 }
 
-/* db[K,N] += a[M,K]^T * dc[M,N], likewise */
+/* db[K,N] += a[M,K]^T * dc[M,N], summed in order over the copies of this matrix of b. */
 static void b_entry(void *context, int64_t item, int worker)
 {
     const matmul_work *work = context;

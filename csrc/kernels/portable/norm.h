@@ -1,6 +1,7 @@
 /*
- * Batch normalisation with given statistics, and local response normalisation across channels.
- * x and y: N,C,size   (size: the product of the picture axes). Backward adds.
+ * Batch normalisation with given statistics, and local response normalisation across channels. Backward adds.
+ *
+ * x, y, dx, dy: N,C,size, where size is the product of the axes after the channels
  */
 #ifndef CNV_KERNELS_NORM_H
 #define CNV_KERNELS_NORM_H
@@ -15,7 +16,7 @@ typedef struct cnv_batch_norm {
     int64_t n;
     int64_t channels;
     int64_t size;
-    const float *scale; /* channels numbers each */
+    const float *scale; /* [channels], as are the next three */
     const float *bias;
     const float *mean;
     const float *var;
@@ -25,13 +26,12 @@ typedef struct cnv_batch_norm {
 /* y may be x. */
 void cnv_batch_norm_forward(float *y, const float *x, const cnv_batch_norm *s, cnv_run *run);
 void cnv_batch_norm_backward_data(float *dx, const float *dy, const cnv_batch_norm *s, cnv_run *run);
-/* Any of the four may be NULL; x is read for dscale and dvar only. Sums over images in order. */
+/* Each output may be NULL; x is read for dscale and dvar only. The images are summed in order. */
 void cnv_batch_norm_backward_channels(float *dscale, float *dbias, float *dmean, float *dvar, const float *dy,
                                       const float *x, const cnv_batch_norm *s, cnv_run *run);
 
-/* y[c] = x[c] / (k + alpha / window * sum of x[j]^2)^beta over the channels j of the window around c, which
- * reaches (window - 1) / 2 channels down, rounded down, and the rest up (the ONNX operator; AlexNet,
- * sec. 3.3) */
+/* y[c] = x[c] / (k + alpha / window * sum over j of x[j]^2)^beta, where j are the `window` channels from c -
+ * (window - 1) / 2 on, rounded down (the ONNX operator; Krizhevsky et al. 2012, sec. 3.3). */
 typedef struct cnv_lrn {
     int64_t n;
     int64_t channels;

@@ -6,12 +6,12 @@ typedef struct {
     float *out;
     const float *in;
     const cnv_pad *p;
-    int64_t x_block; /* elements of x and y per item: all axes behind the leading ones that are not padded */
+    int64_t x_block; /* elements of x and of y from the first padded axis on */
     int64_t y_block;
-    int first; /* the first axis that is padded */
+    int first; /* the first padded axis */
 } pad_work;
 
-/* The index along one axis that output index o shows, or -1 for the constant. */
+/* The input index along one axis that output index o copies, or -1 for the constant. */
 static int64_t source(cnv_pad_mode mode, int64_t o, int64_t before, int64_t extent)
 {
     int64_t i = o - before;
@@ -21,7 +21,7 @@ static int64_t source(cnv_pad_mode mode, int64_t o, int64_t before, int64_t exte
     return -1;
 }
 
-/* Offset in a block of x of the row that row `row` of a block of y shows, or -1. Rows are the last axis. */
+/* The offset in a block of x of the row (last axis) that row `row` of a block of y copies, or -1. */
 static int64_t source_row(const pad_work *work, int64_t row)
 {
     const cnv_pad *p = work->p;
@@ -70,7 +70,7 @@ static void backward_blocks(void *context, int64_t begin, int64_t end, int worke
     (void)worker;
 }
 
-/* Reflected and repeated elements gather several gradients: blocks that share no element of x are items. */
+/* Runs `range` over blocks that share no element of x: a repeated element sums several gradients. */
 static void over_blocks(float *out, const float *in, const cnv_pad *p, cnv_range *range, cnv_run *run)
 {
     pad_work work = {.out = out, .in = in, .p = p, .x_block = 1, .y_block = 1};

@@ -1,5 +1,5 @@
 /*
- * Padding of any axis, forward and its adjoint. Negative pads crop.
+ * Padding of any axis, forward and its adjoint, which adds to dx. A negative pad crops.
  */
 #ifndef CNV_KERNELS_PAD_H
 #define CNV_KERNELS_PAD_H
@@ -10,9 +10,9 @@
 typedef struct cnv_pad {
     cnv_shape x;
     cnv_shape y;
-    const int64_t *before; /* one per axis; what comes after follows from the extents */
+    const int64_t *before; /* the pad before each axis; the pad after it follows from the extents */
     cnv_pad_mode mode;
-    float value; /* constant mode */
+    float value; /* the padding of constant mode */
 } cnv_pad;
 
 void cnv_pad_forward(float *y, const float *x, const cnv_pad *p, cnv_run *run);

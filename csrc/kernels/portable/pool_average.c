@@ -8,7 +8,7 @@ typedef struct {
     const cnv_pool2d *p;
 } average_work;
 
-/* A window along one axis: where it starts, its taps inside the picture, and how many its divisor counts. */
+/* A window along one axis: its first input, its taps inside, and the taps that the divisor counts. */
 typedef struct {
     int64_t start;
     cnv_span taps;

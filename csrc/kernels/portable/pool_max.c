@@ -30,13 +30,13 @@ static int64_t load_index(const void *index, size_t nbytes, int64_t i)
     return ((const uint32_t *)index)[i];
 }
 
-/* A NaN beats every number and is beaten by nothing. */
+/* Whether v wins over the best value so far: a larger number, or the first NaN. */
 static bool beats(float v, float best)
 {
     return (v > best) | (isnan(v) & !isnan(best));
 }
 
-/* The winner among the taps that lie inside; *tap is 0 when none does. */
+/* The maximum over the taps inside, and the winner's tap; 0 if no tap is inside. */
 static float window_max(const float *x, const cnv_window *v, int64_t row, int64_t column, cnv_span rows,
                         cnv_span columns, int64_t *tap)
 {
@@ -56,7 +56,7 @@ static float window_max(const float *x, const cnv_window *v, int64_t row, int64_
     return best;
 }
 
-/* One output by itself: near the border, or with an index of many bytes. */
+/* One output near the border, or whose index entry has more than one byte. */
 static void forward_one(const max_work *work, const float *x, int64_t row, int64_t line, int64_t ow)
 {
     const cnv_window *v = &work->p->window;
@@ -67,8 +67,8 @@ static void forward_one(const max_work *work, const float *x, int64_t row, int64
     if (work->index != NULL) store_index(work->index, work->index_nbytes, line * v->ow + ow, tap);
 }
 
-/* The outputs of a line whose windows lie inside; none when rows of them do not, or an index needs more than
- * a byte. */
+/* The outputs of a line whose windows are inside; none if the rows are not, or an index entry has more than
+ * one byte. */
 static cnv_span inner_span(const max_work *work, int64_t row)
 {
     const cnv_window *v = &work->p->window;
@@ -81,8 +81,8 @@ static cnv_span inner_span(const max_work *work, int64_t row)
     return whole ? inner : (cnv_span){0, 0};
 }
 
-/* Tap after tap instead of window after window: loops without branches, which compilers vectorize. Without
- * an index when nobody goes backward. */
+/* n outputs whose windows are inside, tap after tap instead of window after window: compilers vectorize these
+ * loops without branches. index is NULL if there is no backward pass. */
 static void forward_inner(float *restrict y, uint8_t *restrict index, const float *restrict x,
                           const cnv_window *v, int64_t n)
 {
@@ -128,7 +128,7 @@ static void backward_planes(void *context, int64_t begin, int64_t end, int worke
             int64_t tap = load_index(work->index, work->index_nbytes, line * v->ow + ow);
             int64_t row = line % v->oh * v->stride[0] - v->pad[0] + tap / v->kernel[1] * v->dilation[0];
             int64_t column = ow * v->stride[1] - v->pad[1] + tap % v->kernel[1] * v->dilation[1];
-            /* a window that lies in the padding altogether has no winner */
+            /* a window that is all padding has no winner */
             if (row >= 0 && row < v->ih && column >= 0 && column < v->iw)
                 dx[row * v->iw + column] += work->in[line * v->ow + ow];
         }

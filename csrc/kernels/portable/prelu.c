@@ -8,7 +8,7 @@ typedef struct {
     const float *slope;
     const float *dy;
     const cnv_broadcast *shape;
-    cnv_fold fold; /* gradient of the slope */
+    cnv_fold fold; /* backward: the axes along which the slope was broadcast */
     cnv_relu_rule rule;
 } prelu_work;
 
@@ -48,7 +48,7 @@ static void data_range(void *context, int64_t begin, int64_t end, int worker)
     (void)worker;
 }
 
-/* Elements of the slope; each sums over everything that it was broadcast to, in the output's order. */
+/* Adds to elements begin..end-1 of the slope the sums over their copies, in the output's order. */
 static void slope_range(void *context, int64_t begin, int64_t end, int worker)
 {
     const prelu_work *work = context;

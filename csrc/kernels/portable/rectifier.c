@@ -12,7 +12,7 @@ typedef struct {
     float high;
 } forward_work;
 
-/* Bits of begin..end-1: x > 0. begin is a multiple of 8, because ranges are multiples of 64. */
+/* Sets bits begin..end-1 where x > 0. begin is a multiple of 8, because ranges are multiples of 64. */
 static void mask_positive(uint8_t *mask, const float *x, int64_t begin, int64_t end)
 {
     for (int64_t i = begin; i < end; i += 8) {
@@ -38,7 +38,7 @@ static void mask_clip(const forward_work *work, int64_t begin, int64_t end)
     }
 }
 
-/* Comparisons are written so that a NaN goes through to the output. */
+/* Here and below a comparison with NaN is false, so that NaN reaches the output. */
 static void relu_range(void *context, int64_t begin, int64_t end, int worker)
 {
     const forward_work *work = context;
@@ -92,7 +92,7 @@ typedef struct {
     float *dx;
     const float *dy;
     const uint8_t *mask;
-    const uint8_t *above; /* NULL: no upper bound */
+    const uint8_t *above; /* NULL if there is no upper bound */
     float slope;
     int64_t size;
 } backward_work;
@@ -134,8 +134,8 @@ static bool plain_blocks_all(const backward_work *work, int64_t begin, int64_t e
     return true;
 }
 
-/* One batch element. Its z are all outside the open interval wherever g is not 0, so each is either at or
- * above the upper bound, or at or below the lower one. */
+/* One batch element. If plain blocks it, z is at or beyond a bound wherever g is not 0, and `above` says
+ * which. */
 static void redirected_element(void *context, int64_t element, int worker)
 {
     const backward_work *work = context;
@@ -151,7 +151,7 @@ static void redirected_element(void *context, int64_t element, int worker)
     }
 }
 
-/* relu and clip; a leaky rectifier differs in the rules that use its derivative. */
+/* The backward pass of relu and clip, and of leaky_relu for the rules that do not read its slope. */
 static void rectify_backward(backward_work *work, int64_t n, cnv_relu_rule rule, cnv_run *run)
 {
     switch (rule) {

@@ -5,7 +5,7 @@
  * element i is 1 (relu, leaky_relu: z > 0; clip: low < z < high). `y` may be `x`. Backward adds to dx; N is
  * the number of batch elements, each of `size` numbers, because `redirected` looks at whole batch elements.
  *
- * Which numbers g of the output's gradient pass, z being the input:
+ * The conditions under which a number g of the output's gradient passes, z being the input:
  *
  *                plain                guided              deconv   redirected
  *   relu         z > 0                z > 0 and g > 0     g > 0    plain, else not (z <= 0 and g < 0)
@@ -13,9 +13,9 @@
  *   prelu        z > 0, else slope*g  z > 0 and g > 0     g > 0    plain
  *   clip         low < z < high       that, and g > 0     g > 0    plain, else not (z <= low and g < 0)
  *                                                                         and not (z >= high and g > 0)
- * `else` of redirected stands for a batch element of which plain would pass nothing at all. A leaky
- * rectifier never blocks, so there is nothing to redirect. The derivative of clip at the bounds themselves is
- * 0, as PyTorch has it for relu6 (its clamp has 1).
+ * The `else` of redirected applies to a batch element of which plain would pass nothing. A leaky rectifier
+ * blocks nothing, so its redirected is plain. The derivative of clip at the bounds themselves is 0, as in
+ * PyTorch's relu6 (its clamp has 1).
  */
 #ifndef CNV_KERNELS_RECTIFIER_H
 #define CNV_KERNELS_RECTIFIER_H
@@ -27,7 +27,7 @@
 #include "runtime/types.h"
 #include "runtime/threads.h"
 
-/* Bytes of the bit mask of n elements. */
+/* The number of bytes of the bit mask of n elements. */
 static inline size_t cnv_mask_nbytes(int64_t n)
 {
     return (size_t)(n + 7) / 8;
@@ -38,7 +38,7 @@ static inline bool cnv_mask_bit(const uint8_t *mask, int64_t i)
     return mask[i / 8] >> (i % 8) & 1;
 }
 
-/* mask: cnv_mask_nbytes(n) bytes, or NULL when there will be no backward pass. */
+/* mask: cnv_mask_nbytes(n) bytes, or NULL if there is no backward pass. */
 void cnv_relu_forward(float *y, uint8_t *mask, const float *x, int64_t n, cnv_run *run);
 void cnv_relu_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int64_t size,
                        cnv_relu_rule rule, cnv_run *run);

@@ -12,7 +12,7 @@ typedef struct {
     const cnv_softmax *s;
 } softmax_work;
 
-/* Where line `line`, of outer * inner, starts; it goes on with steps of s->inner. */
+/* The offset of line `line` of outer * inner; its elements are s->inner apart. */
 static int64_t start_of(const cnv_softmax *s, int64_t line)
 {
     return line / s->inner * s->n * s->inner + line % s->inner;
@@ -84,7 +84,7 @@ static void log_softmax_back(void *context, int64_t begin, int64_t end, int work
     (void)worker;
 }
 
-/* An exponential costs some 16 additions. */
+/* Runs `range` over the lines. An exponential costs some 16 additions. */
 static void over_lines(softmax_work *work, cnv_range *range, cnv_run *run)
 {
     cnv_parallel_range(run, work->s->outer * work->s->inner, cnv_grain_of(16 * work->s->n), range, work);

@@ -1,5 +1,5 @@
 /*
- * Softmax and its logarithm along one axis. x and y: outer, n, inner, the axis being the middle one.
+ * Softmax and its logarithm along the middle axis.   x, y, dx, dy: outer, n, inner
  */
 #ifndef CNV_KERNELS_SOFTMAX_H
 #define CNV_KERNELS_SOFTMAX_H
@@ -14,7 +14,7 @@ typedef struct cnv_softmax {
     int64_t inner;
 } cnv_softmax;
 
-/* y may be x. The maximum is taken off first, so no exponential overflows; sums are in double. */
+/* y may be x. The maximum is subtracted first, so no exponential overflows; sums are in double. */
 void cnv_softmax_forward(float *y, const float *x, const cnv_softmax *s, cnv_run *run);
 void cnv_log_softmax_forward(float *y, const float *x, const cnv_softmax *s, cnv_run *run);
 

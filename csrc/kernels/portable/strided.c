@@ -7,7 +7,7 @@ typedef struct {
     const cnv_strided *view;
 } strided_work;
 
-/* Where row `row` of the view starts; a row is its last axis. */
+/* The offset of row `row` of the view; rows are its last axis. */
 static int64_t row_offset(const cnv_strided *view, int64_t row)
 {
     int64_t offset = view->offset;
@@ -42,7 +42,7 @@ static void scatter_rows(void *context, int64_t begin, int64_t end, int worker)
     (void)worker;
 }
 
-/* Rows of a view; a scalar is one row of one element. */
+/* Runs `range` over the rows of a view; a scalar is one row of one element. */
 static void over_rows(float *out, const float *in, const cnv_strided *view, cnv_range *range, cnv_run *run)
 {
     cnv_strided v = *view;

@@ -8,7 +8,7 @@
 #define INV_SQRT_TWO_PI 0.39894228040143267794
 #define TWO_OVER_SQRT_PI 1.12837916709551257390
 
-/* Exponentials of non-positive numbers only, so nothing overflows on either side. */
+/* Takes exponentials of non-positive numbers only, which do not overflow. */
 static double sigmoid(double x)
 {
     double e = exp(-fabs(x));
@@ -18,7 +18,7 @@ static double sigmoid(double x)
 static double hard_sigmoid(double x, double alpha, double beta)
 {
     double line = alpha * x + beta;
-    return line < 0.0 ? 0.0 : line > 1.0 ? 1.0 : line; /* keeps NaN */
+    return line < 0.0 ? 0.0 : line > 1.0 ? 1.0 : line; /* NaN stays NaN */
 }
 
 static double hard_sigmoid_slope(double x, double alpha, double beta)
@@ -27,7 +27,7 @@ static double hard_sigmoid_slope(double x, double alpha, double beta)
     return line > 0.0 && line < 1.0 ? alpha : 0.0;
 }
 
-/* These are computed in double: float32 would lose digits where terms cancel, and none of them is hot. */
+/* The functions are computed in double, because float32 would lose digits where terms cancel. */
 static double value(double x, const cnv_unary *f)
 {
     switch (f->op) {
@@ -65,7 +65,7 @@ static double value(double x, const cnv_unary *f)
     return x;
 }
 
-/* The derivative at v: the output for those that cnv_unary_reads_y names, the input for the others. */
+/* The derivative. v is the output if cnv_unary_reads_y(f->op), else the input. */
 static double slope(double v, const cnv_unary *f)
 {
     switch (f->op) {
@@ -124,7 +124,7 @@ static void backward_range(void *context, int64_t begin, int64_t end, int worker
     (void)worker;
 }
 
-/* Most of these cost some 16 additions. */
+/* An item has CNV_GRAIN / 16 elements, because most of the functions cost some 16 additions. */
 void cnv_unary_forward(float *y, const float *x, int64_t n, const cnv_unary *f, cnv_run *run)
 {
     unary_work work = {.out = y, .at = x, .f = f};

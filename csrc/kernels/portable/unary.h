@@ -1,6 +1,5 @@
 /*
- * Smooth elementwise functions of one number. (Rectifiers, which have rules of their own, are in
- * rectifier.h.)
+ * Elementwise functions of one number, except the rectifiers, whose backward pass has rules (rectifier.h).
  */
 #ifndef CNV_KERNELS_UNARY_H
 #define CNV_KERNELS_UNARY_H
@@ -23,7 +22,7 @@ typedef enum {
     CNV_SOFTPLUS,     /* log(1 + exp(x)) */
     CNV_ELU,          /* x > 0: x, else alpha (exp(x) - 1) */
     CNV_SELU,         /* beta (x > 0: x, else alpha (exp(x) - 1)) */
-    CNV_HARD_SIGMOID, /* alpha x + beta, held in 0..1 */
+    CNV_HARD_SIGMOID, /* alpha x + beta, clipped to 0..1 */
     CNV_HARD_SWISH,   /* x times hard sigmoid with 1/6 and 1/2 */
     CNV_SILU,         /* x sigmoid(x) */
     CNV_GELU,         /* x (1 + erf(x / sqrt 2)) / 2 */
@@ -35,7 +34,7 @@ typedef struct cnv_unary {
     float beta;
 } cnv_unary;
 
-/* What the derivative is computed from: the output where that is enough, else the input. */
+/* Whether the derivative is computed from the output, not from the input. */
 static inline bool cnv_unary_reads_y(cnv_unary_op op)
 {
     return op == CNV_SIGMOID || op == CNV_TANH || op == CNV_EXP || op == CNV_SQRT;
@@ -43,8 +42,8 @@ static inline bool cnv_unary_reads_y(cnv_unary_op op)
 
 /* y may be x. */
 void cnv_unary_forward(float *y, const float *x, int64_t n, const cnv_unary *f, cnv_run *run);
-/* `at` is y or x, see cnv_unary_reads_y. Where the function has a kink (abs at 0, the ends of hard sigmoid)
- * the derivative is 0. */
+/* dx += dy times the derivative. `at` is y or x, see cnv_unary_reads_y. At a kink (abs at 0, the ends of hard
+ * sigmoid) the derivative is 0. */
 void cnv_unary_backward(float *dx, const float *dy, const float *at, int64_t n, const cnv_unary *f,
                         cnv_run *run);
 
