@@ -17,7 +17,7 @@ static PyObject *new_like(PyObject *array)
     return cnv_new_array(PyArray_NDIM((PyArrayObject *)array), PyArray_DIMS((PyArrayObject *)array));
 }
 
-/* A float32 array with a batch axis; with `channels`, and one for the channels. */
+/* Reads the extents of a float32 array with a batch axis and, if `channels`, a channel axis. */
 static int read_picture(PyObject *object, const char *what, bool channels, cnv_picture *p)
 {
     if (cnv_check_array(object, what, NULL) < 0) return -1;
@@ -33,6 +33,7 @@ static int read_picture(PyObject *object, const char *what, bool channels, cnv_p
     return 0;
 }
 
+/* Checks that `object` is a float32 array shaped as `like`. */
 static int same_shape(PyObject *object, const char *what, PyObject *like)
 {
     cnv_shape shape;
@@ -40,18 +41,18 @@ static int same_shape(PyObject *object, const char *what, PyObject *like)
     return cnv_check_array(object, what, &shape);
 }
 
-/* A float32 array of so many numbers, or of one where that will do for all. */
-static int read_numbers(PyObject *object, const char *what, int64_t count, bool one_will_do, int64_t *found)
+/* Checks that `object` is a float32 array of `count` numbers, or of 1 if `broadcasts`, and counts them. */
+static int read_numbers(PyObject *object, const char *what, int64_t count, bool broadcasts, int64_t *found)
 {
     if (cnv_check_array(object, what, NULL) < 0) return -1;
     *found = PyArray_SIZE((PyArrayObject *)object);
-    if (*found == count || (one_will_do && *found == 1)) return 0;
+    if (*found == count || (broadcasts && *found == 1)) return 0;
     PyErr_Format(PyExc_ValueError, "%s has %lld numbers, not %lld", what, (long long)*found,
                  (long long)count);
     return -1;
 }
 
-/* None, or (low, high), borrowed. */
+/* Reads None or a pair (low, high), whose arrays the box borrows. */
 static int read_box(PyObject *bounds, const cnv_picture *p, cnv_box *box)
 {
     PyObject *low, *high;
@@ -59,7 +60,7 @@ static int read_box(PyObject *bounds, const cnv_picture *p, cnv_box *box)
     *box = (cnv_box){.count = 1};
     if (bounds == Py_None) return 0;
     if (!PyTuple_Check(bounds) || PyTuple_GET_SIZE(bounds) != 2) {
-        PyErr_SetString(PyExc_TypeError, "bounds must be None or a pair of arrays");
+        PyErr_SetString(PyExc_TypeError, "bounds must be None or a pair of arrays (low, high)");
         return -1;
     }
     low = PyTuple_GET_ITEM(bounds, 0);
@@ -148,7 +149,7 @@ static PyObject *ascend(PyObject *module, PyObject *args, PyObject *kwargs)
     return y;
 }
 
-/* The next z, mean and square, as a tuple. */
+/* Returns the tuple of the next z, mean and square. */
 static PyObject *run_adam(PyObject *const from[3], const float *g, const cnv_picture *p, const cnv_adam *adam,
                           const cnv_box *box)
 {
@@ -217,8 +218,8 @@ static PyObject *free_to_move(PyObject *module, PyObject *args)
     return mask;
 }
 
-/* The numbers of at most CNV_MAX_PAIRS arrays shaped like `like`, borrowed from the tuple that is returned: a
- * list could lose them while the product runs without the GIL. */
+/* Reads at most CNV_MAX_PAIRS arrays shaped as `like`. `vectors` borrows from the returned tuple, not from
+ * the given list, which other threads could change while the product runs without the GIL. */
 static PyObject *read_vectors(PyObject *object, const char *what, PyObject *like, const float **vectors)
 {
     PyObject *tuple = PySequence_Tuple(object);
@@ -264,7 +265,8 @@ static PyObject *lbfgs_product(PyObject *module, PyObject *args)
     if (pairs.count == PyTuple_GET_SIZE(y_held))
         result = run_lbfgs(g, mask, &pairs);
     else
-        PyErr_SetString(PyExc_ValueError, "s and y must have as many arrays as each other");
+        PyErr_Format(PyExc_ValueError, "s has %zd arrays and y has %zd, they must have as many as each other",
+                     PyTuple_GET_SIZE(s_held), PyTuple_GET_SIZE(y_held));
 done:
     Py_XDECREF(s_held);
     Py_XDECREF(y_held);
@@ -281,7 +283,7 @@ static PyObject *total_variation(PyObject *module, PyObject *args)
     if (cnv_check_array(x, "x", NULL) < 0) return NULL;
     if (power != 1 && power != 2) return PyErr_Format(PyExc_ValueError, "power is %d, not 1 or 2", power);
     if (PyArray_NDIM((PyArrayObject *)x) != 4 || PyArray_SIZE((PyArrayObject *)x) == 0)
-        return PyErr_Format(PyExc_ValueError, "x must have 4 axes and one number");
+        return PyErr_Format(PyExc_ValueError, "x must have 4 axes and at least one number");
     npy_intp *dim = PyArray_DIMS((PyArrayObject *)x), batch = dim[0], size = dim[1] * dim[2] * dim[3];
     PyObject *sums = PyArray_SimpleNew(1, &batch, NPY_FLOAT64), *dx = new_like(x);
     if (!sums || !dx) goto done;
@@ -305,7 +307,8 @@ static int read_planes(PyObject *x, cnv_planes *p)
     PyArrayObject *array = (PyArrayObject *)x;
     if (PyArray_NDIM(array) != 4 || PyArray_SIZE(array) == 0 ||
         PyArray_DIM(array, 2) > INT32_MAX / PyArray_DIM(array, 3)) {
-        PyErr_SetString(PyExc_ValueError, "x must have 4 axes, one number, and below 2^31 in a plane");
+        PyErr_SetString(PyExc_ValueError,
+                        "x must have 4 axes, at least one number, and planes of below 2^31 numbers");
         return -1;
     }
     *p = (cnv_planes){PyArray_DIM(array, 0) * PyArray_DIM(array, 1), PyArray_DIM(array, 2),
@@ -355,23 +358,24 @@ PyMethodDef cnv_picture_functions[] = {
     {"all_finite", all_finite, METH_O, "all_finite(x, /)\n--\n\nWhether no number is NaN or infinite."},
     {"dots", dots, METH_VARARGS, "dots(x, y, /)\n--\n\nThe inner product of each image, in float64."},
     {"affine", (PyCFunction)(void (*)(void))affine, METH_VARARGS | METH_KEYWORDS,
-     "affine(x, slope, shift=None, divisor=None, reverse=False, overwrite=False)\n--\n\nA line for each "
-     "channel."},
+     "affine(x, slope, shift=None, divisor=None, reverse=False, overwrite=False)\n--\n\n(slope * x + shift) "
+     "/ divisor, for each channel."},
     {"ascend", (PyCFunction)(void (*)(void))ascend, METH_VARARGS | METH_KEYWORDS,
-     "ascend(z, g, rate, bounds=None)\n--\n\nA step along a gradient, held within bounds."},
+     "ascend(z, g, rate, bounds=None)\n--\n\nz + rate * g, clipped to the bounds."},
     {"adam_step", (PyCFunction)(void (*)(void))adam_step, METH_VARARGS | METH_KEYWORDS,
      "adam_step(z, mean, square, g, bounds, *, beta1, beta2, rate, scale, epsilon)\n--\n\n"
      "A step of Adam: the next z, mean and square."},
     {"free_to_move", free_to_move, METH_VARARGS,
-     "free_to_move(z, g, bounds, /)\n--\n\n1 where a step along g is not stopped at once by a bound, else "
-     "0."},
+     "free_to_move(z, g, bounds, /)\n--\n\n0 where z is at a bound and g points beyond it, else 1."},
     {"lbfgs_product", lbfgs_product, METH_VARARGS,
-     "lbfgs_product(g, free, s, y, /)\n--\n\nThe inverse Hessian of pairs (s, y), times g."},
+     "lbfgs_product(g, free, s, y, /)\n--\n\nThe inverse Hessian of the pairs (s, y) times g; None without a "
+     "usable pair."},
     {"total_variation", total_variation, METH_VARARGS,
-     "total_variation(x, power, scale, /)\n--\n\nThe sum for each image, and scale times its gradient."},
+     "total_variation(x, power, scale, /)\n--\n\nThe total variation of each image, and scale times its "
+     "gradient."},
     {"roll", roll, METH_VARARGS,
-     "roll(x, down, right, /)\n--\n\nPlanes moved; what leaves on one side comes back on the other."},
+     "roll(x, down, right, /)\n--\n\nRoll planes; pixels that leave on one side enter on the other."},
     {"resample", resample, METH_VARARGS,
-     "resample(x, row, column, adjoint, /)\n--\n\nPlanes seen through an affine map, or its adjoint."},
+     "resample(x, row, column, adjoint, /)\n--\n\nResample planes through an affine map, or the adjoint."},
     {NULL, NULL, 0, NULL},
 };

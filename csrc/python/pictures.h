@@ -1,4 +1,4 @@
-/* The module's functions on whole pictures, see kernels/pictures/picture.h; ends with an empty entry. */
+/* The module's functions on whole pictures, see kernels/pictures; the last entry is empty. */
 #ifndef CNV_PYTHON_PICTURES_H
 #define CNV_PYTHON_PICTURES_H
 
