@@ -1,7 +1,7 @@
 /*
- * GF/s of each fast kernel on one thread, beside the FMA peak measured in the same run. Rates are those of
- * the direct sum, whatever the algorithm; medians of interleaved rounds. "plain": weights are packed on the
- * way, in every run.
+ * GF/s of each fast kernel on one thread, beside the FMA peak of the same run. Rates count the operations of
+ * the direct sum, whatever the algorithm, and are medians of interleaved rounds. "plain": every run packs the
+ * weights.
  *
  *     python tests/bench/kernels.py [--cc clang] [--tier avx2]
  */
@@ -24,8 +24,8 @@ typedef struct bench {
     const char *what;
     cnv_geometry g;
     bool backward;
-    int64_t m;  /* of Winograd; 0: direct */
-    bool plain; /* the weights come as they are */
+    int64_t m;  /* rows of a Winograd tile; 0 for direct convolution */
+    bool plain; /* the weights are not packed */
 } bench;
 
 #define LAYER(c, o, h, k, s)    \

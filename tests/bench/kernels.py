@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 sys.path.insert(0, str(ROOT))
-import setup  # noqa: E402  (the flags that the package is built with stand there)
+import setup  # noqa: E402  (it has the flags that the package is built with)
 
 
 def sources() -> List[Path]:

@@ -1,5 +1,5 @@
 /*
- * What the C tests share. A test is a program: rows of CHECK, then `return check_report();`.
+ * Helpers of all C tests. A test is a program: rows of CHECK, then `return check_report();`.
  */
 #ifndef CNV_TESTS_CHECK_H
 #define CNV_TESTS_CHECK_H
@@ -13,11 +13,12 @@
 __attribute__((format(printf, 4, 5))) bool check_row(bool ok, const char *file, int line, const char *format,
                                                      ...);
 
-/* Prints how many checks ran and failed; the exit status for main. A program without checks fails. */
+/* Prints the numbers of checks and failures; returns main's exit status. A program without checks fails. */
 int check_report(void);
 
-/* n floats that end at a page nobody may touch: a kernel that runs over the end dies on the spot, sanitizer
- * or not. Filled with NaN, so that a read of what was never written shows. Released with check_unguard. */
+/* A block of n floats before an inaccessible page: a kernel that reads or writes beyond the end crashes, with
+ * or without a sanitizer. The block is filled with NaN, so that a read of an unwritten number shows.
+ * check_unguard frees it. */
 float *check_guarded(int64_t n);
 void check_unguard(float *block, int64_t n);
 
@@ -27,7 +28,7 @@ void check_fill(float *block, int64_t n, uint64_t seed);
 /* The largest |a[i] - b[i]| / (1 + |b[i]|); NaN anywhere gives infinity. */
 double check_distance(const float *a, const float *b, int64_t n);
 
-/* The sanitizer does not follow a process with threads through a fork. */
+/* ThreadSanitizer does not support a fork of a process with threads. */
 #if defined(__SANITIZE_THREAD__)
 #define CHECK_UNDER_TSAN 1
 #elif defined(__has_feature)

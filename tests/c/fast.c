@@ -32,7 +32,7 @@ float *fast_pad_bias(const float *bias, int64_t c, int64_t *size)
     return fast_to_blocked(bias, 1, c, 1, size);
 }
 
-/* Calls the sum's every term: output o,i,j and input c,r,s through weight index w. */
+/* The sum of output o,i,j over input channels and taps. */
 static double output_at(const float *x, const float *w, const cnv_geometry *g, int64_t o, int64_t i,
                         int64_t j)
 {
@@ -60,7 +60,7 @@ void fast_naive_forward(float *y, const float *x, const float *w, const float *b
                     *y++ = (float)(output_at(x, w, g, o, i, j) + (b != NULL ? (double)b[o] : 0.0));
 }
 
-/* Adds one cotangent times its window of weights to dx. */
+/* Adds the cotangent of output o,i,j times the weights of its window to dx. */
 static void scatter(double *dx, double dy, const float *w, const cnv_geometry *g, int64_t o, int64_t i,
                     int64_t j)
 {

@@ -22,14 +22,14 @@ ROOT = HERE.parents[1]
 CSRC = ROOT / "csrc"
 
 sys.path.insert(0, str(ROOT))
-import setup  # noqa: E402  (which files there are and which instruction set each may use stands there)
+import setup  # noqa: E402  (it lists the source files and the instruction set of each)
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 FLAGS = ["-std=c11", "-g", "-pthread", "-ffp-contract=off", "-DCNV_FAULT_INJECTION"]
 SANITIZED = ["-O1", "-DCNV_SANITIZED", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
-# What the tests compare with is not under test, and under a sanitizer it takes nearly all of the time.
+# The references that tests compare with are not under test, and take most of the time under a sanitizer.
 HELPER_FLAGS = ["-O2", "-fno-sanitize=all"]
-# What cannot run here is compiled all the same, but sanitizing it takes minutes for nothing.
+# A file that this CPU cannot run is compiled all the same, but not sanitized, which would take minutes.
 UNRUN_FLAGS = ["-fno-sanitize=all"]
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1",
@@ -39,7 +39,7 @@ SANITIZER_OPTIONS = {
 
 
 def runs_here(source: Path) -> bool:
-    """Whether this machine has the instructions that a file is compiled for; yes where nothing says."""
+    """Whether this CPU has the instructions that a file is compiled for; True if the system does not say."""
     try:
         known = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
     except OSError:
@@ -53,7 +53,7 @@ def core_sources() -> List[Path]:
 
 
 def helper_sources() -> List[Path]:
-    """Return what the tests share."""
+    """Return the C files that the tests share."""
     return sorted(path for path in HERE.glob("*.c") if not path.stem.startswith("test_"))
 
 
@@ -82,7 +82,7 @@ class Builder:
         return program
 
     def call(self, arguments: Sequence[str]) -> None:
-        """Run the compiler; its own message says what is wrong."""
+        """Run the compiler, which prints its errors."""
         subprocess.run([*self.compiler, *self.flags, *arguments], check=True)
 
 
@@ -119,7 +119,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     )
     parser.add_argument("names", nargs="*", help="tests to run, such as test_plan; all by default")
     parser.add_argument("--cc", default=os.environ.get("CC", "cc"))
-    parser.add_argument("--sanitize", help="what follows -fsanitize=")
+    parser.add_argument("--sanitize", help="sanitizers, as after -fsanitize=")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one program")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-/* The one door to the heap. */
+/* Heap memory: alignment, zeros, overflow, counting, injected failures. */
 #include <string.h>
 
 #include "check.h"
@@ -25,14 +25,14 @@ static void test_blocks(void)
             CHECK((uintptr_t)block % CNV_ALIGNMENT == 0, "%zu x %zu: at %p", rows[r].count, rows[r].size,
                   (void *)block);
             CHECK(all_zero(block, nbytes), "%zu x %zu: not zeroed", rows[r].count, rows[r].size);
-            memset(block, 0xff, nbytes); /* the next one must not inherit it */
+            memset(block, 0xff, nbytes); /* the next block must be zeroed again */
             cnv_free(block);
         }
     }
     cnv_free(NULL);
 }
 
-static void test_what_can_not_be(void)
+static void test_impossible_sizes(void)
 {
     static const struct {
         size_t count, size;
@@ -71,7 +71,7 @@ static void test_counting_and_failing(void)
 int main(void)
 {
     test_blocks();
-    test_what_can_not_be();
+    test_impossible_sizes();
     test_products();
     test_counting_and_failing();
     return check_report();

@@ -1,4 +1,4 @@
-/* cnv_sgemm and the GEMM behind it, against sums in double precision; and the choice of BLAS. */
+/* cnv_sgemm and the builtin GEMM against sums in double precision, and the choice of the library. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static double element(const float *x, int64_t stride, bool transposed, int64_t i
     return transposed ? x[j * stride + i] : x[i * stride + j];
 }
 
-/* Rows are longer than they need to be: what lies between them must stay as it was. */
+/* The number of elements between two rows, which must not change. */
 enum { GAP = 3 };
 
 static void check_product(const gemm_case *row, bool ta, bool tb, const float *a, int64_t lda, const float *b,
@@ -81,7 +81,7 @@ static void check_all_cases(void)
     }
 }
 
-/* A column of the product does not depend on how many columns stand beside it. */
+/* A column of the product does not depend on the number of columns. */
 static void check_columns_are_independent(void)
 {
     enum { M = 37, N = 50, K = 300 };
@@ -103,7 +103,7 @@ static void check_choices(void)
 {
     static const struct {
         const char *choice;
-        const char *message; /* what the error must mention; NULL: no error */
+        const char *message; /* text that the error must contain; NULL if there is no error */
     } rows[] = {
         {"builtin", NULL},
         {"openblas", "expected bundled"},
@@ -124,10 +124,10 @@ static void check_choices(void)
 
 int main(void)
 {
-    check_all_cases(); /* nothing has been chosen yet: builtin */
+    check_all_cases(); /* before a choice the library is builtin */
     check_columns_are_independent();
     check_choices();
-    const char *folder = getenv("CNNVIZ_BUNDLED_DIR"); /* the bundled library, where the build made one */
+    const char *folder = getenv("CNNVIZ_BUNDLED_DIR"); /* the folder of the bundled library, if any */
     if (folder != NULL) {
         cnv_error err = {""};
         CHECK(cnv_blas_init("bundled", folder, &err) == CNV_OK, "%s", err.message);

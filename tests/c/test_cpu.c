@@ -1,4 +1,4 @@
-/* The choice of a kernel tier. */
+/* The choice of the tier of kernels. */
 #include <string.h>
 
 #include "check.h"

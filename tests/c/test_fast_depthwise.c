@@ -1,4 +1,4 @@
-/* Depthwise convolution and image gradients of the fast tier against the naive sums. */
+/* Depthwise convolution and image gradients of the fast tier against naive sums. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,7 +141,7 @@ static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool
     check_unguard(dy, planes * out);
 }
 
-/* Every row as the first layer of a network: `ic` image channels, the row's as outputs. */
+/* A row as the first layer of a network, with `ic` image channels and the row's channels as outputs. */
 static void test_image_gradient(const cnv_fast *t, const row *r, int64_t ic, bool accumulate, bool gated)
 {
     cnv_geometry g = plane_of(r);

@@ -1,4 +1,4 @@
-/* Direct convolution of the fast tier against the naive sums, on each instruction set the CPU has. */
+/* Direct convolution of the fast tier against naive sums, with each instruction set of the CPU. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "fast.h"
 #include "kernels/fast/direct.h"
 
-/* What a float32 sum may differ by from the exact one, relative to the largest result. */
+/* The largest error of a float32 sum, relative to the largest result. */
 #define TOLERANCE 2e-5
 
 typedef struct row {
@@ -15,141 +15,36 @@ typedef struct row {
     cnv_geometry g; /* oh and ow follow */
 } row;
 
-#define SAME(k) .kernel = {k, k}, .stride = {1, 1}, .pad = {(k) / 2, (k) / 2}, .dilation = {1, 1}
+#define IMAGES(n, c, h, w, o) .images = n, .ic = c, .ih = h, .iw = w, .oc = o
+#define SQUARE(k, s, p) .kernel = {k, k}, .stride = {s, s}, .pad = {p, p}, .dilation = {1, 1}
 
 static const row rows[] = {
-    {"3x3", {.images = 2, .ic = 32, .ih = 15, .iw = 17, .oc = 48, SAME(3)}},
-    {"3x3 odd channels", {.images = 1, .ic = 19, .ih = 9, .iw = 13, .oc = 37, SAME(3)}},
-    {"3x3 on 7x7", {.images = 2, .ic = 32, .ih = 7, .iw = 7, .oc = 64, SAME(3)}},
-    {"3x3 on 5x3", {.images = 1, .ic = 16, .ih = 5, .iw = 3, .oc = 16, SAME(3)}},
-    {"3x3 on 1x1", {.images = 1, .ic = 17, .ih = 1, .iw = 1, .oc = 16, SAME(3)}},
-    {"3x3 wide", {.images = 1, .ic = 64, .ih = 3, .iw = 101, .oc = 16, SAME(3)}},
-    {"3x3 many strips", {.images = 1, .ic = 96, .ih = 60, .iw = 56, .oc = 16, SAME(3)}},
-    {"3x3 stride 2",
-     {.images = 2,
-      .ic = 32,
-      .ih = 14,
-      .iw = 15,
-      .oc = 32,
-      .kernel = {3, 3},
-      .stride = {2, 2},
-      .pad = {1, 1},
-      .dilation = {1, 1}}},
-    {"3x3 stride 2 no pad",
-     {.images = 1,
-      .ic = 3,
-      .ih = 31,
-      .iw = 29,
-      .oc = 64,
-      .kernel = {3, 3},
-      .stride = {2, 2},
-      .pad = {0, 0},
-      .dilation = {1, 1}}},
-    {"7x7 stride 2",
-     {.images = 2,
-      .ic = 3,
-      .ih = 30,
-      .iw = 33,
-      .oc = 64,
-      .kernel = {7, 7},
-      .stride = {2, 2},
-      .pad = {3, 3},
-      .dilation = {1, 1}}},
-    {"11x11 stride 4",
-     {.images = 1,
-      .ic = 3,
-      .ih = 47,
-      .iw = 51,
-      .oc = 20,
-      .kernel = {11, 11},
-      .stride = {4, 4},
-      .pad = {2, 2},
-      .dilation = {1, 1}}},
+    {"3x3", {IMAGES(2, 32, 15, 17, 48), SQUARE(3, 1, 1)}},
+    {"3x3 odd channels", {IMAGES(1, 19, 9, 13, 37), SQUARE(3, 1, 1)}},
+    {"3x3 on 7x7", {IMAGES(2, 32, 7, 7, 64), SQUARE(3, 1, 1)}},
+    {"3x3 on 5x3", {IMAGES(1, 16, 5, 3, 16), SQUARE(3, 1, 1)}},
+    {"3x3 on 1x1", {IMAGES(1, 17, 1, 1, 16), SQUARE(3, 1, 1)}},
+    {"3x3 wide", {IMAGES(1, 64, 3, 101, 16), SQUARE(3, 1, 1)}},
+    {"3x3 many strips", {IMAGES(1, 96, 60, 56, 16), SQUARE(3, 1, 1)}},
+    {"3x3 stride 2", {IMAGES(2, 32, 14, 15, 32), SQUARE(3, 2, 1)}},
+    {"3x3 stride 2 no pad", {IMAGES(1, 3, 31, 29, 64), SQUARE(3, 2, 0)}},
+    {"7x7 stride 2", {IMAGES(2, 3, 30, 33, 64), SQUARE(7, 2, 3)}},
+    {"11x11 stride 4", {IMAGES(1, 3, 47, 51, 20), SQUARE(11, 4, 2)}},
     {"3x3 stride 3,2 dilation 1,2",
-     {.images = 1,
-      .ic = 16,
-      .ih = 20,
-      .iw = 22,
-      .oc = 16,
-      .kernel = {3, 3},
-      .stride = {3, 2},
-      .pad = {1, 2},
-      .dilation = {1, 2}}},
+     {IMAGES(1, 16, 20, 22, 16), .kernel = {3, 3}, .stride = {3, 2}, .pad = {1, 2}, .dilation = {1, 2}}},
     {"5x5 dilation 2",
-     {.images = 1,
-      .ic = 20,
-      .ih = 16,
-      .iw = 15,
-      .oc = 33,
-      .kernel = {5, 5},
-      .stride = {1, 1},
-      .pad = {4, 4},
-      .dilation = {2, 2}}},
-    {"1x3",
-     {.images = 1,
-      .ic = 32,
-      .ih = 8,
-      .iw = 9,
-      .oc = 16,
-      .kernel = {1, 3},
-      .stride = {1, 1},
-      .pad = {0, 1},
-      .dilation = {1, 1}}},
-    {"1x1", {.images = 2, .ic = 64, .ih = 13, .iw = 13, .oc = 48, SAME(1)}},
-    {"1x1 odd channels", {.images = 1, .ic = 24, .ih = 10, .iw = 11, .oc = 10, SAME(1)}},
-    {"1x1 last block of twelve", {.images = 1, .ic = 28, .ih = 5, .iw = 9, .oc = 28, SAME(1)}},
-    {"1x1 deep", {.images = 1, .ic = 1100, .ih = 9, .iw = 9, .oc = 40, SAME(1)}},
-    {"1x1 in two parts", {.images = 1, .ic = 2500, .ih = 4, .iw = 9, .oc = 40, SAME(1)}},
-    {"3x3 in parts, stride 2",
-     {.images = 1,
-      .ic = 500,
-      .ih = 6,
-      .iw = 19,
-      .oc = 24,
-      .kernel = {3, 3},
-      .stride = {2, 2},
-      .pad = {1, 1},
-      .dilation = {1, 1}}},
-    {"3x3 in parts backward, stride 2",
-     {.images = 1,
-      .ic = 24,
-      .ih = 5,
-      .iw = 19,
-      .oc = 1400,
-      .kernel = {3, 3},
-      .stride = {2, 2},
-      .pad = {1, 1},
-      .dilation = {1, 1}}},
-    {"1x1 stride 2",
-     {.images = 2,
-      .ic = 32,
-      .ih = 14,
-      .iw = 13,
-      .oc = 64,
-      .kernel = {1, 1},
-      .stride = {2, 2},
-      .pad = {0, 0},
-      .dilation = {1, 1}}},
-    {"2x2 no pad",
-     {.images = 1,
-      .ic = 16,
-      .ih = 6,
-      .iw = 6,
-      .oc = 16,
-      .kernel = {2, 2},
-      .stride = {1, 1},
-      .pad = {0, 0},
-      .dilation = {1, 1}}},
-    {"4x4 stride 2",
-     {.images = 1,
-      .ic = 16,
-      .ih = 6,
-      .iw = 7,
-      .oc = 16,
-      .kernel = {4, 4},
-      .stride = {2, 2},
-      .pad = {1, 1},
-      .dilation = {1, 1}}},
+     {IMAGES(1, 20, 16, 15, 33), .kernel = {5, 5}, .stride = {1, 1}, .pad = {4, 4}, .dilation = {2, 2}}},
+    {"1x3", {IMAGES(1, 32, 8, 9, 16), .kernel = {1, 3}, .stride = {1, 1}, .pad = {0, 1}, .dilation = {1, 1}}},
+    {"1x1", {IMAGES(2, 64, 13, 13, 48), SQUARE(1, 1, 0)}},
+    {"1x1 odd channels", {IMAGES(1, 24, 10, 11, 10), SQUARE(1, 1, 0)}},
+    {"1x1 last block of twelve", {IMAGES(1, 28, 5, 9, 28), SQUARE(1, 1, 0)}},
+    {"1x1 deep", {IMAGES(1, 1100, 9, 9, 40), SQUARE(1, 1, 0)}},
+    {"1x1 in two parts", {IMAGES(1, 2500, 4, 9, 40), SQUARE(1, 1, 0)}},
+    {"3x3 in parts, stride 2", {IMAGES(1, 500, 6, 19, 24), SQUARE(3, 2, 1)}},
+    {"3x3 in parts backward, stride 2", {IMAGES(1, 24, 5, 19, 1400), SQUARE(3, 2, 1)}},
+    {"1x1 stride 2", {IMAGES(2, 32, 14, 13, 64), SQUARE(1, 2, 0)}},
+    {"2x2 no pad", {IMAGES(1, 16, 6, 6, 16), SQUARE(2, 1, 0)}},
+    {"4x4 stride 2", {IMAGES(1, 16, 6, 7, 16), SQUARE(4, 2, 1)}},
 };
 #define N_ROWS ((int)(sizeof rows / sizeof *rows))
 
@@ -161,6 +56,7 @@ static cnv_geometry geometry_of(const row *r)
     return g;
 }
 
+/* Runs one description with two workers, whose scratch is exactly as large as it must be. */
 static void run_with(const cnv_fast *t, float *y, const float *x, const float *weights, const float *bias,
                      const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d)
 {
@@ -171,8 +67,7 @@ static void run_with(const cnv_fast *t, float *y, const float *x, const float *w
     check_unguard(scratch, 2 * stride);
 }
 
-/* Runs one description with freshly packed weights and scratch for two workers; and once more with plain
- * weights, which must give the same bits. */
+/* Runs one description with packed weights and with plain weights, which must give the same bits. */
 static void run_direct(const cnv_fast *t, float *y, const float *x, const float *w, const float *bias,
                        const cnv_finish *finish, const cnv_gate *gate, const cnv_direct *d, const char *what)
 {
@@ -211,7 +106,7 @@ static float ended(float sum, float add, const ending *e)
     return e->rectifies && sum > e->high ? e->high : sum;
 }
 
-/* The forward pass with everything a finish can do, and the bits it leaves. */
+/* The forward pass with one kind of finish, and the bits that it writes. */
 static void test_forward(const cnv_fast *t, const row *r, const ending *e)
 {
     const cnv_geometry g = geometry_of(r);
@@ -253,7 +148,7 @@ static void test_forward(const cnv_fast *t, const row *r, const ending *e)
     check_unguard(x, in);
 }
 
-/* Leaves but one channel of the first image, as the gradient of one class's score does. */
+/* Zeroes all channels but one of the first image, as in the gradient of one class's score. */
 static void leave_one_channel(float *dy, const cnv_geometry *g)
 {
     const int64_t plane = g->oh * g->ow, kept = (g->oc - 1) / 2;
@@ -261,7 +156,7 @@ static void leave_one_channel(float *dy, const cnv_geometry *g)
     memset(dy + (kept + 1) * plane, 0, (size_t)((g->oc - kept - 1) * plane) * sizeof *dy);
 }
 
-/* The gradient of the data, overwriting or adding, with and without a gate, of all channels or of one. */
+/* The gradient of the input, overwritten or added, with and without a gate, of all channels or of one. */
 static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool gated, bool sparse)
 {
     const cnv_geometry g = geometry_of(r);
@@ -298,7 +193,7 @@ static void test_backward(const cnv_fast *t, const row *r, bool accumulate, bool
     check_unguard(dy, out);
 }
 
-/* A gradient of NaN is not nothing: it arrives, also alone in its block. */
+/* A gradient of NaN reaches the input, even if the other gradients of its block are zero. */
 static void test_nan(const cnv_fast *t, const row *r)
 {
     const cnv_geometry g = geometry_of(r);
@@ -323,7 +218,7 @@ static void test_nan(const cnv_fast *t, const row *r)
     check_unguard(dy, out);
 }
 
-/* The two instruction sets agree bit for bit. */
+/* The two instruction sets give the same bits. */
 static void test_same_bits(const row *r)
 {
     const cnv_geometry g = geometry_of(r);
@@ -346,7 +241,7 @@ static void test_same_bits(const row *r)
     check_unguard(x, in);
 }
 
-/* Pixels of one picture, in tiles of several, come out as each does in a picture of its own. */
+/* A tile of several pixels gives each pixel the bits that it has in a picture of one pixel. */
 static void test_tiles_alone(const cnv_fast *t, int64_t ic, int64_t oc, int64_t pixels)
 {
     cnv_geometry row = {.images = 1, .ic = ic, .ih = 1, .iw = pixels, .oc = oc, .oh = 1, .ow = pixels};
@@ -389,7 +284,7 @@ int main(void)
 {
     for (int t = 0; t < FAST_TIERS; t++) {
         if (!fast_present(fast_tiers[t])) continue;
-        test_tiles_alone(fast_tiers[t], 40, 64, 44); /* whole tiles, and a last channel block of eight */
+        test_tiles_alone(fast_tiers[t], 40, 64, 44); /* full tiles, and a last channel block of eight */
         test_tiles_alone(fast_tiers[t], 32, 24, 31); /* and a narrow last output block */
     }
     for (int i = 0; i < N_ROWS; i++) {

@@ -1,4 +1,4 @@
-/* Pooling, gates and the change of layout in the fast tier, against the portable kernels. */
+/* Pooling, gates and conversions of layout of the fast tier against the portable kernels. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +64,7 @@ static cnv_pool2d portable_of(const row *r, bool count_pad)
     return p;
 }
 
-/* What the two layouts disagree by. */
+/* The largest relative difference between arrays in the two layouts. */
 static double disagreement(const float *blocked, const float *plain, const row *r, int64_t pixels)
 {
     const int64_t n = r->images * r->channels * pixels;
@@ -111,7 +111,7 @@ static void test_max(const cnv_fast *t, const row *r, bool accumulate)
     check_unguard(x, planes * in);
 }
 
-/* NaN wins, and -inf everywhere still has a winner inside. */
+/* NaN wins, and a window of -inf has a winner inside. */
 static void test_max_of_odd_numbers(const cnv_fast *t)
 {
     const row r = {"NaN and -inf", 1, 16, 4, 4, 3, 2, 1, 1, false};
@@ -172,7 +172,7 @@ static void test_average(const cnv_fast *t, const row *r, bool count_pad)
     check_unguard(x, planes * in);
 }
 
-/* The largest relative error of means of a map of channels that hold one number each. */
+/* The largest relative error of the means of channels that each repeat one number. */
 static double mean_error(const float *means, int64_t n)
 {
     double worst = 0;
@@ -181,7 +181,7 @@ static double mean_error(const float *means, int64_t n)
     return worst;
 }
 
-/* Numbers of one sign, whose rounding errors do not cancel: the float sum of the map below is off by 1e-3. */
+/* Means of numbers of one sign, whose rounding errors do not cancel: a float sum is off by 1e-3. */
 static void test_large_means(float *means, const cnv_fast *t)
 {
     const cnv_fast_pool map = {.images = 1, .channels = 16, .ih = 512, .iw = 509};
@@ -247,7 +247,7 @@ static float passed(float g, bool positive, cnv_relu_rule rule, bool dead)
     }
 }
 
-/* Two images, of which the second is dead. */
+/* The gate on two images, of which the second is dead. */
 static void test_gate(const cnv_fast *t, cnv_relu_rule rule, bool accumulate)
 {
     const cnv_picture p = {2, 32, 1100};

@@ -1,4 +1,4 @@
-/* Winograd convolution of the fast tier against the naive sums, on each instruction set the CPU has. */
+/* Winograd convolution of the fast tier against naive sums, with each instruction set of the CPU. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "fast.h"
 #include "kernels/fast/winograd.h"
 
-/* Relative to the largest result: what F(4x4,3x3) loses on weights and pixels of one size. */
+/* The largest error, relative to the largest result, of F(4x4,3x3) on weights and pixels of one magnitude. */
 #define TOLERANCE 2e-5
 
 typedef struct row {
@@ -103,7 +103,7 @@ static void run_with(const cnv_fast *t, float *y, const float *x, const float *w
     check_unguard(shared, n_shared + 1);
 }
 
-/* Runs with packed weights, and with plain ones, which must give the same bits. */
+/* Runs with packed weights and with plain weights, which must give the same bits. */
 static void run_winograd(const cnv_fast *t, float *y, const float *x, const float *w, const float *bias,
                          const cnv_finish *finish, const cnv_gate *gate, const cnv_geometry *g, int64_t m,
                          bool backward)
@@ -196,7 +196,7 @@ static void test_backward(const cnv_fast *t, const row *r, int64_t m, bool accum
     check_unguard(dy, out);
 }
 
-/* Both instruction sets agree bit for bit, and so does an image alone with itself in a batch. */
+/* Both instruction sets give the same bits, and an image alone has the bits that it has in a batch. */
 static void test_same_bits(const row *r, int64_t m)
 {
     const cnv_geometry batch = geometry_of(r);

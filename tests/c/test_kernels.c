@@ -1,5 +1,5 @@
-/* Convolution and pooling on arrays that end at forbidden pages, against loops written as the definition
- * reads: what a kernel reads or writes beyond its arrays ends the program. */
+/* Portable convolution and pooling on guarded arrays, against loops written as the definition reads: a kernel
+ * that reads or writes beyond its arrays ends the program. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,10 +60,10 @@ static cnv_conv2d geometry(const conv_case *row)
     };
 }
 
-/* What each of the products that make up a convolution does with its three numbers. */
+/* The array to which a product of the other two is added: y, x or w. */
 typedef enum { FORWARD, DATA, WEIGHT } direction;
 
-/* Every product x * w that goes into a y, one after the other. */
+/* Adds the products of all pairs of a y and one of its terms x * w to the array `to`. */
 static void reference(direction to, double *x, double *w, double *y, const cnv_conv2d *c)
 {
     int64_t taps = cnv_window_taps(&c->window), filter = c->ic * taps,
@@ -83,7 +83,7 @@ static void reference(direction to, double *x, double *w, double *y, const cnv_c
     }
 }
 
-/* The same numbers in single precision at the end of a page, and in double. */
+/* The same numbers in a guarded block of floats, and in double. */
 typedef struct {
     float *guarded;
     double *exact;
@@ -116,7 +116,7 @@ static bool agrees(const array *a)
     return worst <= 1e-5 * size;
 }
 
-/* Scratch that is exactly as large as the kernel says, each worker's share a whole number of cache lines. */
+/* Scratch of exactly the size that the kernel states; the workers' shares are whole cache lines apart. */
 typedef struct {
     float *block;
     int64_t n;
@@ -152,8 +152,8 @@ static void check_conv(const conv_case *row, int number)
     reference(DATA, dx.exact, w.exact, dy.exact, &c);
     reference(WEIGHT, x.exact, dw.exact, dy.exact, &c);
     CHECK(agrees(&y), "convolution %d: output", number);
-    CHECK(agrees(&dx), "convolution %d: data gradient, added to what was there", number);
-    CHECK(agrees(&dw), "convolution %d: weight gradient, added to what was there", number);
+    CHECK(agrees(&dx), "convolution %d: data gradient, added to its array", number);
+    CHECK(agrees(&dw), "convolution %d: weight gradient, added to its array", number);
     array *arrays[] = {&x, &w, &dy, &y, &dx, &dw};
     for (int i = 0; i < 6; i++) free_array(arrays[i]);
     check_unguard(f.block, f.n);
@@ -166,7 +166,7 @@ static const cnv_pool2d pools[] = {
     {1, {1, 1, 1, 1, {1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}}, false},
     {3, {6, 7, 3, 3, {2, 2}, {2, 2}, {0, 0, 0, 0}, {1, 1}}, false},
     {2, {7, 7, 4, 4, {3, 3}, {2, 2}, {1, 1, 1, 1}, {1, 1}}, true},
-    /* ceil mode: the last window hangs over */
+    /* ceil mode: the last window exceeds the picture */
     {1, {6, 6, 3, 3, {3, 3}, {2, 2}, {0, 0, 0, 0}, {1, 1}}, false},
     {2, {6, 6, 3, 3, {3, 3}, {2, 2}, {0, 0, 0, 0}, {1, 1}}, true},
     {2, {9, 8, 8, 4, {3, 2}, {1, 2}, {2, 1, 1, 2}, {2, 3}}, false},
@@ -175,7 +175,7 @@ static const cnv_pool2d pools[] = {
     {1, {1, 2, 2, 3, {1, 1}, {1, 1}, {1, 0, 0, 1}, {1, 1}}, false}, /* windows in the padding */
 };
 
-/* The weight of each input in one output: of the average, or of the maximum. */
+/* The weight of each input in one output, an average or a maximum. */
 static void window_weights(double *weight, const double *x, bool average, const cnv_pool2d *p, int64_t oh,
                            int64_t ow)
 {
@@ -235,7 +235,7 @@ static void check_pool(const cnv_pool2d *p, bool average, int number)
     int64_t n_out = p->planes * cnv_window_outputs(&p->window);
     array x = new_array(p->planes * cnv_window_inputs(&p->window), 1), dy = new_array(n_out, 2);
     array y = new_array(n_out, 0), dx = new_array(x.n, 3);
-    /* rounded up to whole floats, which leaves fewer than four bytes unguarded */
+    /* rounded up to whole floats: fewer than four bytes are not guarded */
     int64_t index_size = (n_out * (int64_t)cnv_max_pool_index_nbytes(p) + 3) / 4;
     float *index = check_guarded(index_size);
     if (average) {
@@ -247,7 +247,7 @@ static void check_pool(const cnv_pool2d *p, bool average, int number)
     }
     pool_reference(y.exact, dx.exact, x.exact, dy.exact, average, p);
     CHECK(same_output(&y), "%s pool %d: output", average ? "average" : "max", number);
-    CHECK(agrees(&dx), "%s pool %d: gradient, added to what was there", average ? "average" : "max", number);
+    CHECK(agrees(&dx), "%s pool %d: gradient, added to its array", average ? "average" : "max", number);
     array *arrays[] = {&x, &dy, &y, &dx};
     for (int i = 0; i < 4; i++) free_array(arrays[i]);
     check_unguard(index, index_size);

@@ -1,4 +1,5 @@
-/* The pool: every item once, private workers, several callers, cancelling, sleeping, forking. */
+/* The thread pool: each item is computed once, workers are private, several callers, cancelling, late
+ * workers, forks. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* setenv, nanosleep, fork */
 #endif
@@ -16,9 +17,10 @@
 #define MOST_ITEMS 5000
 
 typedef struct {
-    int done[MOST_ITEMS]; /* not atomic: the sanitizer must see that the pool orders everything */
+    int done[MOST_ITEMS]; /* not atomic, so that ThreadSanitizer tests whether the pool orders accesses */
     atomic_int inside[CNV_MAX_THREADS];
-    atomic_int broken; /* two items at once on one worker, or a worker that there is none of */
+    atomic_int
+        broken; /* the number of items that ran beside another on one worker, or on a worker out of range */
     int threads;
     int spin; /* work per item */
 } ledger;
@@ -73,12 +75,12 @@ static void test_every_item_once(void)
             int wrong = count_wrong(book, rows[r].n_items);
             free(book);
             if (!CHECK(wrong == 0, "row %zu, repeat %d: %d items wrong", r, repeat, wrong)) break;
-            if (rows[r].pause_us) nap(rows[r].pause_us * 1000); /* the workers fall asleep */
+            if (rows[r].pause_us) nap(rows[r].pause_us * 1000); /* long enough for the workers to sleep */
         }
     }
 }
 
-/* One round of its own items; the ledger is clean afterwards. */
+/* Runs one job and returns the number of wrong items; the ledger is clean afterwards. */
 static int play(ledger *book, int64_t n_items)
 {
     cnv_run run = {.threads = book->threads};
@@ -109,16 +111,17 @@ static void test_several_callers(void)
     }
 }
 
-/* Says stop at the n-th time it is asked. */
+/* Returns true once *owner calls have returned false. */
 static bool countdown(void *owner)
 {
     int *left = owner;
     return --*left < 0;
 }
 
-/* Items that last until the caller is about to end. */
+/* A job whose workers stay inside their items until the caller's thread ends. */
 typedef struct {
-    atomic_int inside, others; /* items in the middle; items that others than the caller have begun */
+    atomic_int inside; /* items that workers have begun and not ended */
+    atomic_int others; /* items that workers have begun */
     atomic_bool ending;
 } siege;
 
@@ -166,10 +169,10 @@ static void test_a_caller_that_ends_in_the_middle(void)
         cnv_parallel(&run, 50, hold_out, &s);
         nap(1000000);
     }
-    CHECK(atomic_load(&s.others) > 0, "nobody helps the next caller");
+    CHECK(atomic_load(&s.others) > 0, "no worker takes part in the next job");
 }
 
-/* Leaves the caller time to ask, also where it shares a CPU with the others. */
+/* Gives the caller time to poll, even if it shares a CPU with the workers. */
 static void note_item_slowly(void *context, int64_t item, int worker)
 {
     if (worker != 0) nap(50000);
@@ -199,7 +202,7 @@ static void test_cancel(void)
 
 typedef struct {
     atomic_int by_worker; /* items that the worker has computed */
-    int nap_us;           /* it takes one in each */
+    int nap_us;           /* the time that the worker sleeps in each item */
 } attendance;
 
 static void attend(void *context, int64_t item, int worker)
@@ -213,7 +216,7 @@ static void attend(void *context, int64_t item, int worker)
     if (list->nap_us > 0) nap(1000L * list->nap_us);
 }
 
-/* One job of two threads: how many items the worker has computed. */
+/* Runs one job of two threads and returns the number of items that the worker has computed. */
 static int attended(int nap_us, int64_t n_items)
 {
     attendance list = {.nap_us = nap_us};
@@ -222,7 +225,7 @@ static int attended(int nap_us, int64_t n_items)
     return atomic_load(&list.by_worker);
 }
 
-/* Whether the worker takes part in one of many jobs; on a busy machine it takes a while to show up. */
+/* Whether the worker takes part in one of many jobs: on a busy machine it may miss the first ones. */
 static bool attends_again(int nap_us, int64_t n_items)
 {
     for (int job = 0; job < 2000; job++)
@@ -249,7 +252,7 @@ static void test_a_late_worker_is_left_out_for_a_while(void)
     CHECK(attends_again(0, 100), "the worker never comes back");
 }
 
-/* Whether the worker is back within 4 ms, half of the shortest time that it could be left out for. */
+/* Whether the worker takes part within 4 ms, half of the shortest leave. */
 static bool is_back_at_once(void)
 {
     double start = seconds();
@@ -271,7 +274,7 @@ static void test_a_worker_that_is_rarely_late_stays(void)
 #ifdef __linux__
 typedef struct {
     int caller;          /* the CPU that the caller began on */
-    atomic_int visitors; /* items of a worker that might have run on it */
+    atomic_int visitors; /* items of a worker that was allowed on that CPU */
     atomic_int others;   /* items of workers */
 } seating;
 
@@ -296,7 +299,7 @@ static void test_workers_keep_off_the_callers_cpu(void)
         seating plan = {.caller = sched_getcpu()};
         cnv_run run = {.threads = 2};
         cnv_parallel(&run, 100, take_seat, &plan);
-        if (plan.caller != sched_getcpu()) continue; /* it has moved, perhaps before the job began */
+        if (plan.caller != sched_getcpu()) continue; /* the caller has moved, perhaps before the job began */
         others += atomic_load(&plan.others);
         CHECK(atomic_load(&plan.visitors) == 0, "job %d: a worker may run on CPU %d, which is its caller's",
               job, plan.caller);
@@ -308,11 +311,11 @@ static void test_workers_keep_off_the_callers_cpu(void)
 #ifndef CHECK_UNDER_TSAN
 static void fork_and_check(const char *when)
 {
-    ledger *book =
-        new_ledger(4, 100); /* not in the child: AddressSanitizer's allocator does not survive forks */
+    ledger *book = new_ledger(
+        4, 100); /* allocated before the fork, which AddressSanitizer's allocator does not survive */
     pid_t child = fork();
     if (child == 0) {
-        alarm(20); /* a hanging child dies by it */
+        alarm(20); /* ends a child that hangs */
         _exit(play(book, 300) ? EXIT_FAILURE : EXIT_SUCCESS);
     }
     int status = -1;
@@ -328,7 +331,7 @@ static void test_fork(void)
     for (int i = 0; i < 2; i++) pthread_create(&callers[i], NULL, call_often, NULL);
     for (int i = 0; i < 20; i++) fork_and_check("while others use the pool");
     for (int i = 0; i < 2; i++) pthread_join(callers[i], NULL);
-    CHECK(call_often(NULL) == NULL, "the parent's own pool suffered");
+    CHECK(call_often(NULL) == NULL, "the forks have broken the parent's pool");
 }
 #endif
 
@@ -336,7 +339,7 @@ static void test_number_of_threads(void)
 {
     static const struct {
         const char *text;
-        int threads; /* 0: what the machine has */
+        int threads; /* 0 for the number of available CPUs */
     } rows[] = {{"3", 3},  {"1", 1}, {"900", CNV_MAX_THREADS}, {"0", 0}, {"-2", 0}, {"many", 0},
                 {"4x", 0}, {"", 0}};
     unsetenv("CNNVIZ_NUM_THREADS");
@@ -353,7 +356,8 @@ static void test_number_of_threads(void)
         cnv_error err;
         CHECK(cnv_set_num_threads(refused[i], &err) == CNV_INVALID, "%d accepted", refused[i]);
     }
-    CHECK(cnv_set_num_threads(2, NULL) == CNV_OK && cnv_num_threads() == 2, "what was set counts");
+    CHECK(cnv_set_num_threads(2, NULL) == CNV_OK && cnv_num_threads() == 2,
+          "the number that was set is not used");
 }
 
 int main(void)
