@@ -2,8 +2,8 @@
  * How elementwise kernels are cut into work items: by the number of elements alone, never by the number of
  * threads, so that results do not depend on it.
  *
- * The folders of csrc/kernels. Each includes headers of its own and of kernels/ itself, and kernels/x86 the
- * templates of kernels/fast:
+ * The folders of csrc/kernels. Each includes its own headers and those of kernels/ itself, and kernels/x86
+ * the templates of kernels/fast:
  *
  *     kernels/            contracts that several folders share: this file, rows.h, window.h
  *     kernels/portable/   a kernel for every operator, in plain C and GEMM, on N,C,H,W

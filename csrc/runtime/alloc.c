@@ -21,7 +21,7 @@
 #define MAPPED_NBYTES (2 * HUGE_PAGE)
 
 typedef struct {
-    void *base;    /* what malloc or mmap returned */
+    void *base;    /* the address that malloc or mmap has returned */
     size_t mapped; /* bytes to unmap; 0 if malloc returned the block */
 } header;
 

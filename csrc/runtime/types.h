@@ -27,7 +27,7 @@ typedef enum { CNV_PAD_CONSTANT, CNV_PAD_REFLECT, CNV_PAD_EDGE } cnv_pad_mode;
 /* The rules by which rectifiers (relu, leaky_relu, prelu, clip) pass a gradient g back, z being their input:
  *   plain       g where z > 0                            the derivative
  *   guided      g where z > 0 and g > 0                  Springenberg et al. 2014, sec. 3.4
- *   deconv      g where g > 0, z is not looked at        Zeiler & Fergus 2013, sec. 2.1
+ *   deconv      g where g > 0, whatever z is             Zeiler & Fergus 2013, sec. 2.1
  *   redirected  plain; but in a batch element whose whole gradient plain would block, g except where z <= 0
  *               and g < 0, so that gradient ascent can leave a dead layer (lucid's redirected ReLU) */
 typedef enum { CNV_RELU_PLAIN, CNV_RELU_GUIDED, CNV_RELU_DECONV, CNV_RELU_REDIRECTED } cnv_relu_rule;

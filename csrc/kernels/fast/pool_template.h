@@ -43,7 +43,7 @@ typedef struct pool_window {
     const float *x; /* the pixel of tap 0, 0, which may be outside */
     cnv_span rows, cols;
     int64_t row_gap, col_gap; /* floats between taps */
-    int64_t width;            /* columns of the kernel: a tap's number is row * width + column */
+    int64_t width;            /* columns of the kernel; the number of a tap is row * width + column */
 } pool_window;
 
 /* The maximum and its tap. A NaN never wins; it makes `seen` NaN, and pool_max_nan computes that window. */

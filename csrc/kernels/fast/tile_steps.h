@@ -1,7 +1,7 @@
 /*
- * One step of the micro-kernel: what one input channel at one kernel tap adds to every sum of a tile. The
- * pixel's input is broadcast, sixteen output channels are one vector, and a step is one fused multiply-add
- * for each pair of a pixel and a vector.
+ * One step of the micro-kernel: the products of one input channel at one kernel tap, for every sum of a tile.
+ * The pixel's input is broadcast, sixteen output channels are one vector, and a step is one fused
+ * multiply-add for each pair of a pixel and a vector.
  *
  * Part of the templates (see table_template.h): vec.h chooses the vector, this file the shape of the tile.
  */
@@ -121,7 +121,7 @@ CNV_INLINE void tile_step_pixel(int p, int pixels, int blocks, int gap, v16 *acc
     if (blocks > 1) tile_add_product(&acc[p * blocks + 1], value, w1);
 }
 
-/* One step for `pixels` pixels that lie `gap` floats apart, the second half of them from xb on. */
+/* One step for `pixels` pixels, `gap` floats apart: the first half from xa on, the second half from xb on. */
 CNV_INLINE void tile_step(int pixels, int blocks, bool narrow, int gap, v16 *acc, const float *xa,
                           const float *xb, const float *w, int64_t w_block)
 {

@@ -30,8 +30,8 @@ void cnv_batch_norm_backward_data(float *dx, const float *dy, const cnv_batch_no
 void cnv_batch_norm_backward_channels(float *dscale, float *dbias, float *dmean, float *dvar, const float *dy,
                                       const float *x, const cnv_batch_norm *s, cnv_run *run);
 
-/* y[c] = x[c] / (k + alpha / window * sum over j of x[j]^2)^beta, where j are the `window` channels from c -
- * (window - 1) / 2 on, rounded down (the ONNX operator; Krizhevsky et al. 2012, sec. 3.3). */
+/* y[c] = x[c] / (k + alpha / window * sum over j of x[j]^2)^beta, where j are the `window` channels that
+ * begin (window - 1) / 2, rounded down, before c (the ONNX operator; Krizhevsky et al. 2012, sec. 3.3). */
 typedef struct cnv_lrn {
     int64_t n;
     int64_t channels;

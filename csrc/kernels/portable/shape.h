@@ -16,9 +16,8 @@ void cnv_copy_rows(float *y, int64_t y_stride, const float *x, int64_t x_stride,
 void cnv_add_rows(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows, int64_t n,
                   cnv_run *run);
 
-/* A view of an array under other axes: element i0,i1,... lies at offset + i0*stride[0] + i1*stride[1]
- * + ... No two elements have the same address. Transposition and slices with steps, also negative
- * ones, are views. */
+/* A view of an array under other axes: element i0,i1,... is at offset + i0*stride[0] + i1*stride[1] + ... No
+ * two elements have the same address. Transposition and slices with steps, also negative ones, are views. */
 typedef struct cnv_strided {
     int ndim;
     int64_t dim[CNV_MAX_NDIM];
