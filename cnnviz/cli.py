@@ -20,7 +20,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from cnnviz.errors import CnnvizError
 
     try:
-        arguments.run(arguments)
+        arguments.handler(arguments)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_info(commands)
     models = _command(commands, "models", "list the networks that --model knows by name", "cnnviz models")
-    models.set_defaults(run=_models)
+    models.set_defaults(handler=_models)
     return parser
 
 
@@ -110,7 +110,7 @@ def _add_attribution(commands: Any, name: str, text: str, example: str) -> argpa
         metavar="OUT",
         help="a picture, or .npz for the numbers (default: IMAGE-COMMAND.png)",
     )
-    command.set_defaults(run=_attribute, method=name)
+    command.set_defaults(handler=_attribute, method=name)
     return command
 
 
@@ -127,7 +127,7 @@ def _add_fool(commands: Any) -> None:
     command.add_argument("--preset", default="margin", help="margin, cs231n or nguyen (default: %(default)s)")
     command.add_argument("--confidence", type=float, metavar="P", help="go on until the network is so sure")
     _add_run_arguments(command, "IMAGE-fool.png")
-    command.set_defaults(run=_fool)
+    command.set_defaults(handler=_fool)
 
 
 def _add_class(commands: Any) -> None:
@@ -143,7 +143,7 @@ def _add_class(commands: Any) -> None:
         "--preset", default="default", help="default, cs231n, simonyan or yosinski (default: %(default)s)"
     )
     _add_run_arguments(command, "CLASS-class.png")
-    command.set_defaults(run=_class)
+    command.set_defaults(handler=_class)
 
 
 def _add_run_arguments(command: argparse.ArgumentParser, name: str, steps: str = "at most") -> None:
@@ -173,7 +173,7 @@ def _add_style(commands: Any) -> None:
     command.add_argument("--scales", type=int, default=1, help="sizes to work through, coarse to fine")
     command.add_argument("--keep-colors", action="store_true", help="keep the colours of the content")
     _add_run_arguments(command, "CONTENT-style.png", steps="per scale")
-    command.set_defaults(run=_style)
+    command.set_defaults(handler=_style)
 
 
 def _add_demo(commands: Any) -> None:
@@ -188,7 +188,7 @@ def _add_demo(commands: Any) -> None:
     command.add_argument(
         "-o", "--output", metavar="FOLDER", default="cnnviz-demo", help="default: %(default)s"
     )
-    command.set_defaults(run=_demo)
+    command.set_defaults(handler=_demo)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -201,7 +201,7 @@ def _add_evaluate(commands: Any) -> None:
     _add_model_arguments(command)
     command.add_argument("--pictures", type=int, default=200, metavar="N", help="default: %(default)s")
     command.add_argument("--seed", type=int, default=0, help="of the pictures (default: %(default)s)")
-    command.set_defaults(run=_evaluate)
+    command.set_defaults(handler=_evaluate)
 
 
 def _add_info(commands: Any) -> None:
@@ -213,7 +213,7 @@ def _add_info(commands: Any) -> None:
     )
     command.add_argument("image", metavar="IMAGE", nargs="?", help="a picture to classify")
     _add_model_arguments(command)
-    command.set_defaults(run=_info)
+    command.set_defaults(handler=_info)
 
 
 def _load(arguments: argparse.Namespace) -> Any:

@@ -11,7 +11,7 @@ from cnnviz._version import __version__
 from cnnviz.model.gradients import Gradient, joined_gradients
 from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
-from cnnviz.objectives.base import Activations, Evaluation
+from cnnviz.objectives.base import Activations, ValueAndCotangents
 from cnnviz.pictures.image import ImagesLike, read_images
 from cnnviz.results.results import ALL_ZERO, Attribution
 
@@ -133,7 +133,7 @@ class _Highest(Objective):
 
     layers = (LOGITS,)
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         return Logit(_best(activations[LOGITS]).tolist()).evaluate(activations)
 
 

@@ -199,7 +199,7 @@ def _draw_one(
     size = drawn.images.shape[1]
     centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
     grid = (centres[None, :], centres[:, None])
-    first, second = _place(rng, size, objects, int(rng.choice(choices)))
+    first, second = _arranged(rng, size, objects, int(rng.choice(choices)))
     backdrop = list(textures.colours(rng, 1, vivid=False))
     backdrop.append(textures.contrasting(rng, backdrop, vivid=False, apart=0.08))
     picture = textures.paint(_pattern(rng, grid, clutter), *backdrop)
@@ -218,7 +218,7 @@ def _draw_one(
         drawn.other_boxes[i] = _box_of(other_mask)
 
 
-def _place(
+def _arranged(
     rng: np.random.Generator, size: int, objects: Optional[int], label: int
 ) -> Tuple[_Shape, Optional[_Shape]]:
     """The object and, when there is to be one and it finds room, the second shape."""
@@ -229,7 +229,7 @@ def _place(
         return first, None
     label = int((label + rng.integers(1, len(CLASSES))) % len(CLASSES))
     if objects == 2:
-        return _place_pair(rng, size, first, label, first.radius / size * float(rng.uniform(0.8, 1.25)))
+        return _arranged_pair(rng, size, first, label, first.radius / size * float(rng.uniform(0.8, 1.25)))
     for shrink in np.linspace(0.6, 0.3, 16):
         second = _random_shape(rng, size, label, max(0.1, float(shrink) * first.radius / size))
         if second.clear_of(first):
@@ -237,7 +237,7 @@ def _place(
     return first, None
 
 
-def _place_pair(
+def _arranged_pair(
     rng: np.random.Generator, size: int, first: _Shape, label: int, radius: float
 ) -> Tuple[_Shape, _Shape]:
     """Move both until they are clear of each other; in the end to opposite corners, where they always are."""

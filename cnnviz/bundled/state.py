@@ -1,4 +1,4 @@
-"""What a training depends on, and where it stands: enough to stop at any epoch and go on bit for bit."""
+"""A training's recipe, its state after an epoch, and checkpoints, from which it resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that the result depends on.
+class TrainingRecipe:
+    """The settings that the trained weights depend on.
 
     Attributes
     ----------
@@ -24,10 +24,11 @@ class Recipe:
         An epoch draws `pictures` new pictures and passes over them `passes` times, flipped, turned and
         recoloured differently each time.
     plain, ramp : float
-        Shares of the epochs with plain pictures, and with clutter rising to all of it.
+        Shares of the epochs with plain pictures, and with clutter rising from none to all.
     batch : int
     rate, weight_decay : float
-        Adam's; the rate warms up over `warmup` steps and then falls to zero along half a cosine.
+        Adam's learning rate and weight decay; the rate warms up over `warmup` steps and then falls to zero
+        along half a cosine.
     """
 
     seed: int = 0
@@ -40,6 +41,10 @@ class Recipe:
     rate: float = 5e-3
     weight_decay: float = 1e-4
     warmup: int = 100
+
+    def __str__(self) -> str:
+        """The text in the ONNX file's metadata: ``Recipe(seed=0, ...)``, as the shipped file has it."""
+        return repr(self).replace("Training", "", 1)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -57,8 +62,8 @@ class Recipe:
 
 
 @dataclass
-class State:
-    """Where a training stands: enough to continue as if it had never stopped."""
+class TrainingState:
+    """Parameters, Adam's moments, generator and counters: all that a training needs to continue."""
 
     parameters: Dict[str, Array]
     first_moments: Dict[str, Array]
@@ -69,8 +74,8 @@ class State:
     history: List[Dict[str, float]] = field(default_factory=list)
 
 
-def save_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
-    """Write a state so that an interrupted write leaves the previous one."""
+def save_checkpoint(path: Path, state: TrainingState, recipe: TrainingRecipe) -> None:
+    """Write a checkpoint; an interrupted write leaves the previous file as it was."""
     facts = {
         "recipe": asdict(recipe),
         "rng": state.rng.bit_generator.state,
@@ -88,18 +93,21 @@ def save_checkpoint(path: Path, state: State, recipe: Recipe) -> None:
     unfinished.replace(path)
 
 
-def load_checkpoint(path: Path, recipe: Recipe) -> State:
-    """Read a state back.
+def load_checkpoint(path: Path, recipe: TrainingRecipe) -> TrainingState:
+    """Read a state back from a checkpoint.
 
     Raises
     ------
     ValueError
-        If it was written for another recipe.
+        If the checkpoint was written for another recipe.
     """
     with np.load(path) as file:
         facts: Dict[str, Any] = json.loads(str(file["facts"]))
         if facts["recipe"] != asdict(recipe):
-            raise ValueError(f"{path} continues another recipe: {facts['recipe']}, not {asdict(recipe)}")
+            raise ValueError(
+                f"{path} is a checkpoint of another recipe: {facts['recipe']}, not {asdict(recipe)}; "
+                "delete it or pass another --checkpoint"
+            )
         groups: Dict[str, Dict[str, Array]] = {"parameters": {}, "first": {}, "second": {}}
         for key in file.files:
             kind, _, name = key.partition("/")
@@ -108,4 +116,4 @@ def load_checkpoint(path: Path, recipe: Recipe) -> State:
     rng = np.random.default_rng()
     rng.bit_generator.state = facts["rng"]
     moments = groups["first"], groups["second"]
-    return State(groups["parameters"], *moments, rng, facts["epoch"], facts["step"], facts["history"])
+    return TrainingState(groups["parameters"], *moments, rng, facts["epoch"], facts["step"], facts["history"])

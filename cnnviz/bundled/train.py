@@ -16,7 +16,7 @@ from typing import Any, Mapping, Optional, Sequence
 from .network import onnx_model
 from .pictures import draw
 from .report import Report, report
-from .state import Recipe, State
+from .state import TrainingRecipe, TrainingState
 from .training import train
 
 TEST_SEED = 0  # any seed that training does not draw from
@@ -28,7 +28,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = vars(_parser().parse_args(arguments))
     output, checkpoint = Path(options.pop("output")), options.pop("checkpoint")
     checkpoint = Path(checkpoint or output.with_suffix(".checkpoint.npz"))
-    recipe = Recipe(**options)
+    recipe = TrainingRecipe(**options)
     begun = time.monotonic()
     try:
         state = train(recipe, checkpoint=checkpoint)
@@ -44,13 +44,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def tested(state: State, pictures: int) -> Report:
+def tested(state: TrainingState, pictures: int) -> Report:
     """Report on fresh pictures."""
     drawn = draw(pictures, TEST_SEED)
     return report(state.parameters, drawn, draw(pictures // 4, TEST_SEED + 1, objects=2))
 
 
-def write(output: Path, state: State, recipe: Recipe, found: Report) -> None:
+def write(output: Path, state: TrainingState, recipe: TrainingRecipe, found: Report) -> None:
     """Write the ONNX file: it holds nothing that differs between two runs of one recipe."""
     metadata = {"recipe": str(recipe), "accuracy": f"{found.accuracy:.4f}"}
     output.write_bytes(onnx_model(state.parameters, metadata).SerializeToString(deterministic=True))
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", default="shapes.onnx", help="the ONNX file (default: %(default)s)")
     parser.add_argument("--checkpoint", help="kept after each epoch (default: beside the output)")
-    for setting in fields(Recipe):
+    for setting in fields(TrainingRecipe):
         parser.add_argument("--" + setting.name.replace("_", "-"), **_option(setting.default))
     return parser
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .network import STAGES, TrainingPlan, as_input, initial_parameters, training_plan
 from .pictures import CLASSES, Drawn, draw
-from .state import Recipe, State, load_checkpoint, save_checkpoint
+from .state import TrainingRecipe, TrainingState, load_checkpoint, save_checkpoint
 
 Array = NDArray[np.float32]
 Images = NDArray[np.uint8]
@@ -30,17 +30,17 @@ TRAINING_SEEDS = 10**9
 
 
 def train(
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     *,
     checkpoint: Optional[Path] = None,
     stop_after: Optional[int] = None,
     progress: bool = True,
-) -> State:
+) -> TrainingState:
     """Train the network.
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : TrainingRecipe
     checkpoint : path, optional
         Written after each epoch; when it exists, training goes on from there.
     stop_after : int, optional
@@ -50,7 +50,7 @@ def train(
 
     Returns
     -------
-    State
+    TrainingState
 
     Raises
     ------
@@ -69,14 +69,14 @@ def train(
     return state
 
 
-def begin(recipe: Recipe) -> State:
+def begin(recipe: TrainingRecipe) -> TrainingState:
     """Return the state before the first step."""
     rng = np.random.default_rng(recipe.seed)
     parameters = initial_parameters(rng)
     images, _ = pictures_of_epoch(recipe, 0)
     standardise(parameters, as_input(images[: recipe.batch]))
     zeros = {name: np.zeros_like(array) for name, array in parameters.items()}
-    return State(parameters, zeros, {name: array.copy() for name, array in zeros.items()}, rng)
+    return TrainingState(parameters, zeros, {name: array.copy() for name, array in zeros.items()}, rng)
 
 
 def standardise(parameters: Dict[str, Array], x: Array) -> None:
@@ -104,7 +104,7 @@ def _rescale(parameters: Dict[str, Array], layer: str, mean: Array, deviation: A
     bias[:] = (bias - mean) / deviation
 
 
-def pictures_of_epoch(recipe: Recipe, epoch: int) -> Tuple[Images, Array]:
+def pictures_of_epoch(recipe: TrainingRecipe, epoch: int) -> Tuple[Images, Array]:
     """Draw an epoch's pictures; returns them and the probability wanted for each class.
 
     In busy epochs a quarter shows two objects of equal rank, half the probability for each: it teaches the
@@ -131,7 +131,7 @@ def wanted_probabilities(drawn: Drawn, *, pair: bool) -> Array:
     return wanted
 
 
-def _epochs_of_pictures(recipe: Recipe, first: int, last: int) -> Iterator[Tuple[int, Images, Array]]:
+def _epochs_of_pictures(recipe: TrainingRecipe, first: int, last: int) -> Iterator[Tuple[int, Images, Array]]:
     """Each epoch's number and pictures, the next ones drawn while the caller trains."""
     with ThreadPoolExecutor(1) as pool:
         coming: Optional[Future[Tuple[Images, Array]]] = None
@@ -142,7 +142,12 @@ def _epochs_of_pictures(recipe: Recipe, first: int, last: int) -> Iterator[Tuple
 
 
 def _train_epoch(
-    recipe: Recipe, state: State, network: TrainingPlan, images: Images, wanted: Array, progress: bool
+    recipe: TrainingRecipe,
+    state: TrainingState,
+    network: TrainingPlan,
+    images: Images,
+    wanted: Array,
+    progress: bool,
 ) -> None:
     from tqdm.auto import tqdm
 
@@ -163,7 +168,7 @@ def _train_epoch(
 
 
 def _step(
-    recipe: Recipe, state: State, network: TrainingPlan, x: Array, wanted: Array
+    recipe: TrainingRecipe, state: TrainingState, network: TrainingPlan, x: Array, wanted: Array
 ) -> Tuple[float, float]:
     """One update from one batch; returns its mean loss and the share of it that was right."""
     plan, values = network.plan, network.values

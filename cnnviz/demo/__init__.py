@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 from .page import Shown, page
-from .tour import Chapter, chapters, run, with_own
+from .tour import Chapter, chapters, run_chapter, with_own
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -62,7 +62,7 @@ def demo(
     index = folder / "index.html"
     for number, chapter in enumerate(tour):
         start = time.perf_counter()
-        figure = run(chapter, names)
+        figure = run_chapter(chapter, names)
         seconds = time.perf_counter() - start
         folder.mkdir(parents=True, exist_ok=True)  # once network and picture are known to be there
         path = folder / f"{number}-{chapter.stem}.png"

@@ -58,7 +58,7 @@ def with_own(chapter: Chapter, text: str, assignments: Mapping[str, str]) -> Cha
     return replace(chapter, text=text, code=code)
 
 
-def run(chapter: Chapter, names: Dict[str, Any]) -> Figure:
+def run_chapter(chapter: Chapter, names: Dict[str, Any]) -> Figure:
     """Run a chapter's code in a namespace, and return the figure that its last line is."""
     tree = ast.parse(chapter.code)
     last = tree.body.pop()

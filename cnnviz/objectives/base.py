@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Activations = Mapping[str, Array]
-Evaluation = Tuple["NDArray[np.float64]", Dict[str, Array]]
+ValueAndCotangents = Tuple["NDArray[np.float64]", Dict[str, Array]]
 
 #: What `Model.gradient` takes: a class, one class per image, cotangents by layer, or an objective.
 ObjectiveLike = Union[int, str, Sequence[Union[int, str]], Mapping[str, Array], "Objective"]
@@ -40,7 +40,7 @@ class Objective:
     def name(self) -> str:
         return f"{type(self).__name__}({', '.join(self.layers)})"
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         """Return the value of each batch element and the cotangent of each layer.
 
         Parameters
@@ -135,11 +135,11 @@ class Sum(Objective):
     def take(self, start: int, stop: int) -> Sum:
         return Sum([(weight, term.take(start, stop)) for weight, term in self.terms], self.constant)
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         parts = [(weight, term.evaluate(activations)) for weight, term in self.terms]
         return self.combine(parts)
 
-    def combine(self, parts: Sequence[Tuple[float, Evaluation]]) -> Evaluation:
+    def combine(self, parts: Sequence[Tuple[float, ValueAndCotangents]]) -> ValueAndCotangents:
         """Add up evaluated terms, for a loop that also wants them one by one."""
         values = [scaled(weight, term[0]) for weight, term in parts]
         value = values[0] + self.constant if self.constant else values[0]
@@ -175,7 +175,7 @@ class Product(Objective):
     def take(self, start: int, stop: int) -> Product:
         return Product(self.left.take(start, stop), self.right.take(start, stop))
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         left, dleft = self.left.evaluate(activations)
         right, dright = self.right.evaluate(activations)
         total: Dict[str, Array] = {}
@@ -215,7 +215,7 @@ class Cotangents(Objective):
             {layer: d if len(d) == 1 else d[start:stop] for layer, d in self._cotangents.items()}
         )
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         value = np.zeros(len(activations[self.layers[0]]))
         cotangents: Dict[str, Array] = {}
         for layer, given in self._cotangents.items():

@@ -6,7 +6,7 @@ from typing import Dict, List
 
 import numpy as np
 
-from cnnviz.objectives.base import Activations, Array, Evaluation, Objective
+from cnnviz.objectives.base import Activations, Array, Objective, ValueAndCotangents
 
 
 class Copies(Objective):
@@ -38,7 +38,7 @@ class Copies(Objective):
         part.rows = self.rows[start:stop]
         return part
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         values = []
         cotangents: Dict[str, List[Array]] = {}
         done = 0

@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.objectives.base import Activations, Array, Evaluation, Objective, sum_per_image
+from cnnviz.objectives.base import Activations, Array, Objective, ValueAndCotangents, sum_per_image
 
 #: Columns of an activation that one float32 product takes at once; the strips are added in float64. A
 #: product of so few columns loses less (1e-7) than float32 activations have lost before, in a third of the
@@ -40,7 +40,7 @@ class Channel(_LayerObjective):
     def name(self) -> str:
         return f"Channel({self.layer}, {self.channel})"
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
         _check_index("channel", self.channel, x.shape[1], self.layer)
         picked = x[:, self.channel]
@@ -74,7 +74,7 @@ class Neuron(_LayerObjective):
         place = [str(i) for i in (self.channel, self.row, self.column) if i is not None]
         return f"Neuron({self.layer}, {', '.join(place)})"
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = _spatial(activations, self.layer)
         row = x.shape[2] // 2 if self.row is None else self.row
         column = x.shape[3] // 2 if self.column is None else self.column
@@ -113,7 +113,7 @@ class Direction(_LayerObjective):
         if self.power < 0:
             raise ValueError(f"power is {power}, but an exponent of the cosine is at least 0")
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
         if x.shape[1] != len(self.vector):
             raise ValueError(
@@ -138,7 +138,7 @@ class Direction(_LayerObjective):
 class Layer(_LayerObjective):
     """The mean square of a layer: make more of whatever it already sees, which is DeepDream's objective."""
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
         size = x[0].size
         return sum_per_image(np.square(x, dtype=np.float64)) / size, {self.layer: x * np.float32(2.0 / size)}
@@ -174,7 +174,7 @@ class Content(_LayerObjective):
             return self
         return Content(self.layer, self.target[start:stop], reduction=self.reduction)
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
         if x.shape[1:] != self.target.shape[1:] or len(self.target) not in (1, len(x)):
             raise ValueError(
@@ -216,7 +216,7 @@ class Gram(_LayerObjective):
         self.normalization = normalization
         self.reduction = reduction
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = _spatial(activations, self.layer)
         channels, positions = x.shape[1], x.shape[2] * x.shape[3]
         if channels != len(self.target):

@@ -7,7 +7,7 @@ from typing import Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.objectives.base import IMAGE, INPUT, Activations, Evaluation, Objective, sum_per_image
+from cnnviz.objectives.base import IMAGE, INPUT, Activations, Objective, ValueAndCotangents, sum_per_image
 from cnnviz.objectives.features import check_reduction
 from cnnviz.pictures.arithmetic import Array, dots, total_variation
 
@@ -44,7 +44,7 @@ class TotalVariation(_Penalty):
             raise ValueError(f"power is {power}, but total variation takes 1 or 2")
         self.power = power
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
         if x.ndim != 4:
             raise ValueError(f"layer {self.layer!r} has shape {x.shape}, but total variation needs N,C,H,W")
@@ -75,7 +75,7 @@ class L1(_Penalty):
     def __init__(self, layer: str = INPUT, *, reduction: str = "sum") -> None:
         super().__init__(layer, reduction)
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
         scale = self._scale(x[0].size)
         return scale * sum_per_image(np.abs(x)), {self.layer: np.float32(scale) * np.sign(x)}
@@ -90,7 +90,7 @@ class L2(_Penalty):
     def __init__(self, layer: str = INPUT, *, reduction: str = "sum") -> None:
         super().__init__(layer, reduction)
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
         scale = self._scale(x[0].size)
         # As for total variation: in float32 one pass without a copy of the picture in float64.

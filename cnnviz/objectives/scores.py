@@ -7,7 +7,7 @@ from typing import Mapping, Sequence, Tuple, TypeVar, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.objectives.base import LOGITS, Activations, Array, Cotangents, Evaluation, Objective
+from cnnviz.objectives.base import LOGITS, Activations, Array, Cotangents, Objective, ValueAndCotangents
 
 Rows = NDArray[np.float64]
 Self = TypeVar("Self", bound="ClassScore")
@@ -45,7 +45,7 @@ class ClassScore(Objective):
     def take(self: Self, start: int, stop: int) -> Self:
         return self if self.target.ndim == 0 else type(self)(self.target[start:stop].tolist())
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         logits = activations[LOGITS]
         rows = logits.reshape(len(logits), -1).astype(np.float64)
         columns = self._columns(*rows.shape)

@@ -1,7 +1,7 @@
 """The one loop that climbs: evaluate, move, again.
 
 `climb` is the loop, a generator that knows nothing of progress bars, stopping or Ctrl-C: those belong to
-`cnnviz.optimize.run`, which drives it. All that the next step depends on is in a `State`.
+`cnnviz.optimize.run`, which drives it. All that the next step depends on is in a `LoopState`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from cnnviz.errors import CnnvizError
 from cnnviz.objectives import IMAGE, INPUT, Objective, Sum
-from cnnviz.objectives.base import Activations, Evaluation, scaled
+from cnnviz.objectives.base import Activations, ValueAndCotangents, scaled
 from cnnviz.optimize.parametrize import NetworkInput, Parametrization
 from cnnviz.optimize.steps import Memory, Numbers, Point, StepRule
 from cnnviz.optimize.transforms import LinearMap, Transform
@@ -113,7 +113,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class State:
+class LoopState:
     """Where a run stands between two steps."""
 
     variable: Array
@@ -144,7 +144,7 @@ class Step:
     terms: Mapping[str, Numbers]
     measures: Mapping[str, Numbers]
     planes: Array
-    state: State
+    state: LoopState
     stalled: bool = False
     done: Optional[NDArray[np.bool_]] = None
 
@@ -154,7 +154,7 @@ class Step:
         return squeezed(to_pictures(self.planes))
 
 
-def climb(problem: Problem, state: State) -> Iterator[Step]:
+def climb(problem: Problem, state: LoopState) -> Iterator[Step]:
     """Yield an evaluation, move, and again without end; a step that could not be made is yielded as stalled.
 
     Raises
@@ -193,7 +193,7 @@ def climb(problem: Problem, state: State) -> Iterator[Step]:
         if step.done is not None and any(step.done.tolist()):
             z = np.where(step.done.reshape((-1,) + (1,) * (z.ndim - 1)), state.variable, z)
         drawn = state.rng if problem.transform is None else rng.bit_generator.state
-        state = State(single(z), drawn, memory, state.steps + 1)
+        state = LoopState(single(z), drawn, memory, state.steps + 1)
 
 
 class Evaluated(NamedTuple):
@@ -328,7 +328,7 @@ class _Bound(Objective):
     def take(self, start: int, stop: int) -> _Bound:
         return _Bound(self.objective.take(start, stop), self.names, self.planes[start:stop], self.parts)
 
-    def evaluate(self, activations: Activations) -> Evaluation:
+    def evaluate(self, activations: Activations) -> ValueAndCotangents:
         known = {**activations, IMAGE: self.planes} if self.reads_image else activations
         evaluated = [(weight, term.evaluate(known)) for weight, term in self.objective.terms]
         value, total = self.objective.combine(evaluated)

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.optimize.loop import NonFiniteError, Problem, State, Step, climb, generator
+from cnnviz.optimize.loop import LoopState, NonFiniteError, Problem, Step, climb, generator
 from cnnviz.optimize.steps import Numbers
 from cnnviz.pictures.arithmetic import Array, single
 from cnnviz.pictures.feed import to_pictures
@@ -57,7 +57,7 @@ class Trace:
 
     stage: int
     done: int
-    state: State
+    state: LoopState
     planes: Array
     best: Array
     best_rank: Numbers
@@ -141,7 +141,7 @@ def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> 
 def _enter(stage: Stage, index: int, planes: Optional[Array], rng: np.random.Generator) -> Trace:
     variable = single(stage.start(stage.problem, planes, rng))
     decoded = stage.problem.parametrization.decode(variable)
-    state = State(variable, rng.bit_generator.state)
+    state = LoopState(variable, rng.bit_generator.state)
     return Trace(index, 0, state, decoded, decoded, np.full(len(decoded), -np.inf), {"value": ()})
 
 
@@ -307,7 +307,7 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> Trace:
     return Trace(
         stage=facts["stage"],
         done=facts["done"],
-        state=State(arrays["variable"], facts["rng"], memory, facts["steps"]),
+        state=LoopState(arrays["variable"], facts["rng"], memory, facts["steps"]),
         planes=arrays["planes"],
         best=arrays["best"],
         best_rank=arrays["best_rank"],

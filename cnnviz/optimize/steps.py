@@ -59,7 +59,7 @@ class StepRule:
 
 
 @dataclass(frozen=True)
-class Gradient(StepRule):
+class GradientAscent(StepRule):
     """Plain gradient ascent: z += learning_rate * g."""
 
     learning_rate: float

@@ -1,4 +1,4 @@
-"""Pictures that a failing assertion leaves beside its message."""
+"""Pictures that a failing assertion saves beside its message."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .place import current_place, file_name
+from .destination import current_destination, file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 class Panel(NamedTuple):
-    """One picture of a row: an image H,W,3, a map H,W, or numbers per class to draw as bars."""
+    """One picture of a row: an image H,W,3, a map H,W, or one number for each label to draw as bars.
+
+    `region` is outlined on the picture; `limit` ends the colour scale of a map.
+    """
 
     title: str
     values: NDArray[Any]
@@ -25,7 +28,7 @@ class Panel(NamedTuple):
 
 
 def failure(assertion: str, message: str, panels: Sequence[Panel]) -> AssertionError:
-    """Return the error to raise: the message, then where the picture lies."""
+    """Return the error to raise: the message, then the path of the picture."""
     try:
         path = str(_draw(assertion, panels))
     except OSError as error:
@@ -51,12 +54,12 @@ def _draw(assertion: str, panels: Sequence[Panel]) -> Path:
 
 def _path(assertion: str) -> Path:
     """Return the picture's path in the folder, which is made, and which version control ignores."""
-    place = current_place()
-    place.folder.mkdir(parents=True, exist_ok=True)
-    ignore = place.folder / ".gitignore"
+    destination = current_destination()
+    destination.folder.mkdir(parents=True, exist_ok=True)
+    ignore = destination.folder / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", "ascii")
-    return place.folder / f"{'-'.join(filter(None, (file_name(place.test), assertion)))}.png"
+    return destination.folder / f"{'-'.join(filter(None, (file_name(destination.test), assertion)))}.png"
 
 
 def _picture(ax: Axes, panel: Panel) -> None:
@@ -76,15 +79,15 @@ def _picture(ax: Axes, panel: Panel) -> None:
 
 
 def _bars(ax: Axes, panel: Panel) -> None:
-    places = np.arange(len(panel.values))[::-1]
-    values = np.where(np.isfinite(panel.values), panel.values, np.nan)  # an endless bar cannot be drawn
-    ax.barh(places, values, color=["#7b3294" if value >= 0 else "#e66101" for value in values])
-    ax.set_yticks(places, panel.labels, fontsize=7)
+    positions = np.arange(len(panel.values))[::-1]
+    values = np.where(np.isfinite(panel.values), panel.values, np.nan)  # infinite bars cannot be drawn
+    ax.barh(positions, values, color=["#7b3294" if value >= 0 else "#e66101" for value in values])
+    ax.set_yticks(positions, panel.labels, fontsize=7)
     ax.axvline(0, color="black", linewidth=0.5)
 
 
 def largest(*arrays: NDArray[Any]) -> float:
-    """Return the largest finite size among the numbers of all arrays; 0 where there is none."""
+    """Return the largest finite absolute value of all arrays; 0 without a finite value."""
     return max(float(np.abs(one[np.isfinite(one)]).max(initial=0)) for one in arrays)
 
 

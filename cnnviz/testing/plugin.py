@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Set
 
 import pytest
 
-from .place import FOLDER, Place, file_name, kept_in
+from .destination import FOLDER, Destination, file_name, kept_in
 
 if TYPE_CHECKING:
     from cnnviz.bundled import Drawn
@@ -39,7 +39,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     chosen = item.config.getoption("--cnnviz-failures") or os.environ.get("CNNVIZ_FAILURES")
     # A test may change the working folder, and its picture still belongs where the run was started.
     folder = item.config.invocation_params.dir / chosen if chosen else item.config.rootpath / FOLDER
-    with kept_in(Place(folder, item.nodeid)):
+    with kept_in(Destination(folder, item.nodeid)):
         yield
 
 

@@ -16,7 +16,7 @@ from cnnviz.attribution.grad_cam import weighted_sum
 from cnnviz.objectives import L2, Logit
 from cnnviz.optimize.loop import Problem, evaluate
 from cnnviz.optimize.parametrize import Pixels
-from cnnviz.optimize.steps import Gradient
+from cnnviz.optimize.steps import GradientAscent
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
@@ -174,5 +174,5 @@ def test_what_kernels_take_for_zero_is_no_sign_of_life() -> None:
     dead = cnnviz.load(with_weights(DATA, b2=np.full(12, -1e3)), preprocessing=Preprocessing())
     z = np.zeros((1, 3, 32, 32))
     z[0, 0, 16, 4] = 1e-37
-    problem = Problem(dead, Logit(3) - 0.01 * L2(), Pixels(), Gradient(0.1), revive=True)
+    problem = Problem(dead, Logit(3) - 0.01 * L2(), Pixels(), GradientAscent(0.1), revive=True)
     assert np.abs(evaluate(problem, z, RNG).gradient).max() > 1e-6

@@ -124,7 +124,7 @@ def runs(model: Model) -> Dict[str, Run]:
     # The distance of two pictures goes down for as long as one lets it.
     near = objectives.Content("image", photograph) - 1e-3 * score
     problems: Mapping[str, Problem] = {
-        "gradient": Problem(model, score, pixels, steps.Gradient(0.1)),
+        "gradient": Problem(model, score, pixels, steps.GradientAscent(0.1)),
         "normalised": Problem(model, score, pixels, steps.NormalizedGradient(0.25)),
         "normalised, network's units": Problem(model, score, fed, steps.NormalizedGradient(1.0)),
         "adam": Problem(model, score, pixels, steps.Adam(0.01)),

@@ -13,7 +13,7 @@ import pytest
 import cnnviz
 from cnnviz import bundled
 from cnnviz.bundled.network import PREPROCESSING, STAGES
-from cnnviz.bundled.state import Recipe
+from cnnviz.bundled.state import TrainingRecipe
 from cnnviz.loading.load import BUNDLED
 
 # Neither a seed of the training, nor of the report, nor of the figures in the README.
@@ -55,8 +55,9 @@ def test_the_file_is_small_and_says_what_it_is(model: cnnviz.Model) -> None:
 
 
 def test_the_file_holds_the_recipe_that_makes_it_again(model: cnnviz.Model) -> None:
-    recipe = eval(model.graph.metadata["recipe"], {"Recipe": Recipe})
-    assert recipe == Recipe(seed=recipe.seed)
+    recipe = eval(model.graph.metadata["recipe"], {"Recipe": TrainingRecipe})
+    assert recipe == TrainingRecipe(seed=recipe.seed)
+    assert str(recipe) == model.graph.metadata["recipe"]
     assert float(model.graph.metadata["accuracy"]) >= 0.97
 
 

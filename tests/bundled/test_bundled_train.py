@@ -12,10 +12,10 @@ from cnnviz import bundled
 from cnnviz.bundled import train as program
 from cnnviz.bundled.network import as_input, initial_parameters, onnx_model, training_plan
 from cnnviz.bundled.report import log_probabilities, report
-from cnnviz.bundled.state import Recipe
+from cnnviz.bundled.state import TrainingRecipe
 from cnnviz.bundled.training import adam_step, augmented, begin, pictures_of_epoch, train
 
-SHORT = Recipe(seed=1, epochs=2, pictures=24, passes=1, batch=8, plain=0.5)
+SHORT = TrainingRecipe(seed=1, epochs=2, pictures=24, passes=1, batch=8, plain=0.5)
 
 
 def assert_same_numbers(first, second):
@@ -59,12 +59,12 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     checkpoint = tmp_path / "other.npz"
     train(SHORT, checkpoint=checkpoint, stop_after=0, progress=False)
     train(SHORT, checkpoint=checkpoint, stop_after=1, progress=False)
-    with pytest.raises(ValueError, match="continues another recipe"):
+    with pytest.raises(ValueError, match="is a checkpoint of another recipe"):
         train(dataclasses.replace(SHORT, rate=1e-4), checkpoint=checkpoint, progress=False)
 
 
 def test_it_learns_a_few_plain_pictures_by_heart():
-    recipe = Recipe(epochs=1, pictures=16, passes=120, batch=16, plain=1.0, rate=3e-3, warmup=10)
+    recipe = TrainingRecipe(epochs=1, pictures=16, passes=120, batch=16, plain=1.0, rate=3e-3, warmup=10)
     state = train(recipe, progress=False)
     images, wanted = pictures_of_epoch(recipe, 0)
     network = training_plan(state.parameters, 16)
@@ -152,4 +152,4 @@ def test_the_program_writes_the_same_file_twice(tmp_path, monkeypatch, capsys):
         assert "of 16 pictures" in capsys.readouterr().out
     assert files[0].read_bytes() == files[1].read_bytes()
     assert program.main([*options, "--output", str(files[0]), "--seed", "5"]) == 2
-    assert "continues another recipe" in capsys.readouterr().err
+    assert "is a checkpoint of another recipe" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from toy_networks import small_classifier
 import cnnviz.demo
 from cnnviz.cli import main
 from cnnviz.demo import demo
-from cnnviz.demo.tour import chapters, run
+from cnnviz.demo.tour import chapters, run_chapter
 
 TECHNIQUES = (
     "saliency-maps",
@@ -181,7 +181,7 @@ def test_narrow_windows_scroll_the_pictures_and_break_long_names(own: Tuple[Path
 
 
 def test_a_picture_of_ones_own_joins_the_drawn_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnnviz.demo.run", lambda chapter, names: pytest.fail(chapter.code))
+    monkeypatch.setattr("cnnviz.demo.run_chapter", lambda chapter, names: pytest.fail(chapter.code))
     with pytest.raises(pytest.fail.Exception, match=r"photo = 'cat\.jpg'") as failure:
         demo(tmp_path, image="cat.jpg")
     assert "model = cnnviz.load()\n" in str(failure.value)
@@ -198,12 +198,12 @@ def test_an_interrupted_demo_leaves_a_page_of_what_there_is(
     own: Tuple[Path, str, List[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(chapter: Any, names: Dict[str, Any]) -> Any:
-        figure = run(chapter, names)
+        figure = run_chapter(chapter, names)
         if "fooled" in names:
             names["fooled"] = dataclasses.replace(names["fooled"], interrupted=True)
         return figure
 
-    monkeypatch.setattr(cnnviz.demo, "run", stopped)
+    monkeypatch.setattr(cnnviz.demo, "run_chapter", stopped)
     folder = own[0]
     with pytest.raises(KeyboardInterrupt):
         demo(tmp_path, model=str(folder / "net <1>.onnx"), image=str(folder / "a & b.png"))

@@ -31,7 +31,7 @@ DISTANCE = (
 )
 
 PROBLEMS = {
-    "gradient": Problem(MODEL, obj.Logit(3), NetworkInput(MODEL.preprocessing), steps.Gradient(0.5)),
+    "gradient": Problem(MODEL, obj.Logit(3), NetworkInput(MODEL.preprocessing), steps.GradientAscent(0.5)),
     "normalized": Problem(MODEL, obj.Logit(3), Pixels(), steps.NormalizedGradient(0.2)),
     "mean": Problem(MODEL, obj.Layer("hidden"), Pixels(), steps.NormalizedGradient(0.01, "mean")),
     "progress": Problem(MODEL, obj.Probability(3), Pixels(), steps.Progress()),

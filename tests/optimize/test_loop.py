@@ -64,7 +64,7 @@ def test_lbfgs_needs_fewer_evaluations_than_gradient_descent() -> None:
 
     descend = {"maximize": False, "objective": Stretched(), "model": MODEL, "parametrization": Pixels()}
     ours = run(Problem(rule=steps.LBFGS(), **descend), 40)
-    plain = run(Problem(rule=steps.Gradient(1e-4), **descend), 40)
+    plain = run(Problem(rule=steps.GradientAscent(1e-4), **descend), 40)
     assert ours.history["value"][-1] < 1e-2 * plain.history["value"][-1]
 
 
@@ -76,7 +76,7 @@ def test_no_point_is_evaluated_twice() -> None:
             seen.append(x.tobytes())
             return super().gradient(x, *args, **options)
 
-    for rule in (steps.LBFGS(), steps.Gradient(1e-3), steps.Adam(0.01)):
+    for rule in (steps.LBFGS(), steps.GradientAscent(1e-3), steps.Adam(0.01)):
         seen.clear()
         run(Problem(Recording(), DISTANCE, Pixels(), rule, maximize=False), 8)
         assert len(seen) == len(set(seen)) >= 9, rule
@@ -118,7 +118,11 @@ def test_done_pictures_stand_still_and_all_done_is_converged() -> None:
 def test_after_runs_between_steps_with_their_number() -> None:
     seen = []
     problem = Problem(
-        MODEL, obj.Logit(3), Pixels(), steps.Gradient(0.1), after=lambda z, n, g: (seen.append(n), z * 0)[1]
+        MODEL,
+        obj.Logit(3),
+        Pixels(),
+        steps.GradientAscent(0.1),
+        after=lambda z, n, g: (seen.append(n), z * 0)[1],
     )
     trace = run(problem, 3)
     assert seen == [0, 1, 2]
@@ -162,7 +166,7 @@ def test_of_a_batch_only_the_dead_are_redirected() -> None:
     alive = model.forward(model.preprocessing.feed.forward(start)).any(axis=1)
     assert alive.tolist() == [False, True]
     plain, revived = (
-        run(Problem(model, objective, Pixels(), steps.Gradient(0.1), revive=revive), 1, start=start)  # type: ignore[arg-type]
+        run(Problem(model, objective, Pixels(), steps.GradientAscent(0.1), revive=revive), 1, start=start)  # type: ignore[arg-type]
         for revive in (False, True)
     )
     same = [np.array_equal(*pair) for pair in zip(plain.planes, revived.planes)]
@@ -174,7 +178,7 @@ def test_measures_enter_the_history_and_can_rank() -> None:
         MODEL,
         obj.Logit(3) - 5 * obj.L2(IMAGE),
         Pixels(),
-        steps.Gradient(0.2),
+        steps.GradientAscent(0.2),
         measure=lambda a: {"odd": -a["logits"][:, 3].astype(np.float64)},
         rank_by="odd",
     )
@@ -225,7 +229,7 @@ class _Poison(obj.Objective):
 @pytest.mark.parametrize("value", [np.nan, 1.0])
 def test_a_nan_names_its_term_and_keeps_the_last_finite_picture(value: float) -> None:
     poisoned = obj.Logit(1) + _Poison(4, value=value)
-    problem = Problem(MODEL, poisoned, Pixels(), steps.Gradient(0.1))
+    problem = Problem(MODEL, poisoned, Pixels(), steps.GradientAscent(0.1))
     with pytest.raises(
         NonFiniteError, match=r"after 4 steps the term _Poison\(hidden\).*every layer is finite"
     ) as e:
@@ -233,7 +237,7 @@ def test_a_nan_names_its_term_and_keeps_the_last_finite_picture(value: float) ->
     assert len(e.value.result.history["value"]) == 4
     np.testing.assert_array_equal(
         e.value.result.planes,
-        run(Problem(MODEL, obj.Logit(1) + _Poison(9), Pixels(), steps.Gradient(0.1)), 3).planes,
+        run(Problem(MODEL, obj.Logit(1) + _Poison(9), Pixels(), steps.GradientAscent(0.1)), 3).planes,
     )
 
 
@@ -241,9 +245,9 @@ def test_an_overflow_names_the_first_layer_that_has_it() -> None:
     model = NumpyModel()
     model.first = model.first * np.float32(1e38)
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="layer 'hidden' is the first"):
-        run(Problem(model, obj.Logit(1), Pixels(), steps.Gradient(0.1)))  # type: ignore[arg-type]
+        run(Problem(model, obj.Logit(1), Pixels(), steps.GradientAscent(0.1)))  # type: ignore[arg-type]
 
 
 def test_a_step_that_leaves_the_numbers_is_blamed_on_the_rule() -> None:
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="try a smaller step"):
-        run(Problem(MODEL, obj.Logit(3), Pixels(), steps.Gradient(0.1), after=lambda z, n, g: z / 0))
+        run(Problem(MODEL, obj.Logit(3), Pixels(), steps.GradientAscent(0.1), after=lambda z, n, g: z / 0))

@@ -132,7 +132,7 @@ def test_progress_bar_shows_rate_and_value(capsys: pytest.CaptureFixture[str]) -
 def two_stages(**options: Any) -> List[Stage]:
     """Four steps of Adam, then five along the gradient from that picture upside down."""
     small = Problem(MODEL, obj.Logit(3), Pixels(), steps.Adam(0.02), **options)
-    large = Problem(MODEL, obj.Logit(3), Pixels(), steps.Gradient(0.02))
+    large = Problem(MODEL, obj.Logit(3), Pixels(), steps.GradientAscent(0.02))
     return [
         Stage(4, lambda: small, lambda p, planes, rng: START),
         Stage(

@@ -15,8 +15,8 @@ from cnnviz.testing import (
     assert_unchanged,
 )
 from cnnviz.testing.attributions import as_mask, rank_correlation
+from cnnviz.testing.destination import Destination, file_name, kept_in
 from cnnviz.testing.evidence import ranked
-from cnnviz.testing.place import Place, file_name, kept_in
 
 pytest_plugins = ["pytester"]
 
@@ -386,6 +386,6 @@ def test_models_that_agree_pass_and_shapes_are_checked(model):
 
 def test_a_folder_that_cannot_be_written_does_not_hide_the_failure(tmp_path):
     (tmp_path / "file").write_text("")
-    unwritable = kept_in(Place(tmp_path / "file", "a test"))
+    unwritable = kept_in(Destination(tmp_path / "file", "a test"))
     with unwritable, pytest.raises(AssertionError, match=r"(?s)energy.*could not be written"):
         assert_points_into(attribution(np.eye(4)), (0, 3, 1, 4))
