@@ -1,7 +1,7 @@
-"""The one loop that climbs: evaluate, move, again.
+"""The optimisation loop: evaluate the objective, make one step of gradient ascent, repeat.
 
-`climb` is the loop, a generator that knows nothing of progress bars, stopping or Ctrl-C: those belong to
-`cnnviz.optimize.run`, which drives it. All that the next step depends on is in a `LoopState`.
+`climb` is the loop: a generator without progress bars, stopping or Ctrl-C, which `cnnviz.optimize.run` adds.
+Everything that the next step depends on is in a `LoopState`.
 """
 
 from __future__ import annotations
@@ -43,32 +43,33 @@ _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
 class NonFiniteError(CnnvizError, ArithmeticError):
-    """A run met NaN or infinity; `result` is the `Synthesis` until then, which ends in a finite picture."""
+    """Raised when a run meets NaN or infinity; `result` is its `Synthesis` up to the last finite picture."""
 
     result: Any = None
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What to climb and how: all that stays the same from step to step.
+    """An objective, the model that it reads, and how to climb it: all that stays the same from step to step.
 
     Attributes
     ----------
     maximize : bool
-        Up, or down.
+        Whether the objective is maximised or minimised.
     transform : Transform, optional
-        Drawn anew at every step; what comes out is what the network is fed.
+        The random map from the picture to the network's input, drawn anew at every step.
     revive : bool
-        While the network sends nothing back for a picture, take the redirected gradient instead.
+        Whether a picture whose gradient through the network is zero gets that of the ReLU rule
+        "redirected" instead.
     after : callable (z, steps done, gradient) -> z, optional
-        Projections and blurs between steps.
+        A projection or a blur of the variable after each step.
     measure : callable (activations) -> {name: (N,)}, optional
-        Facts for the history that are not climbed; it may read the layers that the objective reads. One
-        called "value" stands there in place of the objective's.
+        Numbers for the history beside the objective, from the layers that the objective reads. One named
+        "value" replaces the objective's value in the history.
     done : callable (Step) -> (N,) bool, optional
-        Which pictures are finished: they stay as they are, and when all are, the run has converged.
+        Tells which pictures are finished: they no longer change, and when all are, the run has converged.
     rank_by : str, optional
-        The measure that decides which picture is best, rather than the value.
+        Name of the measure that ranks pictures; by default the objective's value does.
     """
 
     model: Model
@@ -93,31 +94,31 @@ class Problem:
 
     @cached_property
     def feed(self) -> Feed:
-        """The way from planes to the network."""
+        """The map from planes to the network's input."""
         return self.model.preprocessing.feed
 
     @cached_property
     def direct(self) -> bool:
-        """Whether the variable is what the network is fed, with nothing in between."""
+        """Whether the variable itself is the network's input, without a feed or a transform in between."""
         return isinstance(self.parametrization, NetworkInput) and self.transform is None
 
     @cached_property
     def total(self) -> Sum:
-        """The objective as a sum, so that its terms can be told apart."""
+        """The objective as a sum, so that the history can list its terms."""
         return self.objective if isinstance(self.objective, Sum) else Sum([(1.0, self.objective)])
 
     @cached_property
     def terms(self) -> List[str]:
-        """What the terms of the objective are called."""
+        """The names of the objective's terms, each of them once."""
         return _distinct([term.name for _, term in self.total.terms])
 
 
 @dataclass(frozen=True)
 class LoopState:
-    """Where a run stands between two steps."""
+    """The variable, the random generator, the step rule's memory and the step count between two steps."""
 
     variable: Array
-    rng: Mapping[str, Any]  # of a NumPy bit generator, before the draws of the next evaluation
+    rng: Mapping[str, Any]  # state of NumPy's bit generator before the next evaluation's draws
     memory: Memory = field(default_factory=dict)
     steps: int = 0
 
@@ -129,14 +130,17 @@ class Step:
     Attributes
     ----------
     steps : int
-        Steps made before it.
+        Number of steps made before this evaluation.
     value : ndarray of float64, shape (N,)
-        The objective.
+        The objective's value for each picture.
     terms, measures : dict of str to ndarray of float64
-        Its terms with their weights, and what else was measured.
+        The objective's weighted terms, and the results of the problem's `measure`.
     planes : ndarray of float32, shape (N, C, H, W)
+        The pictures, 0 to 1.
+    stalled : bool
+        Whether the step rule found no way up from here.
     done : ndarray of bool, shape (N,), or None
-        Which pictures are finished, where the problem says what that is.
+        Which pictures are finished; None for a problem without `done`.
     """
 
     steps: int
@@ -150,12 +154,12 @@ class Step:
 
     @property
     def image(self) -> Array:
-        """The pictures as they stand: N,H,W,3 from 0 to 1; without N when there is but one."""
+        """The current pictures, 0 to 1: N,H,W,3, or H,W,3 for a batch of one."""
         return squeezed(to_pictures(self.planes))
 
 
 def climb(problem: Problem, state: LoopState) -> Iterator[Step]:
-    """Yield an evaluation, move, and again without end; a step that could not be made is yielded as stalled.
+    """Yield an evaluation and make a step, without end; a rule that finds no way up yields it as stalled.
 
     Raises
     ------
@@ -175,7 +179,7 @@ def climb(problem: Problem, state: LoopState) -> Iterator[Step]:
         return uphill(tried[0][1])
 
     while True:
-        # A line search ends at a point that it has evaluated.
+        # A line search has already evaluated the point that it ends at.
         known = [found for z, found in tried if z is state.variable]
         here = known[0] if known else evaluate(problem, state.variable, rng)
         here.check(problem, state.steps)
@@ -197,7 +201,7 @@ def climb(problem: Problem, state: LoopState) -> Iterator[Step]:
 
 
 class Evaluated(NamedTuple):
-    """The objective at one point, before anybody asked whether it is finite."""
+    """The objective's value and gradient at one point, not yet checked for NaN."""
 
     value: Numbers
     gradient: Array
@@ -207,7 +211,7 @@ class Evaluated(NamedTuple):
     fed: Array
 
     def check(self, problem: Problem, steps: int) -> None:
-        """Raise `NonFiniteError` naming the term and the layer that is to blame."""
+        """Raise `NonFiniteError`, naming the term and the first layer that hold NaN or infinity."""
         if all(map(math.isfinite, self.value.tolist())) and all_finite(self.gradient):
             return
         layers = list(problem.model.layers)
@@ -224,7 +228,7 @@ class Evaluated(NamedTuple):
 
     @staticmethod
     def _ill(activations: Activations, problem: Problem) -> List[str]:
-        """The terms whose cotangents are not all finite: asked again, so that no good step looks at them."""
+        """The terms whose cotangents hold NaN or infinity; only a failed step evaluates the terms again."""
         evaluated = (
             (name, term.evaluate(activations)) for name, (_, term) in zip(problem.terms, problem.total.terms)
         )
@@ -257,10 +261,11 @@ def evaluate(problem: Problem, z: Array, rng: np.random.Generator) -> Evaluated:
 
 
 def _alive(gradient: Array, own: Optional[Array]) -> bool:
-    """Whether the network has sent anything back: `own` is what the objective has for the input itself.
+    """Whether the network contributes to the gradient of one picture, C,H,W.
 
-    Both are C,H,W; their middle rows nearly always answer for them. What kernels take for zero in `own` is no
-    answer: a denormal number that is missing from their sum.
+    `own` is the objective's direct gradient with respect to the network's input, a penalty's for example.
+    Differences below the smallest normal float32 do not count: kernels flush denormals to zero. The middle
+    rows are compared first, because they nearly always decide.
     """
     middle = gradient.shape[1] // 2
     if own is None:
@@ -276,7 +281,7 @@ def _differ(a: Array, b: Array) -> bool:
 def _back(
     problem: Problem, z: Array, planes: Array, drawn: LinearMap, dfed: Array, dimage: Optional[Array]
 ) -> Array:
-    """The gradient with respect to z; dfed is the network's, which is used up, dimage that of the planes."""
+    """The gradient with respect to z, from that of the input, `dfed` (overwritten), and of the planes."""
     if problem.direct:
         return dfed if dimage is None else dfed + problem.parametrization.adjoint(z, dimage, planes)
     dplanes = drawn.adjoint(problem.feed.adjoint(dfed, overwrite=True))
@@ -289,7 +294,7 @@ def _differentiate(problem: Problem, fed: Array, planes: Array, relu: str) -> Tu
     bound = _Bound(problem.total, problem.terms, planes, [])
     try:
         return bound, problem.model.gradient(fed, bound, wrt=INPUT, relu=relu)
-    except ValueError as error:  # a model looks for NaN in what it is fed: no need to do so before
+    except ValueError as error:  # the model checks its input for NaN, so the loop does not
         if all_finite(fed):
             raise
         raise NonFiniteError(
@@ -298,18 +303,18 @@ def _differentiate(problem: Problem, fed: Array, planes: Array, relu: str) -> Tu
 
 
 class _Part(NamedTuple):
-    """What one evaluation of an objective, perhaps of a part of a batch, left behind, term by term."""
+    """Term values and direct gradients of one evaluation, which may cover only some images of a batch."""
 
     values: List[Numbers]
-    dimage: Optional[Array]  # of an objective that reads the picture
-    dinput: Optional[Array]  # of one that reads the network's input
+    dimage: Optional[Array]  # gradient of the picture's planes, when the objective reads them
+    dinput: Optional[Array]  # gradient of the network's input past the network, when the objective reads it
 
 
 class _Bound(Objective):
-    """An objective with the picture bound to it: a model knows its input, not the picture behind it.
+    """An objective with the picture's planes bound to it, because a model only knows the network's input.
 
-    It also keeps the terms apart. A model evaluates large batches in pieces, through `take`; the pieces
-    share one list of parts, in order.
+    The binding also records the value of each term. A model evaluates large batches in pieces, through
+    `take`; all pieces append to one list of parts, in order.
     """
 
     def __init__(self, objective: Sum, names: List[str], planes: Array, parts: List[_Part]) -> None:
@@ -318,8 +323,7 @@ class _Bound(Objective):
         self.planes = planes
         self.parts = parts
         self.reads_image = IMAGE in self.objective.layers
-        # A model must be asked for something: an objective of the picture alone reads the network's input
-        # too.
+        # A model needs a layer to read: an objective of the picture alone names the network's input.
         self.layers = tuple(layer for layer in self.objective.layers if layer != IMAGE) or (INPUT,)
 
     def check_batch(self, batch: int) -> None:
@@ -347,20 +351,20 @@ class _Bound(Objective):
         return _joined([part.dimage for part in self.parts if part.dimage is not None])
 
     def dinput(self) -> Optional[Array]:
-        """What the objective adds to the gradient of the network's input, past the network."""
+        """The objective's direct gradient with respect to the network's input, past the network."""
         parts = [part.dinput for part in self.parts if part.dinput is not None]
         return _joined(parts) if parts else None
 
 
 def generator(state: Mapping[str, Any]) -> np.random.Generator:
-    """A generator that goes on from a saved state."""
+    """Return a generator that continues from a saved state of its bit generator."""
     bits = np.random.PCG64()
     bits.state = state  # type: ignore[assignment]
     return np.random.Generator(bits)
 
 
 def squeezed(batch: NDArray[Any]) -> NDArray[Any]:
-    """A batch of one as the one."""
+    """Return the only picture of a batch of one, and any other batch as it is."""
     return batch[0] if len(batch) == 1 else batch
 
 

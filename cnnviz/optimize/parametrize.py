@@ -1,4 +1,4 @@
-"""How a picture is written down while it is optimised: as pixels, as the network's input, or as frequencies.
+"""Coordinates of a picture under optimisation: pixels, the network's input, or frequencies.
 
 A parametrisation maps the variable z that the loop moves to *planes*: pictures N,C,H,W from 0 to 1, RGB (or
 one channel of grey for a network that takes grey), and carries gradients back. The steepest way up in one
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from cnnviz.pictures.arithmetic import Array, Bounds, single
 from cnnviz.pictures.preprocessing import Preprocessing
 
-#: Principal directions of ImageNet's colours, each scaled by the square root of its variance (lucid): rows
-#: are R, G, B. Divided by the largest column norm, so that no component is amplified.
+#: COLOUR_SVD_SQRT holds the principal directions of ImageNet's colours, each scaled by the square root of
+#: its variance (lucid); rows are R, G, B. COLOUR_BASIS is divided by the largest column norm, so that no
+#: component is amplified.
 COLOUR_SVD_SQRT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOUR_BASIS = COLOUR_SVD_SQRT / np.sqrt((COLOUR_SVD_SQRT**2).sum(axis=0)).max()
 
@@ -28,15 +29,15 @@ class Parametrization:
     bounds: Bounds = None
 
     def encode(self, planes: NDArray[Any]) -> Array:
-        """Find the variable of given planes."""
+        """Return the variable whose planes are given."""
         raise NotImplementedError
 
     def decode(self, z: NDArray[Any]) -> Array:
-        """Make planes of a variable."""
+        """Return the planes of a variable."""
         raise NotImplementedError
 
     def adjoint(self, z: NDArray[Any], dplanes: NDArray[Any], planes: Optional[Array] = None) -> Array:
-        """Carry the gradient of the planes back to z; `planes` are those of z, where the caller has them."""
+        """Carry the gradient of the planes back to z; `planes` is decode(z), if the caller has it already."""
         raise NotImplementedError
 
 
@@ -57,13 +58,13 @@ class Pixels(Parametrization):
 
 
 class NetworkInput(Parametrization):
-    """The variable is what the network is fed, in its own units, where published learning rates are at home.
+    """The variable is the network's input, in the units that many published learning rates refer to.
 
     Parameters
     ----------
     preprocessing : Preprocessing
     bounded : bool
-        Keep it within what pixels from 0 to 1 become.
+        Keep the variable within the range that pixels from 0 to 1 are mapped to.
     """
 
     def __init__(self, preprocessing: Preprocessing, *, bounded: bool = True) -> None:
@@ -96,7 +97,7 @@ class Fourier(Parametrization):
     decay : float
     """
 
-    #: lucid divides by this so that a standard deviation of 0.01 in z gives a grey, faintly uneven picture.
+    #: DAMPING is lucid's divisor: a standard deviation of 0.01 in z gives a grey, faintly uneven picture.
     DAMPING = 4.0
 
     def __init__(self, size: Tuple[int, int], channels: int = 3, *, decay: float = 1.0) -> None:
@@ -154,9 +155,9 @@ def _mixed(colours: Array, planes: Array) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    """The logistic function, in place; NumPy's exp has vectors where its tanh has none."""
+    """The logistic function, in place; NumPy vectorises exp, but not tanh."""
     np.negative(x, out=x)
-    with np.errstate(over="ignore"):  # of an infinity the reciprocal is the 0 that is meant
+    with np.errstate(over="ignore"):  # exp may overflow to infinity, whose reciprocal is the correct 0
         np.exp(x, out=x)
     x += np.float32(1)
     return np.divide(np.float32(1), x, out=x)

@@ -1,7 +1,7 @@
-"""A run from start to result: stages, stopping, Ctrl-C, the progress bar, and what is kept on the way.
+"""A run from start to result: stages, stopping, Ctrl-C, the progress bar, the history and kept frames.
 
-Everything that a run must remember is in its `Trace`, so that one which was interrupted, or is resumed,
-goes on bit for bit as if nothing had happened.
+A run's whole checkpoint is its `Trace`: from there, a run that was interrupted or saved continues bit for bit
+as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from cnnviz.optimize.steps import Numbers
 from cnnviz.pictures.arithmetic import Array, single
 from cnnviz.pictures.feed import to_pictures
 
-#: Seconds that a run must last before a progress bar appears unasked.
+#: PATIENCE is how many seconds a run lasts before a progress bar appears by default.
 PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a task, with its own size or settings.
+    """A part of a run with its own picture size or settings.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Stage:
     make : callable () -> Problem
         Called once, when the stage is reached.
     start : callable (Problem, planes so far or None, generator) -> variable
-        Where it begins.
+        Returns the variable that the stage begins with.
     """
 
     steps: int
@@ -42,17 +42,17 @@ class Stage:
 
     @cached_property
     def problem(self) -> Problem:
-        """What is climbed in this stage."""
+        """The stage's problem, made at its first use."""
         return self.make()
 
 
 @dataclass(frozen=True)
 class Trace:
-    """All that a run has made and remembers.
+    """A run's pictures, history and checkpoint.
 
-    `stage` and `done` say where it is: in which stage, and after how many of its steps. `history` has the
-    values of every evaluation, the last one included, from which the next part begins again; before the first
-    one it has an empty ``value``. Frames go by stage and step.
+    `stage` is the index of the current stage and `done` the number of its steps that are made. `history` has
+    an entry for every evaluation, including the last one, which resuming repeats; before the first one it has
+    an empty ``value``. `frames` are keyed by stage and step.
     """
 
     stage: int
@@ -69,16 +69,16 @@ class Trace:
 
 @dataclass(frozen=True)
 class Watch:
-    """How a run is watched: none of it changes what is computed.
+    """Progress bar, callback and kept frames of a run, which change no computed number.
 
     Attributes
     ----------
     progress : bool, optional
-        A tqdm bar; by default one that appears on terminals and in notebooks once the run lasts.
+        Whether to show a tqdm bar; by default on terminals and in notebooks, once a run has lasted a second.
     callback : callable (Step) -> bool or None, optional
-        Called after every evaluation; true ends the run there.
+        Called after every evaluation; a true return value ends the run there.
     keep_every : int
-        Keep the picture of every so many steps for an animation; 0 keeps none.
+        Number of steps between the pictures kept for an animation; 0 keeps none.
     """
 
     progress: Optional[bool] = None
@@ -87,15 +87,16 @@ class Watch:
 
 
 def begin(stages: Sequence[Stage], seed: int) -> Trace:
-    """Stand at the start of the first stage."""
+    """Return the trace of a run before its first step."""
     rng = np.random.Generator(np.random.PCG64(seed))
     return _enter(stages[0], 0, None, rng)
 
 
 def advance(stages: Sequence[Stage], trace: Trace, steps: int, watch: Watch) -> Trace:
-    """Go on for `steps` steps, through as many stages as they reach; the last stage has no end of its own.
+    """Continue a run for `steps` steps, through as many stages as they reach; the last stage has no limit.
 
-    A stage that is through is left at once, so that a run ends with the picture of the last one it reached.
+    When a stage's steps are used up, the next stage begins immediately, so that the result has the new
+    stage's size.
     """
     trace = replace(trace, interrupted=False, converged=False)
     with _Bar(steps, watch.progress) as bar:
@@ -109,15 +110,15 @@ def advance(stages: Sequence[Stage], trace: Trace, steps: int, watch: Watch) -> 
             missing = stages[trace.stage].steps - trace.done
             if stopped or last or (missing > 0 and not trace.converged):
                 return trace
-            left = max(left - missing, 0)  # what a stage that converged early left over is not made up
+            left = max(left - missing, 0)  # steps that a converged stage did not need are not made elsewhere
             try:
                 trace = _next_stage(stages, trace)
-            except KeyboardInterrupt:  # the targets of a finer scale take a while
+            except KeyboardInterrupt:  # computing the style targets of a finer scale takes seconds
                 return replace(trace, interrupted=True)
 
 
 def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> Tuple[Trace, bool]:
-    """Make up to `steps` steps of one stage, and say whether the whole run was asked to stop there."""
+    """Make up to `steps` steps of one stage; also return whether a callback or Ctrl-C ends the whole run."""
     recorder = _Recorder(trace, stage, watch)
     try:
         for made, step in enumerate(climb(stage.problem, trace.state)):
@@ -135,7 +136,7 @@ def _within(stage: Stage, trace: Trace, steps: int, watch: Watch, bar: _Bar) -> 
     except NonFiniteError as error:
         error.result = recorder.trace()
         raise
-    raise RuntimeError("climb ended by itself")
+    raise RuntimeError("climb returned, but a generator without end was expected")
 
 
 def _enter(stage: Stage, index: int, planes: Optional[Array], rng: np.random.Generator) -> Trace:
@@ -147,15 +148,13 @@ def _enter(stage: Stage, index: int, planes: Optional[Array], rng: np.random.Gen
 
 def _next_stage(stages: Sequence[Stage], trace: Trace) -> Trace:
     entered = _enter(stages[trace.stage + 1], trace.stage + 1, trace.planes, generator(trace.state.rng))
-    # The next stage begins with the evaluation that this one ended with: its frame is the one to keep.
-    frames = {
-        place: kept for place, kept in trace.frames.items() if place != (trace.stage, trace.state.steps)
-    }
+    # The next stage's first evaluation replaces this stage's last one, so that one's frame is dropped.
+    frames = {key: kept for key, kept in trace.frames.items() if key != (trace.stage, trace.state.steps)}
     return replace(entered, history=trace.history, frames=frames)
 
 
 class _Kept(NamedTuple):
-    """What a run has after its last evaluation; `made` of the records belong to it."""
+    """The last evaluation, the best pictures so far, their ranks, and `made`, the number of whole records."""
 
     step: Step
     best: Array
@@ -164,7 +163,7 @@ class _Kept(NamedTuple):
 
 
 class _Recorder:
-    """Collects what a run makes, on top of what it had."""
+    """Appends the evaluations of one stage to the trace that the stage continues."""
 
     def __init__(self, trace: Trace, stage: Stage, watch: Watch) -> None:
         self._trace = trace
@@ -178,7 +177,7 @@ class _Recorder:
         terms = step.terms if len(step.terms) > 1 else {}
         frame = self._frame(step.steps, step.planes)
         self._records.append((step.steps, {"value": step.value, **terms, **step.measures}, frame))
-        # Ctrl-C may come between any two lines: with this one assignment all of the evaluation counts.
+        # Ctrl-C may come between any two lines: this single assignment makes the whole evaluation count.
         self._kept = _Kept(step, best, rank, len(self._records))
 
     def _ranked(self, step: Step) -> Tuple[Array, Numbers]:
@@ -196,18 +195,18 @@ class _Recorder:
         return best, rank
 
     def _frame(self, steps: int, planes: Array) -> Optional[NDArray[np.uint8]]:
-        """The pictures for an animation, where these are wanted."""
+        """The pictures as bytes if an animation keeps this step, else None."""
         wanted = self._every and steps % self._every == 0
         return as_bytes(to_pictures(planes)) if wanted else None
 
     def trace(self, *, converged: bool = False, interrupted: bool = False) -> Trace:
         kept = self._kept
-        if kept is None:  # Ctrl-C came before the first evaluation: where it began is all there is to see
+        if kept is None:  # Ctrl-C came before the first evaluation: only the start can be a frame
             frame = self._frame(self._trace.state.steps, self._trace.planes)
             first = {} if frame is None else {(self._trace.stage, self._trace.state.steps): frame}
             frames = {**self._trace.frames, **first}
             return replace(self._trace, frames=frames, converged=converged, interrupted=interrupted)
-        # The evaluation that ended the part before is the one that this part began with.
+        # The last evaluation of the trace before is repeated as the first of this one, and is listed once.
         history = {name: list(series) for name, series in _without_last(self._trace.history).items()}
         frames = dict(self._trace.frames)
         for steps, numbers, frame in self._records[: kept.made]:
@@ -231,7 +230,7 @@ class _Recorder:
 
 
 class _Bar:
-    """A tqdm bar with the rate, the time left and the numbers; silent where it would be noise."""
+    """A tqdm bar with the rate, the time left and the current values; by default none outside terminals."""
 
     def __init__(self, steps: int, progress: Optional[bool]) -> None:
         self._steps = steps
@@ -263,7 +262,7 @@ class _Bar:
 
 
 def as_bytes(pictures: Array) -> NDArray[np.uint8]:
-    """Pictures from 0 to 1 as bytes, rounded to the nearest."""
+    """Return pictures from 0 to 1 as bytes, rounded to the nearest level."""
     return np.rint(pictures * np.float32(255)).astype(np.uint8)
 
 
@@ -272,7 +271,7 @@ def _without_last(history: Mapping[str, Sequence[Numbers]]) -> Dict[str, Sequenc
 
 
 def pack(trace: Trace) -> Dict[str, NDArray[Any]]:
-    """A trace as arrays, for a file; `unpack` is its inverse, bit for bit."""
+    """Return a trace as arrays for a file; `unpack` is its inverse, bit for bit."""
     facts = {
         "stage": trace.stage,
         "done": trace.done,

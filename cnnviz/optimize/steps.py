@@ -1,8 +1,8 @@
 """Step rules: how a gradient becomes the next iterate.
 
-A rule keeps nothing of its own: what it remembers between steps is a plain dictionary that the loop
-carries, saves and gives back, so that a run which is resumed cannot differ from one that never stopped.
-Variables and gradients are float32, as what the network sees of them is; values are float64.
+A rule is stateless: its memory (moments, curvature pairs) is a plain dictionary that the loop carries, saves
+and passes back, so that a resumed run cannot differ from one that never stopped. Variables and gradients are
+float32, like the network's input; values are float64.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from cnnviz.pictures.arithmetic import (
     single,
 )
 
-Numbers = NDArray[np.float64]  # one per picture
-Memory = Dict[str, Any]  # of arrays and numbers
+Numbers = NDArray[np.float64]  # one number for each picture
+Memory = Dict[str, Any]  # arrays and numbers by name
 
 
 class Point(NamedTuple):
-    """Where a run stands: the value (N,) and its gradient, both to be made larger."""
+    """The value (N,) and its gradient at one point; a rule makes the value larger."""
 
     value: Numbers
     gradient: Array
 
 
 class Move(NamedTuple):
-    """What a rule decided: the next variable, what to remember, and whether there was no way up any more."""
+    """A rule's answer: the next variable, its new memory, and whether it found no way up (`stalled`)."""
 
     variable: Array
     memory: Memory
@@ -46,15 +46,16 @@ class Move(NamedTuple):
 
 
 class StepRule:
-    """How to climb. Rules always go up; a loop that goes down negates."""
+    """A rule that turns a gradient into a step upwards; to go down, the loop negates value and gradient."""
 
-    #: A rule that evaluates several points in one step cannot work with an objective that changes between
-    #: them.
+    #: repeatable_only is true for rules that evaluate several points in one step: the objective must not
+    #: change between evaluations, as it does under random transforms.
     repeatable_only = False
 
     def move(
         self, z: Array, here: Point, evaluate: Callable[[Array], Point], memory: Memory, bounds: Bounds
     ) -> Move:
+        """Return the next variable after z, within `bounds`; `evaluate` computes further points."""
         raise NotImplementedError
 
 
@@ -98,8 +99,8 @@ class Progress(StepRule):
     """Steps that should raise a probability by a set amount (Nguyen et al. 2015; Yosinski et al. 2015).
 
     The step is min(max_rate, desired / ||g||^2) * g with desired = min(early, late * (1 - p)): to first
-    order p grows by `early` at first, and by a share `late` of what is missing near the end. The objective
-    must be a probability.
+    order p grows by `early` at first, and by the share `late` of 1 - p near the end. The objective must be a
+    probability.
     """
 
     early: float = 0.03
@@ -123,7 +124,7 @@ class Adam(StepRule):
     ----------
     learning_rate, beta1, beta2, epsilon : float
     restarts : tuple of (int, float)
-        At these steps forget the moments and go on with this learning rate.
+        Pairs of a step and the learning rate from that step on; the moments start anew there.
     """
 
     learning_rate: float
@@ -165,17 +166,17 @@ class LBFGS(StepRule):
     """Limited-memory BFGS inside a box: two-metric projection (Gafni & Bertsekas 1984) and an Armijo search.
 
     Each step takes the L-BFGS product over the variables that are free to move (not pressed against a bound),
-    and halves the step along the projected arc until the value has risen enough. Values therefore
-    rise strictly; when no step does, the memory is dropped, and when the bare gradient does not climb
-    either, the run has stalled: it stands at a maximum, up to the rounding of float32 activations.
+    and shortens the step along the projected arc until the value has risen enough. Values therefore rise
+    strictly. When no step length raises the value, the memory is dropped; when a step along the plain
+    gradient does not raise it either, the run has stalled: it is at a maximum, up to the rounding of float32
+    activations.
 
     Parameters
     ----------
     history : int
-        How many pairs of steps and gradient changes are kept.
+        Number of (step, gradient change) pairs that are kept.
     first_step : float
-        Root mean square of the very first step, in units of the variable, while nothing is known of the
-        curvature.
+        Root mean square of the first step, in units of the variable, before any curvature is known.
     """
 
     history: int = 10
@@ -224,7 +225,8 @@ class LBFGS(StepRule):
             risen = float(point.value[0] - here.value[0])
             if np.isfinite(risen) and risen >= self.ARMIJO * promised and all_finite(point.gradient):
                 return there, point
-            # The parabola through both values and the slope has its top here; stay within a tenth and a half.
+            # The parabola through both values and the slope has its maximum at `top`; the step shrinks to
+            # between a tenth and a half.
             top = 0.5 * promised / (promised - risen) if np.isfinite(risen) else 0.1
             length *= min(max(top, 0.1), 0.5)
         return None
@@ -232,7 +234,7 @@ class LBFGS(StepRule):
     def _remember(self, pairs: Memory, s: Array, y: Array) -> Memory:
         if float(dots(s, y)[0]) <= 1e-10 * float(dots(y, y)[0]):
             return pairs
-        # Arrays one by one: a step adds a pair, and copies none of the others.
+        # Pairs lie in tuples, not in one array: adding a pair copies none of the others.
         return {
             "s": (*pairs.get("s", ()), s)[-self.history :],
             "y": (*pairs.get("y", ()), y)[-self.history :],

@@ -1,9 +1,9 @@
-"""What a picture must survive while it is climbing: random linear maps with exact adjoints.
+"""Random transforms of a picture under optimisation: linear maps with exact adjoints.
 
-A transform is drawn anew for every step from the run's own generator; what is drawn is a linear map A (plus a
+A transform is drawn anew for every step from the run's own generator. Each draw is a linear map A (plus a
 constant, for padding with a colour), and the gradient goes back through its adjoint, <A x, y> = <x, A' y>.
-The same map serves every picture of a batch, so that a batch repeats what each picture would have done alone.
-Maps of the core (rolls, zooms and turns) give float32, the others the type of the picture.
+One draw applies to every picture of a batch, so that each picture equals the one optimised alone. The core's
+maps (rolls, zooms and turns) return float32, the others the type of the picture.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Size = Tuple[int, int]
 
 
 class LinearMap:
-    """One draw of a transform: the identity, for subclasses to replace."""
+    """One draw of a transform: the identity, which subclasses replace."""
 
     def forward(self, x: Images) -> Images:
         """Map images; the spatial size may change."""
@@ -150,7 +150,7 @@ class Blur(Transform):
 
 @dataclass(frozen=True)
 class Scale(Transform):
-    """Zoom about the centre by one of `factors`, bilinearly; outside the picture its edge goes on."""
+    """Zoom about the centre by one of `factors`, bilinearly; beyond the border the edge pixels repeat."""
 
     factors: Sequence[float]
 
@@ -161,7 +161,7 @@ class Scale(Transform):
 
 @dataclass(frozen=True)
 class Rotate(Transform):
-    """Turn about the centre by one of `degrees`, bilinearly; outside the picture its edge goes on."""
+    """Turn about the centre by one of `degrees`, bilinearly; beyond the border the edge pixels repeat."""
 
     degrees: Sequence[float]
 
@@ -179,7 +179,7 @@ def gaussian(size: Size, sigma: float) -> LinearMap:
 
 
 def _about_centre(size: Size, row: Tuple[float, float], column: Tuple[float, float]) -> LinearMap:
-    """Read at `row` and `column`, each a combination of rows and columns counted from the centre."""
+    """The map that reads at `row` and `column`, linear combinations of offsets from the centre."""
     i, j = (size[0] - 1) / 2, (size[1] - 1) / 2
     offsets = i - row[0] * i - row[1] * j, j - column[0] * i - column[1] * j
     return _Affine((offsets[0], *row), (offsets[1], *column))
@@ -266,10 +266,10 @@ class _Affine(LinearMap):
 
 @dataclass(frozen=True)
 class _Separable(LinearMap):
-    """rows: H',H and columns: W',W, from both sides.
+    """Products with matrices from both sides: `rows`, H',H, and `columns`, W',W.
 
-    Sparse products run on the caller's thread; dense ones go to NumPy's BLAS, whose threads fight ours for
-    the cores: on a busy machine they took most of a step.
+    Sparse products run on the caller's thread. Dense ones would run on the threads of NumPy's BLAS, which
+    compete with the kernels' for the cores: on a busy machine they took most of a step.
     """
 
     rows: _Matrix
@@ -283,7 +283,7 @@ class _Separable(LinearMap):
 
 
 class _Matrix:
-    """A sparse matrix in float64 and in float32: a product of both would convert the picture."""
+    """A sparse matrix in float64 and in float32, because a product of mixed types converts the picture."""
 
     def __init__(self, matrix: Any) -> None:
         self._double = matrix
@@ -295,10 +295,10 @@ class _Matrix:
 
 
 def _on_both_sides(rows: Any, x: Images, columns: Any) -> Images:
-    """Multiply each plane by sparse matrices; plane by plane it stays in the caches, and is not moved."""
+    """Multiply planes by sparse matrices, one plane at a time, so that it stays in the cache."""
     mapped = np.empty((*x.shape[:2], rows.shape[0], columns.shape[0]), x.dtype)
-    for place in np.ndindex(*x.shape[:2]):
-        mapped[place] = (columns @ (rows @ x[place]).T).T
+    for plane in np.ndindex(*x.shape[:2]):
+        mapped[plane] = (columns @ (rows @ x[plane]).T).T
     return mapped
 
 
