@@ -1,4 +1,4 @@
-"""What to climb: scalar functions of a network's activations, one value per batch element.
+"""Objectives: scalar functions of a network's activations, with one value for each image of a batch.
 
 An objective names the layers it reads and, given their activations, returns its value and its gradient with
 respect to each of them (the cotangents that start the backward pass). Three names always mean the same thing:

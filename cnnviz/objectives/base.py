@@ -12,7 +12,8 @@ Array = NDArray[np.float32]
 Activations = Mapping[str, Array]
 ValueAndCotangents = Tuple["NDArray[np.float64]", Dict[str, Array]]
 
-#: What `Model.gradient` takes: a class, one class per image, cotangents by layer, or an objective.
+#: ObjectiveLike is what `Model.gradient` takes as objective: a class, one class for each image, cotangents by
+#: layer, or an `Objective`.
 ObjectiveLike = Union[int, str, Sequence[Union[int, str]], Mapping[str, Array], "Objective"]
 
 LOGITS = "logits"
@@ -26,9 +27,9 @@ class Objective:
     Attributes
     ----------
     layers : tuple of str
-        The values that `evaluate` reads.
+        Names of the layers that `evaluate` reads.
     name : str
-        What histories and error messages call it.
+        The objective's name in histories and error messages.
     """
 
     layers: Tuple[str, ...] = ()
@@ -46,7 +47,7 @@ class Objective:
         Parameters
         ----------
         activations : mapping of str to ndarray of float32
-            The numbers of every layer in `layers`; the first axis is the batch.
+            The activations of every layer in `layers`; the first axis is the batch.
 
         Returns
         -------
@@ -57,15 +58,15 @@ class Objective:
         raise NotImplementedError
 
     def check_batch(self, batch: int) -> None:
-        """Raise ValueError unless it fits a batch of so many images, before that is cut into pieces.
+        """Raise ValueError unless the objective fits `batch` images; checked before the batch is cut.
 
-        An objective that holds nothing image by image fits any.
+        An objective without a target for each image fits every batch.
         """
 
     def take(self, start: int, stop: int) -> Objective:
-        """Return the objective of the images `start` to `stop` of its batch, for work in chunks.
+        """Return the objective of the images `start` to `stop` of its batch, for work in pieces.
 
-        An objective that treats every image alike, as most do, is its own slice.
+        An objective that treats every image alike, as most do, returns itself.
         """
         return self
 
@@ -97,12 +98,12 @@ class Objective:
 
 
 class Sum(Objective):
-    """Weighted terms plus a constant; what ``+``, ``-`` and multiples build.
+    """Weighted terms plus a constant: the result of ``+``, ``-`` and multiplication by a number.
 
     Parameters
     ----------
     terms : sequence of (float, Objective)
-        Nested sums are flattened, so `terms` lists what a history can show one by one.
+        Nested sums are flattened, so that a history shows every term.
     constant : float
     """
 
@@ -140,7 +141,7 @@ class Sum(Objective):
         return self.combine(parts)
 
     def combine(self, parts: Sequence[Tuple[float, ValueAndCotangents]]) -> ValueAndCotangents:
-        """Add up evaluated terms, for a loop that also wants them one by one."""
+        """Add up evaluated terms, for a loop that also records each of them."""
         values = [scaled(weight, term[0]) for weight, term in parts]
         value = values[0] + self.constant if self.constant else values[0]
         for term_value in values[1:]:
@@ -207,7 +208,8 @@ class Cotangents(Objective):
         for layer, given in self._cotangents.items():
             if len(given) not in (1, batch):
                 raise ValueError(
-                    f"objective[{layer!r}] has shape {given.shape} for a batch of {batch} images"
+                    f"objective[{layer!r}] has shape {given.shape} for a batch of {batch} images: "
+                    f"its first axis must be 1 or {batch}"
                 )
 
     def take(self, start: int, stop: int) -> Cotangents:
@@ -230,7 +232,7 @@ class Cotangents(Objective):
 
 
 def scaled(weight: float, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weight * value; value itself where that is the same."""
+    """Return weight * value, without a copy for a weight of 1."""
     return value if weight == 1.0 else weight * value
 
 

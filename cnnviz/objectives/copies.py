@@ -1,4 +1,4 @@
-"""One objective asked of many copies of its batch: what a sweep over variants of a picture needs."""
+"""One objective applied to several copies of its batch, for sweeps over noisy variants of a picture."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cnnviz.objectives.base import Activations, Array, Objective, ValueAndCotang
 
 
 class Copies(Objective):
-    """An objective of a batch, for that batch several times over, copy after copy.
+    """An objective of a batch, applied to that batch repeated `copies` times, copy after copy.
 
     Parameters
     ----------
     objective : Objective
     batch : int
-        How many images one copy has.
+        Number of images in one copy.
     copies : int
     """
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from cnnviz.objectives.base import Activations, Array, Objective, ValueAndCotangents, sum_per_image
 
-#: Columns of an activation that one float32 product takes at once; the strips are added in float64. A
-#: product of so few columns loses less (1e-7) than float32 activations have lost before, in a third of the
-#: time of a float64 one.
+#: GRAM_STRIP is the number of positions that one float32 product sums over; the strips are added in float64.
+#: The rounding of a strip (1e-7) is below that of float32 activations, in a third of the time of a float64
+#: product.
 GRAM_STRIP = 1024
 
 
@@ -71,8 +71,8 @@ class Neuron(_LayerObjective):
 
     @property
     def name(self) -> str:
-        place = [str(i) for i in (self.channel, self.row, self.column) if i is not None]
-        return f"Neuron({self.layer}, {', '.join(place)})"
+        position = [str(i) for i in (self.channel, self.row, self.column) if i is not None]
+        return f"Neuron({self.layer}, {', '.join(position)})"
 
     def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = _spatial(activations, self.layer)
@@ -108,7 +108,8 @@ class Direction(_LayerObjective):
         self.power = float(power)
         if self.vector.ndim != 1 or not np.isfinite(self.vector).all() or not self.vector.any():
             raise ValueError(
-                f"vector must be one finite, not all-zero number per channel, not {self.vector.shape}"
+                "vector must hold one finite number for each channel and be not all-zero; "
+                f"it has shape {self.vector.shape}"
             )
         if self.power < 0:
             raise ValueError(f"power is {power}, but an exponent of the cosine is at least 0")
@@ -136,7 +137,7 @@ class Direction(_LayerObjective):
 
 
 class Layer(_LayerObjective):
-    """The mean square of a layer: make more of whatever it already sees, which is DeepDream's objective."""
+    """The mean square of a layer: DeepDream's objective, which amplifies the features that it detects."""
 
     def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
@@ -195,7 +196,7 @@ class Gram(_LayerObjective):
     ----------
     layer : str
     target : array, shape (C, C)
-        What `gram_matrix` gives for the style picture, with the same `normalization`.
+        The style picture's `gram_matrix`, with the same `normalization`.
     normalization : "elements", "positions" or "none"
         The divisor: C*M (jcjohnson, cs231n), M (leongatys), 1 (the paper).
     reduction : "mean", "sum" or "gatys"
@@ -259,7 +260,7 @@ def gram_matrix(x: Array, normalization: str = "elements") -> NDArray[np.float64
 
 
 def check_reduction(reduction: str) -> str:
-    """Return `reduction` if it is one that squared distances know."""
+    """Return `reduction`, or raise ValueError when it is neither "mean" nor "sum"."""
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is {reduction!r}, but it can be 'mean' or 'sum'")
     return reduction
@@ -289,4 +290,4 @@ def _whole(name: str, index: int) -> int:
 
 def _check_index(name: str, index: int, size: int, layer: str) -> None:
     if not 0 <= index < size:
-        raise ValueError(f"{name} {index} is not in layer {layer!r}, which has {size}")
+        raise ValueError(f"{name} {index} is not in layer {layer!r}, which has {size} {name}s")

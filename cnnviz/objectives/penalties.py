@@ -33,7 +33,7 @@ class TotalVariation(_Penalty):
     power : 1 or 2
         Absolute differences (neural-style-pt) or their squares (cs231n, jcjohnson up to a factor of 1/2).
     layer : str
-        ``"image"`` by default: displayed-pixel units. cs231n takes it of ``"input"``.
+        ``"image"`` by default: displayed-pixel units. cs231n uses ``"input"``.
     reduction : "mean" or "sum"
         Divide by the number of pixels and channels, or not.
     """
@@ -48,7 +48,7 @@ class TotalVariation(_Penalty):
         x = activations[self.layer]
         if x.ndim != 4:
             raise ValueError(f"layer {self.layer!r} has shape {x.shape}, but total variation needs N,C,H,W")
-        # Networks compute in float32; in float64 formulas can be checked.
+        # Networks compute in float32; float64 serves to check the formula by finite differences.
         differentiate = total_variation if x.dtype == np.float32 else _total_variation
         value, dx = differentiate(x, self.power, self._scale(x[0].size))
         return value, {self.layer: dx}
@@ -93,6 +93,6 @@ class L2(_Penalty):
     def evaluate(self, activations: Activations) -> ValueAndCotangents:
         x = activations[self.layer]
         scale = self._scale(x[0].size)
-        # As for total variation: in float32 one pass without a copy of the picture in float64.
+        # float32 takes one pass in the core, without a float64 copy of the picture.
         squares = dots(x, x) if x.dtype == np.float32 else sum_per_image(np.square(x))
         return scale * squares, {self.layer: np.float32(2 * scale) * x}

@@ -40,7 +40,10 @@ class ClassScore(Objective):
 
     def check_batch(self, batch: int) -> None:
         if self.target.ndim == 1 and len(self.target) != batch:
-            raise ValueError(f"target lists {len(self.target)} classes for a batch of {batch} images")
+            raise ValueError(
+                f"target lists {len(self.target)} classes for a batch of {batch} images: "
+                "name one for each image, or a single one"
+            )
 
     def take(self: Self, start: int, stop: int) -> Self:
         return self if self.target.ndim == 0 else type(self)(self.target[start:stop].tolist())
@@ -77,7 +80,7 @@ class Logit(ClassScore):
 class Probability(ClassScore):
     """The softmax probability of a class, also of a network that ends in a Sigmoid.
 
-    Its gradient vanishes where the network is sure.
+    Its gradient vanishes where the probability is near 0 or 1.
     """
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
@@ -87,7 +90,10 @@ class Probability(ClassScore):
 
 
 class CrossEntropy(ClassScore):
-    """Minus the logarithm of the softmax probability of a class, in nats; likewise."""
+    """Minus the logarithm of the softmax probability of a class, in nats.
+
+    The probability is the softmax's also for a network that ends in a Sigmoid.
+    """
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
         shifted = rows - rows.max(axis=1, keepdims=True)
@@ -123,21 +129,21 @@ def softmax(rows: Rows) -> Rows:
 
 
 def sigmoid(rows: Rows) -> Rows:
-    """Each number's own probability, without overflow."""
+    """The logistic function of each score, without overflow."""
     return np.asarray(np.exp(-np.logaddexp(0, -rows)))
 
 
 def at_columns(rows: Rows, columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """One number of each row."""
+    """The number of each row that stands in its column of `columns`."""
     return rows[np.arange(len(rows)), columns]
 
 
 def lead(rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """How far the number in `columns` is ahead of the largest other one of its row, and where that is."""
+    """Return each row's score in `columns` minus its largest other score, and the column of that rival."""
     if rows.shape[1] < 2:
         raise ValueError("a margin needs a network with at least two classes")
     index, best = np.arange(len(rows)), rows.argmax(axis=1)
-    if any((best == columns).tolist()):  # not for most of a run that climbs until this is so
+    if any((best == columns).tolist()):  # otherwise the row's maximum is the rival, and no copy is needed
         others = rows.copy()
         others[index, columns] = -np.inf
         best = others.argmax(axis=1)
