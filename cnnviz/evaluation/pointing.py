@@ -13,9 +13,11 @@ from cnnviz.bundled import CLASSES, Drawn, draw
 from cnnviz.model.model import Model
 
 Map = NDArray[np.float32]
-#: Given the model, a list of pictures and a list of targets: an `Attribution`, or a map H,W, for each.
+#: A Method takes the model, a list of pictures and a list of targets, and returns an `Attribution` or a map
+#: H,W for each picture.
 Method = Callable[[Model, List[Any], List[int]], Sequence[Any]]
 
+#: _CHUNK is the number of pictures that a technique gets at once.
 _CHUNK = 25
 
 
@@ -28,14 +30,14 @@ class Evaluation:
     method : str
     pointing : float64, N
         1 where the largest value of the map lies on the object (the pointing game, Zhang et al. 2016, without
-        its tolerance of 15 pixels), 0 where not; among equal values the share that does.
+        its tolerance of 15 pixels), 0 where not; of several equal maxima, the share on the object.
     energy : float64, N
         Share of the map's positive sum that lies on the object (energy-based pointing game, Wang et al. 2020,
-        section 4.2); 0 for a map without anything positive.
+        section 4.2); 0 for a map without positive values.
     other_energy : float64, N
         The same for the second shape, NaN for a picture without one.
     area : float64, N
-        Share of the picture that the object covers: the energy of a map that knows nothing.
+        Share of the picture that the object covers: the energy of a constant map.
     """
 
     method: str
@@ -78,18 +80,19 @@ def evaluate(
     Parameters
     ----------
     model : Model
-        One whose labels have the classes of the pictures: the bundled network, or your own trained on them.
+        A model whose labels include the classes of the pictures: the bundled network, or your own.
     method : str or callable
         ``"saliency"``, ``"smooth_grad"``, ``"grad_cam"``, ``"guided_backprop"``; or a control that does not
         look at the network: ``"centre"`` (a blob in the middle), ``"edges"`` (Sobel's filter), ``"random"``.
         A callable is given the model, a list of pictures and a list of targets, and returns an attribution,
         or a map H,W, for each.
     n, seed, objects
-        Which pictures are drawn, as for `cnnviz.bundled.draw`; with 2 objects, the second is the distractor.
+        Arguments of `cnnviz.bundled.draw`, which draws the pictures; with 2 objects, the second one is the
+        distractor.
     data : Drawn, optional
         Pictures to use in place of drawn ones, of the size of the model's input.
     progress : bool, optional
-        Show a bar; by default when it lasts.
+        Whether to show a progress bar; by default it appears after a second.
     **options
         Passed on to the technique.
 
@@ -100,7 +103,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        When there is no such method, or the model does not know the classes, or a map has a wrong shape.
+        When the method is unknown, the model lacks a class of the pictures, or a map has a wrong shape.
 
     Examples
     --------
@@ -109,7 +112,7 @@ def evaluate(
     maps_of = _method(method)
     drawn = data if data is not None else draw(n, seed, size=_size(model), objects=objects)
     if len(drawn) == 0:
-        raise ValueError("there are no pictures to evaluate on")
+        raise ValueError("there are no pictures to evaluate on: n must be at least 1, and data not empty")
     targets = [model.class_index(name) for name in _names(drawn)]
     maps: List[Map] = []
     for start in _chunks(len(drawn), progress):
@@ -152,7 +155,7 @@ def _size(model: Model) -> int:
 
 def _chunks(n: int, progress: Optional[bool]) -> Any:
     if progress is False:
-        return range(0, n, _CHUNK)  # and no word about widgets, which loading the bar may have
+        return range(0, n, _CHUNK)  # tqdm.auto stays unloaded: it may warn that widgets are missing
     from tqdm.auto import tqdm
 
     wait = 0 if progress else 1  # by default the bar appears once the work has lasted a second
@@ -184,7 +187,7 @@ def centre(model: Model, images: List[Any], targets: List[int]) -> List[Map]:
 
 
 def edges(model: Model, images: List[Any], targets: List[int]) -> List[Map]:
-    """Sobel's filter on the brightness: what any map looks like that copies the picture."""
+    """Sobel's filter on the brightness: a map that only copies the picture's edges."""
     from scipy.ndimage import sobel
 
     grey = [np.asarray(image, np.float64).mean(2) for image in images]
@@ -192,7 +195,7 @@ def edges(model: Model, images: List[Any], targets: List[int]) -> List[Map]:
 
 
 def random(model: Model, images: List[Any], targets: List[int], *, seed: int = 0) -> List[Map]:
-    """Independent noise, another for each picture."""
+    """Independent noise, different for each picture."""
     rng = np.random.default_rng((seed, *(int(np.asarray(image).sum()) for image in images)))
     return list(rng.random((len(images), *images[0].shape[:2]), dtype=np.float32))
 

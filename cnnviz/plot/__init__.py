@@ -2,7 +2,7 @@
 
 A function that is given `ax` draws there and touches nothing else of matplotlib; without one it opens a new
 figure with pyplot, which shows it in a notebook and works without a display. Colours are perceptually uniform
-and safe for colour-blind readers. Nothing is rescaled before it is drawn: the colour bar says what is what.
+and safe for colour-blind readers. Arrays are drawn without rescaling; the colour bar shows their range.
 """
 
 from __future__ import annotations

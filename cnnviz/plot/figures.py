@@ -1,4 +1,4 @@
-"""Figures of syntheses: the made picture beside the pictures it was made from, and the history of a run."""
+"""Figures of syntheses: the result beside the pictures it was made from, and the history of a run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Array = NDArray[np.float32]
 
 
 def synthesis(result: ShownPicture, *, ax: Optional[Axes] = None, title: str = "") -> Any:
-    """Draw the picture that was made; beside what it was made from where there is room for that.
+    """Draw a synthesised picture: alone on given axes, else with the pictures that it was made from.
 
     Parameters
     ----------
     result : Synthesis
     ax : Axes, optional
-        Draw the picture alone, there; those of a batch in rows. Without it, a fooling image, a style transfer
-        and a batch come as a figure of their own: see `fooling`, `style` and `pictures`.
+        Axes for the picture alone, or for the pictures of a batch in rows. Without `ax`, a fooling image, a
+        style transfer and a batch get a figure of several panels: see `fooling`, `style` and `pictures`.
     title : str
-        The technique and its classes by default; above a figure of several pictures nothing.
+        By default the technique and its classes for one picture, and no title for a figure of several.
 
     Returns
     -------
@@ -47,16 +47,16 @@ def synthesis(result: ShownPicture, *, ax: Optional[Axes] = None, title: str = "
 def fooling(
     result: ShownPicture, *, figure: Optional[Figure] = None, factor: Optional[float] = None
 ) -> Figure:
-    """Draw fooling images: the original, what fools, the difference magnified, and the confidences.
+    """Draw fooling images: the original, the fooling image, the magnified difference, the confidences.
 
     Parameters
     ----------
     result : Synthesis
-        Of `cnnviz.fooling_image`, from a picture.
+        A result of `cnnviz.fooling_image` that started from a picture.
     figure : Figure, optional
         An empty figure to draw into; a new one of pyplot's without it.
     factor : float, optional
-        By how much the difference is magnified about mid-grey; by default as much as fits.
+        Magnification of the difference about mid-grey; by default the largest that clips no pixel.
 
     Returns
     -------
@@ -66,10 +66,13 @@ def fooling(
     Raises
     ------
     ValueError
-        When the result does not hold the picture that it started from.
+        When the result did not start from a picture.
     """
     if "image" not in result.sources:
-        raise ValueError("this result did not start from a picture: there is no difference to show")
+        raise ValueError(
+            "this result did not start from a picture, so there is no difference to show: draw it with "
+            "plot.synthesis"
+        )
     after = _batch(result)
     before = np.broadcast_to(as_float(result.sources["image"]), after.shape)
     figure = figure or new_figure(_size_of_fooling(result))
@@ -90,12 +93,12 @@ def fooling(
 
 
 def style(result: ShownPicture, *, figure: Optional[Figure] = None) -> Figure:
-    """Draw a style transfer: the content, the styles, and what came of them.
+    """Draw a style transfer: the content, the styles, and the result.
 
     Parameters
     ----------
     result : Synthesis
-        Of `cnnviz.style_transfer`.
+        A result of `cnnviz.style_transfer`.
     figure : Figure, optional
 
     Returns
@@ -115,7 +118,7 @@ def pictures(result: ShownPicture, *, figure: Optional[Figure] = None) -> Figure
     Parameters
     ----------
     result : Synthesis
-        Of several pictures.
+        A result of several pictures.
     figure : Figure, optional
         An empty figure to draw into; a new one of pyplot's without it.
 
@@ -133,14 +136,15 @@ def pictures(result: ShownPicture, *, figure: Optional[Figure] = None) -> Figure
 
 
 def history(result: ShownPicture, *, ax: Optional[Axes] = None, logarithmic: Optional[bool] = None) -> Axes:
-    """Draw what was measured at every step: a colour for each term, a thin line for each picture of a batch.
+    """Draw the history of a run: a colour for each term, a thin line for each picture of a batch.
 
     Parameters
     ----------
     result : Synthesis
     ax : Axes, optional
     logarithmic : bool, optional
-        By default where all values are positive and span more than a factor of 30.
+        Whether the axis is logarithmic; by default when all values are positive and span more than a factor
+        of 30.
 
     Returns
     -------
@@ -166,8 +170,8 @@ def history(result: ShownPicture, *, ax: Optional[Axes] = None, logarithmic: Opt
 
 
 def _draw_term(ax: Axes, name: str, values: NDArray[Any], colour: str) -> Any:
-    """Draw a term, and return a line that stands for it in the legend."""
-    # What is climbed is often one of the terms: a broad line beneath, so that both can be seen.
+    """Draw a term, and return the line that stands for it in the legend."""
+    # The objective often equals one of its terms: its line is broad and pale, so that both can be seen.
     if values.ndim == 1:
         width, opacity = (4.0, 0.4) if name == "value" else (1.5, 1.0)
     else:
@@ -176,7 +180,7 @@ def _draw_term(ax: Axes, name: str, values: NDArray[Any], colour: str) -> Any:
 
 
 def _legend(scales: Sequence[Axes], lines: Sequence[Any]) -> None:
-    """Put a legend above the lines, in room that is made for it."""
+    """Put a legend above the lines, and extend the axes upwards to make room for it."""
     box = scales[0].get_window_extent()
     inches = 0.6 + 0.07 * max(len(line.get_label()) for line in lines)
     columns = max(1, min(len(lines), int(box.width / scales[0].figure.dpi / inches)))
@@ -193,14 +197,14 @@ def _legend(scales: Sequence[Axes], lines: Sequence[Any]) -> None:
 
 
 class Composite(NamedTuple):
-    """A figure that a kind of result fills by itself."""
+    """The function that draws a result's panels, and the one that gives their figure's size in inches."""
 
     draw: Callable[..., Figure]
     size: Callable[[ShownPicture], Tuple[float, float]]
 
 
 def composite(result: ShownPicture) -> Optional[Composite]:
-    """Return the figure that shows more of a result than one picture, where there is such a one."""
+    """Return the figure of several panels that fits a result; None for a single picture."""
     if result.method == "fooling_image" and "image" in result.sources and result.report:
         return Composite(fooling, _size_of_fooling)
     if result.method == "style_transfer" and "content" in result.sources:
@@ -235,21 +239,21 @@ def _style_panels(result: ShownPicture) -> List[Tuple[str, Array]]:
 
 
 def _size_of(facts: Mapping[str, Any]) -> str:
-    """The size of a change in levels of 255, which is how people know pixels."""
+    """The size of a change in words: the largest in levels of 255, as in 8-bit files, and the L2 norm."""
     return f"at most {255 * facts['linf']:.0f}/255 a pixel, L2\N{NO-BREAK SPACE}{facts['l2']:.2f}"
 
 
 def _confidences(ax: Axes, facts: Mapping[str, Any], reached_before: Optional[float]) -> None:
-    """Bars for the class that was left and the one that was reached, before and after where known."""
+    """Draw bars of the confidence in the original class and in the reached one, before and after."""
     rows = [(str(facts["original_label"]), facts["original_confidence"], facts["original_confidence_after"])]
     if reached_before is None:
         rows.append((str(facts["predicted_label"]), np.nan, facts["confidence"]))
     else:
         rows.append((str(facts["target_label"]), reached_before, facts["target_confidence"]))
-    place = np.arange(len(rows))
-    ax.barh(place - 0.2, [row[1] for row in rows], 0.38, label="before", color="0.7")
-    ax.barh(place + 0.2, [row[2] for row in rows], 0.38, label="after", color="tab:blue")
-    ax.set_yticks(place, [wrapped(row[0], 1.0) for row in rows])  # long names leave the bars their room
+    positions = np.arange(len(rows))
+    ax.barh(positions - 0.2, [row[1] for row in rows], 0.38, label="before", color="0.7")
+    ax.barh(positions + 0.2, [row[2] for row in rows], 0.38, label="after", color="tab:blue")
+    ax.set_yticks(positions, [wrapped(row[0], 1.0) for row in rows])  # long names must not narrow the bars
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
     ax.set_xlabel("confidence")
@@ -257,7 +261,7 @@ def _confidences(ax: Axes, facts: Mapping[str, Any], reached_before: Optional[fl
 
 
 def entitled(figure: Figure, title: str) -> Figure:
-    """Give a figure a title above its pictures, where there is one."""
+    """Add a title above a figure's pictures, unless the title is empty."""
     if title:
         figure.suptitle(title)
     return figure

@@ -1,4 +1,4 @@
-"""Maps and pictures on one pair of axes, and how much room they want."""
+"""Maps and pictures drawn on one pair of axes, and the sizes of their figures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 
-#: Maps that are never negative; signed maps, with zero in the middle.
+#: SEQUENTIAL colours maps that are never negative, DIVERGING signed maps, with zero in the middle.
 SEQUENTIAL = "magma"
 DIVERGING = "PuOr"
-#: Where the scale of a map by itself ends, and that of an overlay.
+#: MOST and ALL are the percentiles at which the colour scale of a map alone and of an overlay ends.
 MOST, ALL = 99.5, 100.0
 
-#: Inches that a colour bar needs for its numbers.
+#: LOWEST is the height in inches that a colour bar's numbers need.
 LOWEST = 0.6
-#: What `saliency` and `overlay` both take, beside a title.
+#: MAP_OPTIONS are the options of both `saliency` and `overlay`, beside a title.
 MAP_OPTIONS = ("percentile", "vmax", "signed", "cmap", "colorbar", "units")
-#: The size of titles: matplotlib's "medium", whose letters are about half as wide as high.
+#: POINTS is the font size of titles: matplotlib's "medium", whose letters are about half as wide as high.
 POINTS = 10
 
 _UNITS = {
@@ -40,7 +40,7 @@ _UNITS = {
 
 
 def attribution(result: ShownMap, *, ax: Optional[Axes] = None, **options: Any) -> Axes:
-    """Draw an `Attribution`: a map of a layer over its picture, a map of the image by itself.
+    """Draw an `Attribution`: the map of a layer over its picture, the map of an image alone.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def attribution(result: ShownMap, *, ax: Optional[Axes] = None, **options: Any) 
 
 
 def is_overlay(result: ShownMap) -> bool:
-    """Whether a result is drawn over its picture: it is a map of a layer, not of the image."""
+    """Whether a result is drawn over its picture: its map belongs to a layer, not to the image."""
     return result.values.ndim == 2
 
 
@@ -90,26 +90,26 @@ def saliency(
     units: str = "score",
     title: str = "",
 ) -> Axes:
-    """Draw a map by itself.
+    """Draw a map alone, without its picture.
 
     Parameters
     ----------
     map : ndarray, shape (H, W)
-        Where it has negative numbers, the scale is symmetric about zero.
+        A map; when it has negative numbers, the colour scale is symmetric about zero.
     ax : Axes, optional
-        Where to draw; without it, in a new figure.
+        Axes to draw on; by default those of a new figure.
     percentile : float
         The scale ends at this percentile of the absolute values, since a few pixels dominate most gradients;
-        an arrow at the end of the colour bar says that there is more. 100 shows the whole range.
+        an arrow at the end of the colour bar marks values beyond it. 100 shows the whole range.
     vmax : float, optional
-        The end of the scale, in place of `percentile`: give the same to maps that are to be compared.
+        The end of the scale, in place of `percentile`: pass the same for all maps that are to be compared.
     signed : bool
-        Make the scale symmetric without negative numbers too, to compare with a map that has some.
+        Make the scale symmetric even without negative numbers, to compare the map with a signed one.
     cmap : str, optional
         A colour map of matplotlib's.
     colorbar : bool
     units : str
-        What the colour bar says.
+        Label of the colour bar.
     title : str
 
     Returns
@@ -158,7 +158,7 @@ def overlay(
     ax, percentile, vmax, signed, cmap, colorbar, units, title
         As in `saliency`.
     opacity : float
-        From 0 to 1.
+        Opacity where the map is largest, from 0 to 1.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def overlay(
     Raises
     ------
     ValueError
-        As `saliency` and for an image that cannot be read.
+        As for `saliency`, and for an image that cannot be read.
     """
     values = _checked_map(map)
     pixels = as_float(read_image(image))
@@ -203,13 +203,13 @@ def entitle(ax: Axes, title: str) -> None:
 
 
 def wrapped(text: str, inches: float) -> str:
-    """Break text into lines that are no longer than so many inches."""
+    """Break text into lines that are at most `inches` long in the font of titles."""
     letters = max(8, int(72 * inches / (0.55 * POINTS)))
     return "\n".join(textwrap.fill(line, letters, break_long_words=False) for line in text.splitlines())
 
 
 def own_axes(ax: Optional[Axes], size: Optional[Tuple[float, float]] = None) -> Axes:
-    """Return the axes given, or those of a new figure, of matplotlib's usual size without one."""
+    """Return the axes given, or those of a new figure of `size`, by default matplotlib's usual one."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -231,10 +231,10 @@ def size_of_panels(
     inches: float = 3.0,
     lowest: float = 0.9,
 ) -> Tuple[float, float]:
-    """Width and height in inches of a figure of pictures shaped like this one, about so wide each.
+    """Width and height in inches of a figure of pictures shaped like `pixels`, each about `inches` wide.
 
-    A tall picture stays narrower, as far as its title goes; a wide one keeps the height that the label of its
-    colour bar needs.
+    A panel of a tall picture is narrower, but wide enough for a title; that of a wide one is at least
+    `lowest` high, which the label of a colour bar needs.
     """
     beside, above = 0.8 if colorbar else 0.1, 0.4
     shape = pixels.shape[0] / pixels.shape[1]
@@ -269,13 +269,13 @@ def _limit(values: Array, percentile: float, vmax: Optional[float]) -> Tuple[flo
     largest = float(sizes.max())
     limit = float(np.percentile(sizes, percentile)) if vmax is None else float(vmax)
     if limit == 0:
-        # Fewer places differ from zero than the percentile leaves out, or none does.
+        # The percentile is zero: only values above it differ from zero, or none does.
         limit = largest or 1.0
     return limit, largest > limit * (1 + 1e-6)
 
 
 def _fading(cmap: str, signed: bool, opacity: float) -> Colormap:
-    """A colour map that is clear at zero and turns opaque away from it."""
+    """Return a colour map that is clear at zero and turns opaque away from it."""
     import matplotlib
     from matplotlib.colors import ListedColormap
 
@@ -304,7 +304,7 @@ def _finish(
 
 
 def _colour_bar(ax: Axes, picture: AxesImage, units: str, extend: str) -> None:
-    """Put a colour bar beside a picture, as high as that, which may be lower than its axes."""
+    """Put a colour bar beside a picture, as high as the picture, which may be lower than its axes."""
     from matplotlib.ticker import MaxNLocator
 
     box = ax.get_window_extent()
@@ -319,6 +319,6 @@ def _colour_bar(ax: Axes, picture: AxesImage, units: str, extend: str) -> None:
         shrink=height / box.height,
         aspect=20 * max(1.0, box.height / box.width),
         extend=extend,
-        ticks=MaxNLocator(4),  # more of them need more digits, for which a grid has no room
+        ticks=MaxNLocator(4),  # more ticks need more digits, for which a grid has no room
     )
     bar.set_label(wrapped(units, height / ax.figure.dpi))

@@ -33,9 +33,9 @@ def grid(
     ----------
     results : sequence of Attribution, Synthesis or pictures
     columns : int, optional
-        By default up to five, as many in each row.
+        Number of columns; by default at most five, so that rows are filled evenly.
     titles : sequence of str, optional
-        One for each.
+        One title for each result.
     share_scale : bool
         Draw every map on the scale of the largest, so that their colours can be compared. Only sensible for
         maps in the same units.
@@ -59,7 +59,9 @@ def grid(
     if not results:
         raise ValueError("results is empty: there is nothing to draw")
     if titles is not None and len(titles) != len(results):
-        raise ValueError(f"titles lists {len(titles)} for {len(results)} results")
+        raise ValueError(
+            f"titles has {len(titles)} entries for {len(results)} results: pass one for each result"
+        )
     _check_options(options, titles is not None, share_scale)
     columns = columns or columns_of(len(results))
     maps = [one for one in results if isinstance(one, ShownMap)]
@@ -120,12 +122,12 @@ def new_figure(size: Tuple[float, float]) -> Figure:
 
 
 def columns_of(count: int) -> int:
-    """How many of so many pictures stand in a row: at most five, and as many in each row as can be."""
+    """Number of columns for `count` pictures: at most five, with rows filled as evenly as possible."""
     return -(-count // -(-count // 5))
 
 
 def mosaic(images: Array) -> Array:
-    """Join the pictures of a batch to one, in rows; what is left of the last row is white."""
+    """Join the pictures of a batch into one, in rows; the rest of the last row is white."""
     columns = columns_of(len(images))
     blank = np.ones((-len(images) % columns, *images.shape[1:]), images.dtype)
     rows = np.concatenate([images, blank]).reshape(-1, columns, *images.shape[1:])
@@ -133,7 +135,7 @@ def mosaic(images: Array) -> Array:
 
 
 def _pixels(one: Any) -> Array:
-    """What a grid shows of a picture, or of a result that is pictures."""
+    """The pixels that a grid shows of a picture or of a synthesis."""
     if isinstance(one, ShownPicture):
         return one.image if one.image.ndim == 3 else mosaic(one.image)
     return as_float(read_image(one))
@@ -146,7 +148,7 @@ def caption(result: ShownPicture) -> str:
 
 
 def classes_in_words(report: Mapping[str, Any]) -> str:
-    """Return the labels of the classes that were climbed, the first three of many; empty without any."""
+    """Return the labels of the target classes, the first three of many; empty without a target."""
     label = report.get("label", report.get("target_label", ""))
     different = list(dict.fromkeys(label if isinstance(label, list) else [label]))
     return ", ".join(different if len(different) < 5 else [*different[:3], f"{len(different) - 3} more"])

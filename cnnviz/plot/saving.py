@@ -1,4 +1,4 @@
-"""Plots in files and as bytes, drawn without pyplot."""
+"""Plots written to files or returned as bytes, drawn without pyplot."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ def save(
     result : Attribution or Synthesis
     path : path
     metadata : mapping of str to str, optional
-        Texts for the file to carry, where its kind takes any.
+        Texts stored in the file; not every format takes them.
     **options
         Those of the result's `plot`.
 
     Raises
     ------
     ValueError
-        When the suffix is none that matplotlib writes.
+        When matplotlib cannot write files of this suffix.
     """
     figure = _drawn(result, options)
-    # Not every format has a place for metadata, and an older matplotlib takes the word itself amiss.
+    # Some formats, and older versions of matplotlib, refuse the argument metadata=: it is passed if given.
     extra: Any = {"metadata": dict(metadata)} if metadata else {}
     figure.savefig(os.fspath(path), bbox_inches="tight", dpi=150, **extra)
 
 
 def png(result: Union[ShownMap, ShownPicture]) -> bytes:
-    """Return a result's plot as the bytes of a PNG file, which is how a notebook shows it."""
+    """Return a result's plot as the bytes of a PNG file, which a notebook shows."""
     buffer = io.BytesIO()
     _drawn(result, {}).savefig(buffer, format="png", bbox_inches="tight", dpi=100)
     return buffer.getvalue()
 
 
 def _drawn(result: Union[ShownMap, ShownPicture], options: Any) -> Figure:
-    """Draw into a figure that pyplot does not know of, so that no window opens and nothing is left behind."""
+    """Draw into a figure outside of pyplot, so that no window opens and no figure stays open."""
     from matplotlib.figure import Figure
 
     together = composite(result) if isinstance(result, ShownPicture) else None

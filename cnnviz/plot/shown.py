@@ -12,7 +12,7 @@ Array = NDArray[np.float32]
 
 @runtime_checkable
 class ShownMap(Protocol):
-    """A map of an image: `cnnviz.Attribution`, and whatever looks like one."""
+    """A map of an image: `cnnviz.Attribution`, or an object with the same members."""
 
     @property
     def values(self) -> Array: ...
@@ -32,7 +32,7 @@ class ShownMap(Protocol):
 
 @runtime_checkable
 class ShownPicture(Protocol):
-    """A picture with the history of its making: `cnnviz.Synthesis`, and whatever looks like one."""
+    """A picture with the history of its making: `cnnviz.Synthesis`, or an object with the same members."""
 
     @property
     def image(self) -> Array: ...

@@ -1,4 +1,4 @@
-"""Figures of several pictures: right panels, shared scales, given axes, nothing left open."""
+"""Figures of several pictures: their panels, shared scales, given axes, and no figure left open."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def attribution(scale: float) -> Attribution:
 
 
 def of_the_image(values: Any) -> Attribution:
-    """A map that is drawn by itself, on a scale that leaves out the largest few."""
+    """A map that is drawn alone, on a scale that leaves out the largest values."""
     return replace(attribution(1.0), values=np.stack([values] * 3), map=values)
 
 
@@ -126,7 +126,7 @@ def twelve() -> Synthesis:
     return replace(CLASSES, image=np.stack([AFTER] * 12), report=report)
 
 
-#: A result, and the inches that its figure has for each picture, about.
+#: SIZES are results with the numbers of columns and rows of their figures.
 SIZES = {
     "fooling": (FOOLING, 4, 1),
     "three fooling": (batch(3), 4, 3),
@@ -175,7 +175,7 @@ def test_a_grid_leaves_the_size_of_a_given_figure() -> None:
     assert tuple(figure.get_size_inches()) == (4, 2)
 
 
-def test_without_its_original_there_is_no_difference() -> None:
+def test_a_fooling_image_without_its_original_is_refused() -> None:
     with pytest.raises(ValueError, match="did not start from a picture"):
         plot.fooling(replace(FOOLING, run=Run(sources={})))
 
@@ -255,7 +255,7 @@ def test_a_grid_holds_results_and_pictures_on_one_scale() -> None:
 
 SPIKE = np.where(np.arange(4800).reshape(60, 80) == 0, 9.0, 1.0).astype(np.float32)
 OVERLAY = replace(attribution(1.0), values=SPIKE, map=SPIKE)
-#: What is drawn on one scale, and that scale.
+#: SCALES are results drawn on one scale, the options, and the limits of that scale.
 SCALES = {
     "an overlay ends at its largest": ([OVERLAY, attribution(2.0)], {}, (0, 9)),
     "a map of the image ends where it does alone": ([of_the_image(SPIKE)] * 2, {}, (0, 1)),
@@ -300,8 +300,10 @@ def test_options_that_contradict_each_other(name: str, result: Any) -> None:
 
 @pytest.mark.parametrize(
     ("results", "titles", "match"),
-    [([], None, "nothing to draw"), ([AFTER], ["a", "b"], "titles lists 2 for 1")],
+    [([], None, "nothing to draw"), ([AFTER], ["a", "b"], "titles has 2 entries for 1 results")],
 )
-def test_a_grid_of_nothing(results: Any, titles: Any, match: str) -> None:
+def test_an_empty_grid_and_a_wrong_number_of_titles_are_refused(
+    results: Any, titles: Any, match: str
+) -> None:
     with pytest.raises(ValueError, match=match):
         plot.grid(results, titles=titles)
