@@ -1,4 +1,4 @@
-"""The network that ships with cnnviz, and the pictures it knows.
+"""The network that ships with cnnviz, and the pictures that it is trained on.
 
 `draw` makes pictures of shapes with known class, box and mask; ``python -m cnnviz.bundled.train`` trains the
 network on them with cnnviz's own kernels; ``cnnviz.load()`` loads the result.

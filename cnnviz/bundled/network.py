@@ -1,8 +1,8 @@
-"""The bundled network: six convolutions, three poolings, one linear layer, and nothing that needs a trick.
+"""The bundled network: six convolutions, three poolings and one linear layer.
 
 Every stage is a 3x3 convolution with its ReLU; the first three halve the picture by max pooling, so the last
 maps of a 96x96 picture are 12x12 cells of 8 pixels. Global average pooling and a linear layer follow: with
-that head, Grad-CAM at the last layer is the original CAM. The network has no size of its own; larger pictures
+that head, Grad-CAM at the last layer is the original CAM. The network takes any input size; larger pictures
 give larger maps.
 """
 
@@ -67,9 +67,9 @@ class TrainingPlan:
     ----------
     plan : _core.Plan
     values : mapping of str to value id
-        Of the parameters, the layers, and "log_probabilities".
+        Value ids of the parameters, the layers, and "log_probabilities".
     constants : mapping of str to _core.Constant
-        One for each parameter; tell it by `changed` that its array was written to.
+        One for each parameter; call its `changed` after writing to the parameter's array.
     """
 
     plan: _core.Plan
@@ -78,7 +78,7 @@ class TrainingPlan:
 
 
 def training_plan(parameters: Mapping[str, Array], batch: int) -> TrainingPlan:
-    """Lay the network out for `batch` pictures; the plan reads the parameters' arrays where they are."""
+    """Build the network's plan for `batch` pictures; it reads the parameters' arrays without copies."""
     plan = _core.Plan()
     constants = {name: _core.Constant(array) for name, array in parameters.items()}
     values = {"input": plan.input((batch, 3, SIZE, SIZE), name="input")}
@@ -100,7 +100,7 @@ def training_plan(parameters: Mapping[str, Array], batch: int) -> TrainingPlan:
 
 
 def as_input(images: NDArray[np.uint8]) -> Array:
-    """What `cnnviz.load()` feeds the network for these pictures: N,3,H,W."""
+    """The network's input for these pictures, N,3,H,W, as the model of `cnnviz.load()` computes it."""
     return PREPROCESSING.normalise(images.astype(np.float32) / np.float32(255))
 
 

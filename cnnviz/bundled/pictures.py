@@ -18,14 +18,14 @@ from .shapes import SHAPES
 from .textures import Colour, Field, Grid
 
 CLASSES: Tuple[str, ...] = tuple(SHAPES)
-SIZE = 96  # what the bundled network is fed
+SIZE = 96  # height and width of the bundled network's input
 
-Picture = NDArray[np.float32]  # 3,H,W in 0..1: planes, which NumPy paints three times as fast as pixels
+Picture = NDArray[np.float32]  # 3,H,W in 0..1: NumPy paints planes three times as fast as pixels
 
 
 @dataclass(frozen=True, repr=False)
 class Drawn:
-    """Drawn pictures and the truth about them; N pictures of H,W pixels.
+    """Drawn pictures and their ground truth; N pictures of H,W pixels.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ def draw(
     clutter: float = 1.0,
     start: int = 0,
 ) -> Drawn:
-    """Draw pictures of shapes on textured backgrounds, with the truth about them.
+    """Draw pictures of shapes on textured backgrounds, with their ground truth.
 
     The object has a random class, size (a radius of 17 to 40 % of the picture), turn, colour, texture and
     place, sometimes an outline, a shadow or a bar in front of it. A second shape, where there is one, has
@@ -102,14 +102,14 @@ def draw(
     Parameters
     ----------
     n : int
-        How many.
+        Number of pictures.
     seed : int
         Equal seeds draw equal pictures; picture i is the same for every `n`.
     size : int
-        Height and width in pixels, at least 32. 96 is what the bundled network is fed.
+        Height and width in pixels, at least 32. The bundled network's input has 96.
     objects : 1, 2 or None
-        1: the object alone. 2: two shapes of similar size, of which the first is the object. None, the mix
-        that the network is trained for: one shape, or (one in four) a clearly smaller second one.
+        1: the object alone. 2: the object and a second shape of similar size. None: the mix of the training
+        data, the object alone or (one in four) with a clearly smaller second shape.
     classes : sequence of class names or indices, optional
         Draw objects of these classes only; the second shape may have any. Two draws that differ in a single
         class, ``classes=["star"]`` and ``classes=["heart"]``, differ in little but the object's outline.
@@ -125,7 +125,7 @@ def draw(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of the kind or in the range above.
+        If an argument has another type or lies outside the range above.
 
     Examples
     --------
@@ -221,11 +221,11 @@ def _draw_one(
 def _arranged(
     rng: np.random.Generator, size: int, objects: Optional[int], label: int
 ) -> Tuple[_Shape, Optional[_Shape]]:
-    """The object and, when there is to be one and it finds room, the second shape."""
-    lonely = objects == 1 or (objects is None and rng.random() >= 0.25)
+    """The object, and the second shape if one is wanted and there is room for it."""
+    alone = objects == 1 or (objects is None and rng.random() >= 0.25)
     small, large = (0.16, 0.24) if objects == 2 else (0.17, 0.40)
     first = _random_shape(rng, size, label, float(rng.uniform(small, large)))
-    if lonely:
+    if alone:
         return first, None
     label = int((label + rng.integers(1, len(CLASSES))) % len(CLASSES))
     if objects == 2:
@@ -240,7 +240,7 @@ def _arranged(
 def _arranged_pair(
     rng: np.random.Generator, size: int, first: _Shape, label: int, radius: float
 ) -> Tuple[_Shape, _Shape]:
-    """Move both until they are clear of each other; in the end to opposite corners, where they always are."""
+    """Move both shapes until they are clear of each other; as a last resort to opposite corners."""
     for _ in range(32):
         second = _random_shape(rng, size, label, radius)
         if second.clear_of(first):
@@ -251,7 +251,7 @@ def _arranged_pair(
 
 
 def _random_shape(rng: np.random.Generator, size: int, label: int, radius: float) -> _Shape:
-    """Somewhere in the picture, at most a sliver of it cut off by the frame."""
+    """A shape at a random position; the picture's border cuts off at most a sliver of it."""
     cx, cy = rng.uniform(0.9 * radius, 1 - 0.9 * radius, 2) * size
     angle, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.93, 1.07)
     return _Shape(label, float(cx), float(cy), radius * size, float(angle), float(stretch))
@@ -359,7 +359,7 @@ def _bar_in_front(
 
 
 def _expose(rng: np.random.Generator, picture: Picture, grid: Grid) -> NDArray[np.uint8]:
-    """Uneven light and a little sensor noise, then 8 bits."""
+    """Add uneven light and a little sensor noise, and round to 8 bits."""
     light = 1 + np.float32(rng.uniform(0, 0.12)) * textures.smooth_noise(rng, grid, 2)
     noise = rng.standard_normal(light.shape, dtype=np.float32) * np.float32(rng.uniform(0, 0.03))
     bright = np.clip(picture * light + noise, 0, 1) * np.float32(255) + np.float32(0.5)

@@ -1,4 +1,4 @@
-"""How well a network knows its pictures: accuracy per class, and what it takes for what."""
+"""The test report of a network: its accuracy per class, and its confusion matrix."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Report:
-    """Answers on pictures that the network has not seen.
+    """Predictions on pictures that the network was not trained on.
 
     Attributes
     ----------
     confusion : int64, classes,classes
-        How often the object of the row was taken for the class of the column.
+        How often an object of the row's class was predicted as the column's class.
     second_found : float
-        Share of two-object pictures whose two classes are the network's first two.
+        Share of two-object pictures whose two classes have the two highest scores.
     """
 
     confusion: NDArray[np.int64]
@@ -31,12 +31,12 @@ class Report:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """Share of right predictions."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
     def per_class(self) -> NDArray[np.float64]:
-        """Share of right answers for the objects of each class."""
+        """Share of right predictions for the objects of each class."""
         return np.asarray(np.diag(self.confusion) / np.maximum(1, self.confusion.sum(1)))
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Report:
 
 
 def report(parameters: Mapping[str, Array], drawn: Drawn, pairs: Drawn, batch: int = 50) -> Report:
-    """Ask the network about pictures of one object, and about pairs."""
+    """Test the network on pictures of one object, and on pictures of two."""
     answers = log_probabilities(parameters, drawn, batch).argmax(1)
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     np.add.at(confusion, (drawn.labels, answers), 1)
@@ -62,7 +62,7 @@ def report(parameters: Mapping[str, Array], drawn: Drawn, pairs: Drawn, batch: i
 
 
 def log_probabilities(parameters: Mapping[str, Array], drawn: Drawn, batch: int) -> Array:
-    """Return the network's answers, n,classes; a last batch that is short repeats its last picture."""
+    """Return log-probabilities, n,classes; a short last batch is filled up with the last picture."""
     network = training_plan(parameters, batch)
     answers = []
     for start in range(0, len(drawn), batch):

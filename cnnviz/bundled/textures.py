@@ -1,6 +1,6 @@
 """Surfaces for shapes and backgrounds: a pattern that runs from 0 to 1, and the colours it blends.
 
-Patterns stay smaller or much larger than a shape, so that none of them spells a class.
+Patterns stay smaller or much larger than a shape, so that no pattern can be mistaken for a class.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def plain(rng: np.random.Generator, grid: Grid) -> Field:
 
 
 def gradient(rng: np.random.Generator, grid: Grid) -> Field:
-    """From one colour to the other across the picture."""
+    """A ramp from one colour to the other across the picture."""
     along, _ = turned(rng, grid)
     low, high = along.min(), along.max()
     return (along - low) / (high - low)
@@ -73,7 +73,7 @@ def stripes(rng: np.random.Generator, grid: Grid) -> Field:
 
 
 def checks(rng: np.random.Generator, grid: Grid) -> Field:
-    """A chessboard on its side."""
+    """A chessboard at any angle."""
     along, across = turned(rng, grid)
     rate = np.float32(2 * np.pi / rng.uniform(6, 16))
     return wave(np.arcsin(np.sin(along * rate) * np.sin(across * rate)), rng.uniform(1, 6))

@@ -1,7 +1,7 @@
 """Train the bundled network again: ``python -m cnnviz.bundled.train``.
 
-Writes the ONNX file that ``cnnviz.load()`` reads, and a report. An interrupted run goes on where it stopped
-when the same command is given again.
+Writes the ONNX file that ``cnnviz.load()`` reads, and prints a test report. After an interruption, the same
+command continues from the checkpoint of the last whole epoch.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .report import Report, report
 from .state import TrainingRecipe, TrainingState
 from .training import train
 
-TEST_SEED = 0  # any seed that training does not draw from
+TEST_SEED = 0  # not a seed of training pictures, which start at training.TRAINING_SEEDS
 TEST_PICTURES = 4000
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Train, test, write; returns the exit status."""
+    """Train and test the network, write its file, and return the exit status."""
     options = vars(_parser().parse_args(arguments))
     output, checkpoint = Path(options.pop("output")), options.pop("checkpoint")
     checkpoint = Path(checkpoint or output.with_suffix(".checkpoint.npz"))
@@ -33,7 +33,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         state = train(recipe, checkpoint=checkpoint)
     except KeyboardInterrupt:
-        sys.stderr.write(f"\ninterrupted; the same command goes on from {checkpoint}\n")
+        sys.stderr.write(f"\ninterrupted; the same command continues from {checkpoint}\n")
         return 130
     except (OSError, ValueError) as error:
         sys.stderr.write(f"cnnviz.bundled.train: {error}\n")
@@ -45,13 +45,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def tested(state: TrainingState, pictures: int) -> Report:
-    """Report on fresh pictures."""
+    """Return the report on pictures that training has not drawn."""
     drawn = draw(pictures, TEST_SEED)
     return report(state.parameters, drawn, draw(pictures // 4, TEST_SEED + 1, objects=2))
 
 
 def write(output: Path, state: TrainingState, recipe: TrainingRecipe, found: Report) -> None:
-    """Write the ONNX file: it holds nothing that differs between two runs of one recipe."""
+    """Write the ONNX file, which is the same, byte for byte, for every run of one recipe."""
     metadata = {"recipe": str(recipe), "accuracy": f"{found.accuracy:.4f}"}
     output.write_bytes(onnx_model(state.parameters, metadata).SerializeToString(deterministic=True))
 
@@ -60,17 +60,31 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cnnviz.bundled.train", description=__doc__, epilog=_EXAMPLE, allow_abbrev=False
     )
-    parser.add_argument("--output", default="shapes.onnx", help="the ONNX file (default: %(default)s)")
-    parser.add_argument("--checkpoint", help="kept after each epoch (default: beside the output)")
+    parser.add_argument("--output", default="shapes.onnx", help="ONNX file to write (default: %(default)s)")
+    parser.add_argument("--checkpoint", help="file written after each epoch (default: beside the output)")
     for setting in fields(TrainingRecipe):
-        parser.add_argument("--" + setting.name.replace("_", "-"), **_option(setting.default))
+        parser.add_argument(
+            "--" + setting.name.replace("_", "-"), **_option(setting.default, _HELP[setting.name])
+        )
     return parser
 
 
-def _option(default: Any) -> Mapping[str, Any]:
-    return {"type": type(default), "default": default, "help": "(default: %(default)s)"}
+def _option(default: Any, text: str) -> Mapping[str, Any]:
+    return {"type": type(default), "default": default, "help": f"{text} (default: %(default)s)"}
 
 
+_HELP: Mapping[str, str] = {
+    "seed": "random seed of the weights and the pictures",
+    "epochs": "number of epochs",
+    "pictures": "number of pictures drawn for each epoch",
+    "passes": "number of passes over an epoch's pictures",
+    "plain": "share of the epochs with plain pictures, at the beginning",
+    "ramp": "share of the epochs in which clutter rises from none to all",
+    "batch": "batch size",
+    "rate": "largest learning rate",
+    "weight_decay": "weight decay of convolutions and classifier",
+    "warmup": "number of steps until the largest learning rate",
+}
 _EXAMPLE = "example: CNNVIZ_NUM_THREADS=2 python -m cnnviz.bundled.train --seed 1 --output second.onnx"
 
 if __name__ == "__main__":

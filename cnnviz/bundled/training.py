@@ -25,7 +25,7 @@ from .state import TrainingRecipe, TrainingState, load_checkpoint, save_checkpoi
 Array = NDArray[np.float32]
 Images = NDArray[np.uint8]
 
-# Far from the seeds that anyone types, so that `draw(n, seed=0)` is never training data.
+# TRAINING_SEEDS is the first seed of training pictures: so large that `draw(n, seed=0)` never draws them.
 TRAINING_SEEDS = 10**9
 
 
@@ -42,11 +42,11 @@ def train(
     ----------
     recipe : TrainingRecipe
     checkpoint : path, optional
-        Written after each epoch; when it exists, training goes on from there.
+        File written after each epoch; when it exists, training continues from it.
     stop_after : int, optional
-        Return after this many epochs in all, as an interrupt would.
+        Total number of epochs after which to return, as if interrupted.
     progress : bool
-        Show a bar.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -105,10 +105,10 @@ def _rescale(parameters: Dict[str, Array], layer: str, mean: Array, deviation: A
 
 
 def pictures_of_epoch(recipe: TrainingRecipe, epoch: int) -> Tuple[Images, Array]:
-    """Draw an epoch's pictures; returns them and the probability wanted for each class.
+    """Draw an epoch's pictures; return them and the target probability of each class.
 
-    In busy epochs a quarter shows two objects of equal rank, half the probability for each: it teaches the
-    network to find both, and so its maps to tell them apart.
+    In epochs with much clutter a quarter of the pictures shows two objects, with a target probability of 0.5
+    for each: the network learns to find both, and its maps to tell them apart.
     """
     clutter = recipe.clutter_at(epoch)
     pairs = recipe.pictures // 4 if clutter >= 0.5 else 0
@@ -122,7 +122,7 @@ def pictures_of_epoch(recipe: TrainingRecipe, epoch: int) -> Tuple[Images, Array
 
 
 def wanted_probabilities(drawn: Drawn, *, pair: bool) -> Array:
-    """n,classes: 1 for the object's class, or half each for the two of a pair."""
+    """Target probabilities, n,classes: 1 for the object's class, or 0.5 for each of the two in a pair."""
     wanted = np.zeros((len(drawn), len(CLASSES)), np.float32)
     rows = np.arange(len(drawn))
     wanted[rows, drawn.labels] = 0.5 if pair else 1
@@ -132,7 +132,7 @@ def wanted_probabilities(drawn: Drawn, *, pair: bool) -> Array:
 
 
 def _epochs_of_pictures(recipe: TrainingRecipe, first: int, last: int) -> Iterator[Tuple[int, Images, Array]]:
-    """Each epoch's number and pictures, the next ones drawn while the caller trains."""
+    """Yield each epoch's number and pictures; the next epoch's are drawn while the caller trains."""
     with ThreadPoolExecutor(1) as pool:
         coming: Optional[Future[Tuple[Images, Array]]] = None
         for epoch in range(first, last):
@@ -170,7 +170,7 @@ def _train_epoch(
 def _step(
     recipe: TrainingRecipe, state: TrainingState, network: TrainingPlan, x: Array, wanted: Array
 ) -> Tuple[float, float]:
-    """One update from one batch; returns its mean loss and the share of it that was right."""
+    """Update the weights from one batch; return its mean loss and its accuracy."""
     plan, values = network.plan, network.values
     plan.forward([x])
     answer = plan.read(values["log_probabilities"])
@@ -199,7 +199,7 @@ def adam_step(
 
 
 def augmented(images: Images, rng: np.random.Generator) -> Images:
-    """Each picture mirrored, turned by quarters, its channels exchanged, its colours inverted, at random."""
+    """Mirror each picture, turn it by quarters, permute its channels and invert its colours, at random."""
     result = np.empty_like(images)
     for i, (turn, mirror, invert) in enumerate(rng.integers(0, (4, 2, 2), (len(images), 3))):
         changed = np.rot90(images[i][:, :: 1 - 2 * mirror], turn)[:, :, rng.permutation(3)]

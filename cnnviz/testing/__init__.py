@@ -1,7 +1,7 @@
 """Assertions about networks and their explanations, for your own test suite.
 
-A failing assertion says the numbers, leaves a picture in the folder ``cnnviz-failures`` and names it. In
-pytest there are fixtures besides: ``cnnviz_model`` (`cnnviz.load()`), ``cnnviz_pictures`` (drawn pictures
+A failing assertion reports the numbers, saves a picture in the folder ``cnnviz-failures`` and names its path.
+For pytest there are also fixtures: ``cnnviz_model`` (`cnnviz.load()`), ``cnnviz_pictures`` (drawn pictures
 with their masks) and ``cnnviz_stored``; ``--cnnviz-failures DIR`` moves the folder.
 
 A prediction holds, by a margin, and survives small changes::
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .gradients import assert_gradient_agrees
     from .predictions import CHANGES, assert_models_agree, assert_prediction
 
-# Each pytest run imports this package for its plugin; the rest waits until it is used.
+# Each pytest run imports this package for its plugin; the assertions are loaded when they are used.
 _HOMES = {
     "CHANGES": "predictions",
     "assert_gradient_agrees": "gradients",

@@ -1,4 +1,4 @@
-"""Assertions about where an attribution points, and whether it still is what it was."""
+"""Assertions that an attribution points into a region, and that it has not drifted from a stored one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .evidence import Panel, failure, largest
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-#: A mask H,W, or a box: top, left, bottom, right in pixels, half open.
+#: A Region is a mask H,W, or a box: top, left, bottom, right in pixels, half open.
 Region = Union[Mask, Sequence[float]]
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -37,16 +37,16 @@ def assert_points_into(
         On the grid of ``attribution.map``, which is the model's input.
     min_share : float
         The least share of the map's positive energy, 0 to 1, that must lie inside ("energy-based pointing
-        game", Wang et al. 2020, section 4.2). 0 asks for none.
+        game", Wang et al. 2020, section 4.2). 0 checks nothing.
     pointing : bool
         Whether the largest value must lie inside (the "pointing game", Zhang et al. 2016).
     tolerance : float
-        Pixels that the largest value may lie outside the region.
+        Largest distance in pixels of the largest value from the region.
 
     Raises
     ------
     AssertionError
-        With the numbers, and a picture of what was expected and what came; also for a map that holds NaN.
+        With the numbers, and a picture of the region and the map; also for a map that holds NaN.
     ValueError
         When the region does not fit the map, lies partly outside of it, or is empty.
     """
@@ -78,7 +78,7 @@ def assert_points_into(
 
 
 def _astray(energy: NDArray[np.float64], inside: Mask, tolerance: float) -> List[str]:
-    """What is wrong with where the largest value lies."""
+    """The complaint about a largest value that lies outside the region; an empty list without one."""
     row, column = (int(i) for i in np.unravel_index(int(np.argmax(energy)), energy.shape))
     away = distance_to(inside, (row, column))
     if away <= tolerance:
@@ -90,7 +90,7 @@ def _refuse_non_finite(attribution: Attribution, assertion: str) -> None:
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     bad = ~np.isfinite(attribution.map)
     if bad.any():
-        text = f"{_title(attribution)} holds NaN or infinity in {bad.sum()} of its {bad.size} places"
+        text = f"{_title(attribution)} holds NaN or infinity in {bad.sum()} of its {bad.size} pixels"
         raise failure(assertion, text, [Panel("where it is not finite", bad.astype(np.float32))])
 
 
@@ -104,8 +104,8 @@ def assert_unchanged(
 ) -> None:
     """Assert that an attribution has not drifted from a stored one.
 
-    Only `update` stores it, so that a test which lost its file does not pass. In pytest the fixture
-    ``cnnviz_stored`` does the bookkeeping, and ``--cnnviz-update`` stores.
+    Only `update` stores the attribution, so that a test without its file fails. In pytest the fixture
+    ``cnnviz_stored`` names the files, and ``--cnnviz-update`` stores.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def assert_unchanged(
         With the numbers, and a picture of the stored map, the new one and their difference; also for a map
         that holds NaN.
     FileNotFoundError
-        When nothing is stored there and `update` is not set.
+        When there is no such file and `update` is not set.
     ValueError
         When the file is not a stored attribution.
     """
@@ -164,7 +164,7 @@ def _compare(before: Attribution, now: Attribution, path: Path, least: float, mo
         wrong.append(f"stored is {_title(before)} of class {before.target}, new of class {now.target}")
     if wrong:
         if before.image.shape != now.image.shape or not np.array_equal(before.image, now.image):
-            wrong.append("the picture that it explains is not the stored one either")
+            wrong.append("the picture that it explains differs from the stored one, too")
         wrong.append("if the change is meant, store it anew: update=True, or pytest --cnnviz-update")
         panels = [panel._replace(limit=largest(before.map, now.map)) for panel in panels]
         panels.append(Panel(f"now - stored, relative L2 {drift:.3g}", difference))
@@ -190,12 +190,12 @@ def as_mask(region: Any, shape: Tuple[int, ...]) -> Mask:
     Raises
     ------
     ValueError
-        When it has another shape, does not lie wholly within the map, or is empty.
+        When the region has another shape, does not lie wholly within the map, or is empty.
     """
     given = np.asarray(region)
     if given.ndim == 2:
         if given.shape != tuple(shape):
-            raise ValueError(f"region is a mask of {given.shape}, on the model's input it is {tuple(shape)}")
+            raise ValueError(f"region is a mask of {given.shape}, but the map is {tuple(shape)}: resize it")
         mask = given.astype(bool)
     elif given.shape == (4,):
         top, left, bottom, right = (float(edge) for edge in given)
@@ -216,10 +216,10 @@ def as_mask(region: Any, shape: Tuple[int, ...]) -> Mask:
     return mask
 
 
-def distance_to(mask: Mask, place: Tuple[int, int]) -> float:
-    """Return how many pixels a place lies outside a mask; 0 inside."""
+def distance_to(mask: Mask, pixel: Tuple[int, int]) -> float:
+    """Return the distance in pixels from a pixel, (row, column), to a mask; 0 inside."""
     rows, columns = np.nonzero(mask)
-    return float(np.sqrt(((rows - place[0]) ** 2 + (columns - place[1]) ** 2).min()))
+    return float(np.sqrt(((rows - pixel[0]) ** 2 + (columns - pixel[1]) ** 2).min()))
 
 
 def _title(attribution: Attribution) -> str:

@@ -1,4 +1,4 @@
-"""The assertion that a gradient is the derivative it claims to be."""
+"""The assertion that a model's gradient agrees with finite differences, or with a reference gradient."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float32]
 
 
 class Slope(NamedTuple):
-    """A directional derivative by the gradient, by central differences, and the doubt about the latter."""
+    """A directional derivative by the gradient and by central differences, and the latter's error bound."""
 
     gradient: float
     differences: float
@@ -24,12 +24,12 @@ class Slope(NamedTuple):
 
     @property
     def error(self) -> float:
-        """By how much the two differ."""
+        """Absolute difference of the two derivatives."""
         return abs(self.gradient - self.differences)
 
     @property
     def excess(self) -> float:
-        """By how much they differ beyond doubt; infinite where a number is not finite."""
+        """The error less the error bound, `doubt`; infinite when one of the numbers is not finite."""
         excess = self.error - self.doubt
         return excess if np.isfinite(excess) else np.inf
 
@@ -54,17 +54,18 @@ def assert_gradient_agrees(
     target : int or str, optional
         The class whose pre-softmax score is differentiated; None takes the predicted one.
     reference : callable, optional
-        Given what the model is fed, 1,C,H,W, it returns the gradient of the score, of that shape: another
-        framework's, for one. Without it, central differences along random directions are compared.
+        Takes the model's input, 1,C,H,W, and returns the gradient of the score in that shape, as another
+        framework computes it. Without it, central differences along random directions are compared.
     rtol : float
         With a reference, the largest ``||ours - reference|| / ||reference||``. Without one, the largest error
         of a directional derivative, relative to the length of the gradient.
     directions, step : int, float
-        How many directions, and the length of the step along them, in units of the network's input. Half are
-        random, half lean on the gradient itself. Where half the step gives another slope, or the two sides
-        do, the path crosses a kink of a ReLU or of a pooling, and the error may be that much larger.
+        Number of directions, and the length of the step along them, in units of the network's input. Half of
+        the directions are random, half also follow the gradient. When the slope changes with half the step,
+        or from one side to the other, the path crosses a kink of a ReLU or of a pooling, and the allowed
+        error grows by that change.
     seed : int
-        Of the directions.
+        Seed of the random directions.
 
     Raises
     ------
@@ -143,7 +144,7 @@ def _slopes(
 
 
 def _difference(model: Model, x: Array, index: int, direction: Array, step: float) -> Tuple[float, float]:
-    """Return the central difference, and by how much the slopes on its two sides differ from it."""
+    """Return the central difference, and the deviation of the one-sided differences from it."""
     points = np.concatenate([x + np.float32(offset) * direction for offset in (-step, 0, step)])
     scores = model.forward(points, ["logits"])["logits"].reshape(3, -1)[:, index].astype(np.float64)
     before, after = np.diff(scores) / step
@@ -151,12 +152,12 @@ def _difference(model: Model, x: Array, index: int, direction: Array, step: floa
 
 
 def _rounding(model: Model, x: Array, index: int) -> float:
-    """How finely float32 resolves a score."""
+    """A bound of the rounding error of a float32 score."""
     scores = model.forward(x, ["logits"])["logits"]
     return 8 * float(np.finfo(np.float32).eps) * float(np.abs(scores).max())
 
 
 def strongest(gradient: Array) -> Array:
-    """C,H,W -> H,W: in each place the channel with the largest absolute value, with its sign."""
+    """C,H,W -> H,W: at each pixel the largest value of a channel by absolute value, with its sign."""
     channel = np.abs(gradient).argmax(0)
     return np.asarray(np.take_along_axis(gradient, channel[None], 0)[0])

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures, ``--cnnviz-update``, and a place for pictures of failures.
+"""The pytest plugin: fixtures, ``--cnnviz-update``, and the folder for pictures of failures.
 
 Registered as the entry point ``cnnviz`` of the group ``pytest11``. Every pytest run imports it, so it loads
 neither the core nor NumPy before a test asks for them.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options."""
+    """Add ``--cnnviz-update`` and ``--cnnviz-failures``."""
     group = parser.getgroup("cnnviz", "cnnviz: what a convolutional network sees")
     group.addoption(
         "--cnnviz-update", action="store_true", help="store the attributions of cnnviz_stored anew"
@@ -29,13 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--cnnviz-failures",
         metavar="DIR",
-        help="where pictures of failed assertions go (default: $CNNVIZ_FAILURES, else cnnviz-failures)",
+        help="folder for pictures of failed assertions (default: $CNNVIZ_FAILURES, else cnnviz-failures)",
     )
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Let the assertions of cnnviz.testing know where pictures of this test and its fixtures belong."""
+    """Set the folder and the name for pictures of this test and its fixtures."""
     chosen = item.config.getoption("--cnnviz-failures") or os.environ.get("CNNVIZ_FAILURES")
     # A test may change the working folder, and its picture still belongs where the run was started.
     folder = item.config.invocation_params.dir / chosen if chosen else item.config.rootpath / FOLDER
@@ -69,7 +69,7 @@ def cnnviz_stored(request: pytest.FixtureRequest) -> Callable[..., None]:
     """
     from cnnviz.testing import assert_unchanged
 
-    # Class and test, which is what a test's id says of it; but xdist adds its groups to ids.
+    # The names of class and test, not the test's id, to which xdist adds its groups.
     chain = [node.name for node in request.node.listchain() if isinstance(node, (pytest.Class, pytest.Item))]
     own = " ".join([request.path.stem, *chain])
     taken: Set[Path] = set()
@@ -78,7 +78,7 @@ def cnnviz_stored(request: pytest.FixtureRequest) -> Callable[..., None]:
         __tracebackhide__ = True  # pytest shows the line of the test, not this one
         stored = request.path.parent / "stored" / f"{file_name(f'{own} {name}')}.npz"
         if stored in taken:
-            raise ValueError(f"this test has checked another attribution by the name {name!r}: pass name=")
+            raise ValueError(f"this test has checked another attribution by the name {name!r}: change name=")
         taken.add(stored)
         assert_unchanged(attribution, stored, update=request.config.getoption("--cnnviz-update"), **limits)
 

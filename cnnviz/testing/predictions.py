@@ -1,4 +1,4 @@
-"""Assertions about what a network answers: its class and margin, and that small changes do not sway it."""
+"""Assertions that a prediction holds, under small changes too, and that two networks agree."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _blurred(picture: Picture) -> Picture:
     return np.asarray((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4, np.float32)
 
 
-#: The small changes that a name stands for; all of them keep a picture what it is.
+#: CHANGES are small changes of a picture by name; none of them changes the class of what is shown.
 CHANGES: Mapping[str, Change] = {
     "brighter": lambda picture: np.clip(picture * np.float32(1.1), 0, 1),
     "darker": lambda picture: picture * np.float32(0.9),
@@ -63,7 +63,7 @@ def assert_prediction(
     margin: float = 0.0,
     changes: Changes = None,
 ) -> None:
-    """Assert that a network takes a picture for a class, also after small changes.
+    """Assert that a network predicts a class for a picture, also after small changes.
 
     Parameters
     ----------
@@ -72,17 +72,17 @@ def assert_prediction(
     label : str or int
         The class that must have the highest score.
     margin : float
-        The least difference between its score and the next one, before a softmax or sigmoid.
+        The least lead of its score over the next one, before a softmax or sigmoid.
     changes : sequence of str, or mapping of str to callable, optional
-        Each is applied to the picture (float H,W,3 from 0 to 1) by itself and must not sway the network.
-        Names are those of `CHANGES`.
+        Changes of the picture (float H,W,3 from 0 to 1), applied one at a time; the prediction must hold
+        after each. Names are those of `CHANGES`.
 
     Raises
     ------
     AssertionError
         With every picture that failed, the scores, and a picture of both.
     ValueError
-        When there is no such class or no such change, or only one class.
+        When the class or a change is unknown, or the network has a single class.
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     wanted = model.class_index(label)
@@ -92,7 +92,7 @@ def assert_prediction(
     scores = np.concatenate([model.forward(model.preprocess(one), ["logits"])["logits"] for one in pictures])
     scores = scores.reshape(len(pictures), -1).astype(np.float64)
     margins, _ = lead(scores, np.full(len(scores), wanted))
-    # Asked so that NaN is no answer.
+    # Comparisons with NaN are false, so that a NaN score is wrong.
     right = (margins >= margin) & ((margins > 0) | (margin < 0))
     wrong = np.flatnonzero(~right).tolist()
     if wrong:
@@ -161,16 +161,16 @@ def assert_models_agree(
     rtol: float = 1e-3,
     atol: float = 1e-4,
 ) -> None:
-    """Assert that two networks answer alike: an export and its original, say.
+    """Assert that two networks have the same scores, for example an export and its original.
 
     Parameters
     ----------
     model : Model
     reference : Model, or callable
-        A callable is given what `model` is fed, N,C,H,W, and returns its scores N,classes (before or after
-        the softmax, as the file's first output is).
+        A callable takes the input of `model`, N,C,H,W, and returns scores N,classes (before or after the
+        softmax, like the first output of the model's file).
     images : one picture or many
-        As for `Model.preprocess`; both networks see them through their own preprocessing.
+        Pictures as for `Model.preprocess`; each network applies its own preprocessing.
     rtol, atol : float
         Scores may differ by ``atol + rtol * max|scores of that picture|``.
 
@@ -199,7 +199,7 @@ def assert_models_agree(
     lines = [
         f"{model.name} and its reference differ on {int((~(excess <= 1)).any(1).sum())} of {len(x)} pictures",
         _most(model, ours, theirs, float(allowed[row, 0]), row, column),
-        f"other answers on {int((ours.argmax(1) != theirs.argmax(1)).sum())} of {len(x)} pictures",
+        f"predicted classes differ on {int((ours.argmax(1) != theirs.argmax(1)).sum())} of {len(x)}",
     ]
     raise failure("models-agree", "\n  ".join(lines), _agreement(model, x[row], ours[row], theirs[row], row))
 
@@ -212,7 +212,7 @@ def _most(model: Model, ours: Any, theirs: Any, allowed: float, row: int, column
 
 
 def _agreement(model: Model, x: Any, ours: Any, theirs: Any, row: int) -> List[Panel]:
-    """The picture, and three times the same classes: the best of each, and those that differ most."""
+    """The picture, then bars of both scores and their difference, for the best and most different classes."""
     names: Tuple[str, ...] = tuple(model.labels) or tuple(f"output {i}" for i in range(len(ours)))
     best = [np.argsort(-scores, kind="stable")[:4] for scores in (theirs, ours, np.abs(ours - theirs))]
     chosen = np.array(list(dict.fromkeys(int(index) for group in zip(*best) for index in group))[:8])

@@ -72,7 +72,7 @@ def test_wrong_export(cnnviz_model, picture):
     assert_models_agree(cnnviz_model, lambda x: np.roll(cnnviz_model.forward(x), 1, axis=1), picture)
 """
 
-# What a person must find in the messages of the five.
+# SAID are texts that the messages of the five failures contain.
 SAID = [
     "fails on 2 of 2 pictures: expected 'heart'",
     "grad-cam of 'star' does not point into the region",
@@ -82,7 +82,7 @@ SAID = [
 ]
 
 
-# Tests that share what a careless name would be made of, and failures in every phase of a test.
+# NAMES are tests whose ids differ in few letters, and failures in every phase of a test.
 NAMES = """
 import numpy as np
 import pytest
@@ -168,11 +168,10 @@ def test_a_users_suite_gets_numbers_and_pictures(pytester, monkeypatch):
     assert (pytester.path / "pictures" / ".gitignore").read_text() == "*\n"
 
 
-def test_a_suite_that_does_not_use_cnnviz_loads_nothing_of_it(pytester, monkeypatch):
+def test_a_suite_without_cnnviz_loads_only_the_plugin(pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv(
-        "CNNVIZ_KERNELS", "sse9"
-    )  # what cannot be had is no error of a suite that wants nothing
+    # An unknown tier of kernels is no error in a suite that does not use the core.
+    monkeypatch.setenv("CNNVIZ_KERNELS", "sse9")
     pytester.makepyfile(
         """
         import sys
@@ -186,7 +185,7 @@ def test_a_suite_that_does_not_use_cnnviz_loads_nothing_of_it(pytester, monkeypa
     result.assert_outcomes(passed=1)
 
 
-def test_nothing_stored_says_how_to_store(pytester, monkeypatch):
+def test_a_missing_stored_file_says_how_to_store_one(pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(test_stars=SUITE)
     result = pytester.runpytest_subprocess("-p", "cnnviz.testing.plugin", "-k", "is_what_it_was")
@@ -255,12 +254,12 @@ def test_a_map_without_energy_says_so(value, says, pointing):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_map_that_is_not_finite_passes_nothing(value, tmp_path):
+def test_a_map_that_is_not_finite_passes_no_assertion(value, tmp_path):
     whole, broken = np.eye(4), np.eye(4)
     broken[1, 2] = value
     path = tmp_path / "map.npz"
     assert_unchanged(attribution(whole), path, update=True)
-    says = "saliency of 'cat' holds NaN or infinity in 1 of its 16 places"
+    says = "saliency of 'cat' holds NaN or infinity in 1 of its 16 pixels"
     with pytest.raises(AssertionError, match=says):
         assert_points_into(attribution(broken), (0, 0, 4, 4), min_share=0, pointing=False)
     for update in (False, True):
@@ -318,7 +317,7 @@ def test_a_margin_that_is_too_small_fails(model):
         assert_prediction(model, star(), "star", changes=["wind"])
 
 
-def test_a_network_that_answers_nan_passes_nothing(model, monkeypatch):
+def test_a_network_with_nan_scores_passes_no_assertion(model, monkeypatch):
     forward = cnnviz.Model.forward
 
     def broken(self, x, layers):
