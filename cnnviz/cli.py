@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Unio
 from cnnviz import __version__
 
 _ERRORS = (ValueError, TypeError, OSError, MemoryError)
+_DEFAULT = "(default: %(default)s)"  # argparse fills in the option's default
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        # The reader, `head` say, has seen enough; what is still buffered has nowhere to go.
+        # The reader of the pipe, `head` for example, has closed it: buffered output is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (CnnvizError, *_ERRORS) as error:
         return _fail(str(error) or type(error).__name__, 2)
@@ -55,17 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     grad_cam = _add_attribution(
         commands,
         "grad-cam",
-        "show which places of a layer speak for a class",
+        "show at which places the feature maps of a layer raise the score of a class",
         "cnnviz grad-cam cat.jpg --model net.onnx --preprocessing tf --target 282 -o cat.png",
     )
-    grad_cam.add_argument("--layer", help="the layer to look at (default: the last one that has maps)")
+    grad_cam.add_argument("--layer", help="layer with feature maps (default: the last one before the scores)")
     guided = _add_attribution(
         commands,
         "guided-backprop",
-        "show the patterns that excite what a score depends on",
+        "show the patterns that excite the neurons that a score depends on",
         "cnnviz guided-backprop cat.jpg --model squeezenet1.1 -o cat-guided.png",
     )
-    guided.add_argument("--rule", choices=("guided", "deconv"), default="guided", help="default: %(default)s")
+    rule = f"backward rule of ReLUs: guided backpropagation's or the DeconvNet's {_DEFAULT}"
+    guided.add_argument("--rule", choices=("guided", "deconv"), default="guided", help=rule)
     _add_fool(commands)
     _add_style(commands)
     _add_class(commands)
@@ -88,28 +90,24 @@ def _command(commands: Any, name: str, text: str, example: str) -> argparse.Argu
 
 
 def _add_model_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model", metavar="NET", help="an ONNX file or a name of the zoo (default: the bundled one)"
+    add = command.add_argument
+    add("--model", metavar="NET", help="ONNX file, or a name from `cnnviz models` (default: the bundled one)")
+    presets = ("imagenet", "caffe", "tf", "unit")
+    normalisation = (
+        "normalisation of the network's input (default: the network's own where known, else imagenet)"
     )
-    command.add_argument(
-        "--preprocessing",
-        choices=("imagenet", "caffe", "tf", "unit"),
-        help="how the network wants its pictures",
-    )
-    command.add_argument("--labels", metavar="FILE", help="names of the classes, one to a line")
+    add("--preprocessing", choices=presets, help=normalisation)
+    add("--labels", metavar="FILE", help="text file with the name of one class on each line")
 
 
 def _add_attribution(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
     command = _command(commands, name, text, example)
-    command.add_argument("image", metavar="IMAGE", help="a picture")
+    add = command.add_argument
+    add("image", metavar="IMAGE", help="picture to explain")
     _add_model_arguments(command)
-    command.add_argument("--target", metavar="CLASS", help="label or index (default: the predicted class)")
-    command.add_argument(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="a picture, or .npz for the numbers (default: IMAGE-COMMAND.png)",
-    )
+    add("--target", metavar="CLASS", help="class to explain, label or index (default: the predicted class)")
+    output = f"file to write: a picture, or .npz for the arrays (default: IMAGE-{name}.png)"
+    add("-o", "--output", metavar="OUT", help=output)
     command.set_defaults(handler=_attribute, method=name)
     return command
 
@@ -118,14 +116,19 @@ def _add_fool(commands: Any) -> None:
     command = _command(
         commands,
         "fool",
-        "change a picture, or noise, until the network takes it for a class",
+        "change a picture, or noise, until the network predicts another class",
         "cnnviz fool cat.jpg --target goldfish --model squeezenet1.1 -o cat-goldfish.png",
     )
-    command.add_argument("image", metavar="IMAGE", nargs="?", help="a picture (default: noise)")
+    add = command.add_argument
+    add("image", metavar="IMAGE", nargs="?", help="picture to change (default: noise)")
     _add_model_arguments(command)
-    command.add_argument("--target", metavar="CLASS", help="label or index (default: any other class)")
-    command.add_argument("--preset", default="margin", help="margin, cs231n or nguyen (default: %(default)s)")
-    command.add_argument("--confidence", type=float, metavar="P", help="go on until the network is so sure")
+    add(
+        "--target",
+        metavar="CLASS",
+        help="class to reach, label or index (default: any but the predicted one)",
+    )
+    add("--preset", default="margin", help=f"recipe: margin, cs231n or nguyen {_DEFAULT}")
+    add("--confidence", type=float, metavar="P", help="probability to reach, 0 to 1 (default: the preset's)")
     _add_run_arguments(command, "IMAGE-fool.png")
     command.set_defaults(handler=_fool)
 
@@ -134,27 +137,25 @@ def _add_class(commands: Any) -> None:
     command = _command(
         commands,
         "class",
-        "make a picture of what the network takes for a class",
+        "make a picture that maximises the score of a class",
         "cnnviz class flamingo --model squeezenet1.1 --steps 128 -o flamingo.png",
     )
-    command.add_argument("targets", metavar="CLASS", nargs="+", help="label or index; several, side by side")
+    add = command.add_argument
+    add("targets", metavar="CLASS", nargs="+", help="label or index; several give pictures side by side")
     _add_model_arguments(command)
-    command.add_argument(
-        "--preset", default="default", help="default, cs231n, simonyan or yosinski (default: %(default)s)"
-    )
+    add("--preset", default="default", help=f"recipe: default, cs231n, simonyan or yosinski {_DEFAULT}")
     _add_run_arguments(command, "CLASS-class.png")
     command.set_defaults(handler=_class)
 
 
-def _add_run_arguments(command: argparse.ArgumentParser, name: str, steps: str = "at most") -> None:
-    command.add_argument("--steps", type=int, metavar="N", help=f"{steps} (default: the preset's)")
-    command.add_argument("--seed", type=int, default=0, help="of what is random (default: %(default)s)")
-    command.add_argument(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help=f"the picture itself, .npz for the numbers or .gif for the way (default: {name})",
-    )
+def _add_run_arguments(
+    command: argparse.ArgumentParser, name: str, steps: str = "largest number of steps"
+) -> None:
+    add = command.add_argument
+    add("--steps", type=int, metavar="N", help=f"{steps} (default: the preset's)")
+    add("--seed", type=int, default=0, help=f"random seed {_DEFAULT}")
+    kinds = "the picture, .npz for the arrays and the checkpoint, .gif for an animation of the run"
+    add("-o", "--output", metavar="OUT", help=f"file to write: {kinds} (default: {name})")
 
 
 def _add_style(commands: Any) -> None:
@@ -164,15 +165,23 @@ def _add_style(commands: Any) -> None:
         "paint the content of one picture in the style of another",
         "cnnviz style house.jpg starry_night.jpg --model squeezenet1.1 --size 256 -o house-starry.png",
     )
-    command.add_argument("image", metavar="CONTENT", help="a picture")
-    command.add_argument("styles", metavar="STYLE", nargs="+", help="one picture or several, mixed")
+    add = command.add_argument
+    add("image", metavar="CONTENT", help="picture whose content is kept")
+    add("styles", metavar="STYLE", nargs="+", help="picture whose style is taken; several are mixed")
     _add_model_arguments(command)
-    command.add_argument("--preset", default="default", help="a published recipe (default: our own)")
-    command.add_argument("--size", type=int, metavar="PIXELS", help="of the shorter side of the result")
-    command.add_argument("--style-weight", type=float, metavar="W", help="more is more style")
-    command.add_argument("--scales", type=int, default=1, help="sizes to work through, coarse to fine")
-    command.add_argument("--keep-colors", action="store_true", help="keep the colours of the content")
-    _add_run_arguments(command, "CONTENT-style.png", steps="per scale")
+    published = "cs231n-composition-vii, cs231n-the-scream or cs231n-starry-night"
+    add("--preset", default="default", help=f"recipe: default, gatys, johnson, {published} {_DEFAULT}")
+    size = "shorter side of the result (default: the preset's, at most the content's own)"
+    add("--size", type=int, metavar="PIXELS", help=size)
+    add("--style-weight", type=float, metavar="W", help="weight of the style loss (default: the preset's)")
+    add(
+        "--scales",
+        type=int,
+        default=1,
+        help=f"number of sizes, coarse to fine, each twice the last {_DEFAULT}",
+    )
+    add("--keep-colors", action="store_true", help="keep the colours of the content")
+    _add_run_arguments(command, "CONTENT-style.png", steps="number of steps for each scale")
     command.set_defaults(handler=_style)
 
 
@@ -180,14 +189,14 @@ def _add_demo(commands: Any) -> None:
     command = _command(
         commands,
         "demo",
-        "make all six visualizations, and a page that shows them",
+        "make all six visualizations of a network, and a page that shows them",
         "cnnviz demo --model squeezenet1.1 --image cat.jpg --output cat",
     )
+    add = command.add_argument
     _add_model_arguments(command)
-    command.add_argument("--image", help="a picture (default: a photograph that comes with matplotlib)")
-    command.add_argument(
-        "-o", "--output", metavar="FOLDER", default="cnnviz-demo", help="default: %(default)s"
-    )
+    add("--image", help="picture to explain (default: a photograph that comes with matplotlib)")
+    output = f"folder to write to {_DEFAULT}"
+    add("-o", "--output", metavar="FOLDER", default="cnnviz-demo", help=output)
     command.set_defaults(handler=_demo)
 
 
@@ -198,9 +207,10 @@ def _add_evaluate(commands: Any) -> None:
         "measure how well each attribution points at its object, on drawn pictures",
         "cnnviz evaluate --pictures 500",
     )
+    add = command.add_argument
     _add_model_arguments(command)
-    command.add_argument("--pictures", type=int, default=200, metavar="N", help="default: %(default)s")
-    command.add_argument("--seed", type=int, default=0, help="of the pictures (default: %(default)s)")
+    add("--pictures", type=int, default=200, metavar="N", help=f"number of pictures {_DEFAULT}")
+    add("--seed", type=int, default=0, help=f"random seed of the pictures {_DEFAULT}")
     command.set_defaults(handler=_evaluate)
 
 
@@ -208,10 +218,10 @@ def _add_info(commands: Any) -> None:
     command = _command(
         commands,
         "info",
-        "describe a network, and with a picture, what the network takes it for",
+        "describe a network, or classify a picture with it",
         "cnnviz info cat.jpg --model squeezenet1.1",
     )
-    command.add_argument("image", metavar="IMAGE", nargs="?", help="a picture to classify")
+    command.add_argument("image", metavar="IMAGE", nargs="?", help="picture to classify")
     _add_model_arguments(command)
     command.set_defaults(handler=_info)
 
@@ -223,7 +233,7 @@ def _load(arguments: argparse.Namespace) -> Any:
 
 
 def _output(arguments: argparse.Namespace, name: str, kind: Any) -> str:
-    """Return where the result goes, once it is known that one of this kind can be written there."""
+    """Return the path of the output, after a check that a result of this kind can be written there."""
     from cnnviz.results.results import check_path
 
     output: str = arguments.output or name
@@ -240,9 +250,9 @@ def _attribute(arguments: argparse.Namespace) -> None:
     options = {name: getattr(arguments, name) for name in ("layer", "rule") if name in arguments}
     result = method(model, arguments.image, _target(arguments.target), **options)
     result.save(output)
-    place = f" at {result.layer}" if result.layer else ""
+    layer = f" at {result.layer}" if result.layer else ""
     flags = f" ({', '.join(result.flags)})" if result.flags else ""
-    _say(f"{output}: {arguments.method}{place} of {result.label!r}, score {result.score:.4g}{flags}")
+    _say(f"{output}: {arguments.method}{layer} of {result.label!r}, score {result.score:.4g}{flags}")
 
 
 def _style(arguments: argparse.Namespace) -> None:
@@ -273,7 +283,7 @@ def _fool(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{output!r}: {lossy(output)}")
     model = _load(arguments)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that it does not fool is said below
+        warnings.simplefilter("ignore", UserWarning)  # a picture that does not fool is reported below
         result = cnnviz.fooling_image(
             model,
             arguments.image,
@@ -304,7 +314,7 @@ def _class(arguments: argparse.Namespace) -> None:
 
 
 def _run_options(arguments: argparse.Namespace, output: str) -> Dict[str, Any]:
-    """What every run takes; only an animation needs pictures from the way."""
+    """The options of every run; only an animation keeps frames."""
     options = {name: getattr(arguments, name) for name in ("preset", "steps", "seed")}
     return {**options, "keep_every": 4 if output.lower().endswith(".gif") else 0}
 
@@ -329,7 +339,7 @@ def _demo(arguments: argparse.Namespace) -> None:
         labels=arguments.labels,
         say=_say,
     )
-    _say(f"all of it, with the code, is on one page: {index.resolve().as_uri()}")
+    _say(f"the page with all pictures and their code: {index.resolve().as_uri()}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
