@@ -30,25 +30,25 @@ def demo(
     Parameters
     ----------
     output : path
-        The folder to write to; it is made where it does not exist.
+        The folder to write to; it is created if it does not exist.
     model : str, optional
-        An ONNX file or a name of the zoo; the bundled network without it.
+        An ONNX file or a name of the zoo; by default the bundled network.
     image : path, optional
-        A picture; without it the photograph that comes with matplotlib.
+        A picture; by default the photograph that comes with matplotlib.
     preprocessing, labels : str, optional
         As `cnnviz.load` takes them.
     say : callable (str) -> None
-        Is told of each picture when it is there.
+        Called with a line of text after each picture.
 
     Returns
     -------
     path
-        Of the page.
+        The path of the page.
 
     Raises
     ------
     KeyboardInterrupt
-        On Ctrl-C. The page has what was made until then.
+        On Ctrl-C; the page has the chapters that were finished.
     OSError, ValueError, CnnvizError
         When the folder cannot be written to, and as `cnnviz.load` and the techniques do.
     """
@@ -64,7 +64,7 @@ def demo(
         start = time.perf_counter()
         figure = run_chapter(chapter, names)
         seconds = time.perf_counter() - start
-        folder.mkdir(parents=True, exist_ok=True)  # once network and picture are known to be there
+        folder.mkdir(parents=True, exist_ok=True)  # only after the first chapter has loaded its files
         path = folder / f"{number}-{chapter.stem}.png"
         figure.savefig(path, dpi=110)
         plt.close(figure)
@@ -72,7 +72,7 @@ def demo(
         index.write_text(page(title, introduction, shown), encoding="utf-8")
         say(f"{path}: {chapter.title.lower()}, {seconds:.1f} s")
         if any(getattr(result, "interrupted", False) for result in names.values()):
-            raise KeyboardInterrupt  # a run hands back its best picture; the demo ends with it
+            raise KeyboardInterrupt  # the run turned Ctrl-C into a result; here it ends the demo
     return index
 
 
@@ -97,7 +97,7 @@ def _set_up(
 
 
 def _own_network(arguments: str) -> Dict[str, str]:
-    """What differs for a network that does not know the drawn pictures and has other layers."""
+    """The assignments for a network that is not trained on the drawn pictures and has other layers."""
     return {
         "model": f"cnnviz.load({arguments})",
         "pictures": "[photo]",

@@ -1,4 +1,4 @@
-"""The page of the demo: one file, with its pictures inside, that asks nothing of the network."""
+"""The page of the demo: one HTML file with its pictures inside, which makes no requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tour import Chapter
 
 
 class Shown(NamedTuple):
-    """A chapter that was run: its picture as a PNG, and the seconds that its code took."""
+    """A chapter after its run: its picture as a PNG, and the seconds that its code took."""
 
     chapter: Chapter
     png: bytes

@@ -1,7 +1,7 @@
 """The tour: a document of prose and code, whose code is run block by block.
 
-The page shows the very text that was run. As in a notebook, the last line of a block is the figure that it
-shows.
+The page shows exactly the code that was run. As in a notebook, the value of a block's last line is the figure
+that it shows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SECTION = re.compile(r"^## (.+?)\n(.*?)^```python\n(.*?)^```\n", re.DOTALL | re
 
 @dataclass(frozen=True)
 class Chapter:
-    """One block of code, and what is said of it.
+    """A title, a paragraph and the block of code that they describe.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ def with_own(chapter: Chapter, text: str, assignments: Mapping[str, str]) -> Cha
 
 
 def run_chapter(chapter: Chapter, names: Dict[str, Any]) -> Figure:
-    """Run a chapter's code in a namespace, and return the figure that its last line is."""
+    """Run a chapter's code in the namespace `names`, and return the figure of its last line."""
     tree = ast.parse(chapter.code)
     last = tree.body.pop()
     if not isinstance(last, ast.Expr):
