@@ -1,9 +1,10 @@
-"""What packed weights buy: time of a forward pass and of a gradient, by the bytes that may be spent on them.
+"""Time of a forward pass and of a gradient, by the memory allowed for packed weights (packed_nbytes).
 
 python tests/bench/budgets.py
 python tests/bench/budgets.py --networks vgg16 --mib 0,64 --rounds 31 --threads 2
 
-Interleaved; ratios to the time with everything packed, medians over rounds of the ratios within a round.
+Runs are interleaved. The table has ratios to the time with all weights packed: medians over rounds of the
+ratio within a round.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ TARGET = 7
 
 
 def measure(network: str, budgets: Sequence[int], rounds: int) -> List[str]:
-    """One line of the table for each budget."""
+    """The lines of the table, one for each budget."""
     made = NETWORKS[network]()
     x = made.images(1)
     models = {n: cnnviz.load(made.proto, preprocessing="imagenet", packed_nbytes=n) for n in budgets}
@@ -57,10 +58,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     )
     parser.add_argument("--networks", default="vgg16,resnet18,squeezenet")
     default = [0, 32 << 20, 96 << 20, PACKED_NBYTES]
-    parser.add_argument("--mib", type=_numbers, default=default, help="budgets; one without bound is added")
+    parser.add_argument(
+        "--mib", type=_numbers, default=default, help="budgets in MiB; an unbounded one is added"
+    )
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--first-cpu", type=int, default=0, help="pin from this CPU on")
+    parser.add_argument("--first-cpu", type=int, default=0, help="first CPU to pin to")
     options = parser.parse_args(arguments)
     pin(options.threads, options.first_cpu)
     cnnviz.set_num_threads(options.threads)

@@ -1,11 +1,11 @@
-"""What a stolen core costs: two threads on two CPUs, one of which another process keeps busy.
+"""Cost of a busy core: two threads on two CPUs, one of which another process keeps busy.
 
     python tests/bench/busy.py
     python tests/bench/busy.py --networks squeezenet,resnet18 --first-cpu 2 --rounds 15
 
-A pool that waits for a worker without a CPU is slower than one thread alone. The process and its threads may
-use two CPUs; a second process, pinned to one of them, computes or is stopped. Forward and image gradient,
-batch 1, in turns; medians. The last column is the limit to watch: at most 1.3.
+A thread pool that waits for a worker without a CPU is slower than one thread alone. The process and its
+threads may use two CPUs; a second process, pinned to one of them, computes or is stopped. The table has
+medians of forward and image gradient, batch 1, in turns. The last column must be at most 1.3.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ import cnnviz
 
 THREADS = 2
 LIMIT = 1.3
-SETTLE = 0.02  # seconds until the system has dealt the CPUs anew
-VISIT = 0.25  # seconds of passes for one time: several turns of the system's scheduler
+SETTLE = 0.02  # seconds after which the system's scheduler has moved threads to other CPUs
+VISIT = 0.25  # seconds of passes for one measurement: several time slices of the scheduler
 
-#: (threads, whether the other process computes)
+#: SETTINGS are pairs of a number of threads, and whether the other process computes.
 SETTINGS = {
     "1 thread": (1, False),
     "2 threads": (2, False),
@@ -41,7 +41,7 @@ SETTINGS = {
 
 
 class Neighbour:
-    """A process that computes on one CPU whenever it is let."""
+    """A process that computes on one CPU, or is stopped."""
 
     def __init__(self, cpu: int) -> None:
         code = f"import os\nos.sched_setaffinity(0, [{cpu}])\nwhile True: pass"
@@ -64,7 +64,7 @@ class Neighbour:
 
 
 def measured(name: str, neighbour: Neighbour, rounds: int) -> Dict[str, float]:
-    """Median seconds of a pass under each setting; each round begins with another one."""
+    """Median seconds of a pass under each setting; each round begins with another setting."""
     network = NETWORKS[name]()
     contender = Ours(network)
     x = network.images(1)
@@ -82,7 +82,7 @@ def measured(name: str, neighbour: Neighbour, rounds: int) -> Dict[str, float]:
 
 
 def _mean(run: object) -> float:
-    """Mean seconds of as many passes as fit into a visit, the first one left out."""
+    """Mean seconds of the passes that fit into VISIT seconds, after a first pass that is not counted."""
     run()  # type: ignore[operator]
     start, count = time.perf_counter(), 0
     while count == 0 or time.perf_counter() - start < VISIT:
@@ -97,7 +97,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     )
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--first-cpu", type=int, default=0, help="pin from this CPU on")
+    parser.add_argument("--first-cpu", type=int, default=0, help="first CPU to pin to")
     options = parser.parse_args(arguments)
     pin(THREADS, options.first_cpu)
     neighbour = Neighbour(max(os.sched_getaffinity(0)))

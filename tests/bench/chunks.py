@@ -1,11 +1,11 @@
-"""How many images one pass should take: forward and image gradient per image, by the size of the batch.
+"""Time of forward and image gradient for one image, by the number of images in a pass.
 
     python tests/bench/chunks.py
     python tests/bench/chunks.py --networks resnet18 --threads 2 --sizes 1,2,4,8,16,32
 
-A model runs large batches, and sweeps over copies of a picture (SmoothGrad), in pieces; this shows what
-sizes of them cost. Sizes take turns; lower quartiles of milliseconds per image, and the share of what the
-first size takes. With one thread it is CPU time, in which what other programs take does not count.
+A model runs large batches, and sweeps over copies of a picture (SmoothGrad), in pieces; this shows the cost
+of each size of piece. Sizes take turns. The table has lower quartiles of milliseconds per image, and their
+ratio to the first size's. With one thread it is CPU time, which other programs do not add to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import cnnviz.model.passes
 
 
 def per_image(name: str, sizes: Sequence[int], rounds: int, threads: int) -> Dict[int, float]:
-    """Seconds for each size."""
+    """Seconds per image for each size."""
     network = NETWORKS[name]()
     model = cnnviz.load(network.proto, preprocessing="imagenet")
     clock = time.process_time if threads == 1 else time.perf_counter
@@ -48,7 +48,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--networks", default="squeezenet,resnet18,mobilenetv2")
     parser.add_argument("--sizes", default="1,2,4,8,16")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--first-cpu", type=int, default=0, help="pin from this CPU on")
+    parser.add_argument("--first-cpu", type=int, default=0, help="first CPU to pin to")
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args(arguments)
     pin(options.threads, options.first_cpu)

@@ -4,9 +4,9 @@
     python tests/bench/compare.py --json compare.json > compare.md
     python tests/bench/compare.py --networks resnet18,squeezenet --threads 1 --batch 1,8 --what passes
 
-Parameters are frozen; "gradient" is forward and the gradient of one score with respect to the images. Of
-PyTorch the fastest of its settings counts. Results are compared before anything is timed. Ratios say how many
-times faster, or smaller, cnnviz is; absolute times mean nothing on a machine that others use too.
+Parameters are frozen; "gradient" is forward and the gradient of one score with respect to the images. The
+fastest of PyTorch's settings counts. Results are compared before anything is timed. Ratios are the speed-up,
+or the saving of memory, of cnnviz; absolute times mean nothing on a machine that other programs use too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Record = Dict[str, Any]
 
 
 def jobs(options: argparse.Namespace) -> Iterator[Record]:
-    """Everything that the options ask for, one process each."""
+    """The measurements that the options ask for, each for a process of its own."""
     for network in options.networks:
         for threads in options.threads:
             for batch in options.batch:
@@ -51,12 +51,12 @@ def jobs(options: argparse.Namespace) -> Iterator[Record]:
 
 
 def _affordable(network: str, batch: int) -> bool:
-    """Eight images of 512 x 512 take PyTorch half a minute a pass and say nothing that one does not."""
+    """False for batches of 512 x 512 images: eight take PyTorch half a minute a pass, at the ratio of one."""
     return not (network == "vgg19_features" and batch > 1)
 
 
 def run(job: Record) -> Record:
-    """The job together with its result, or with why there is none."""
+    """The job together with its result, or with its error message."""
     shown = " ".join(str(job[key]) for key in ("kind", "network", "contenders") if key in job)
     print(f"{shown}, {job['threads']} threads, batch {job.get('batch', 1)}", file=sys.stderr, flush=True)
     command = [sys.executable, str(HERE / "measure.py"), json.dumps(job)]
@@ -70,7 +70,7 @@ def run(job: Record) -> Record:
 
 
 def passes_table(records: Sequence[Record]) -> List[str]:
-    """One line for each network, number of threads and batch."""
+    """The lines of the table, one for each network, number of threads and batch."""
     lines = [
         "| network | threads | batch | gradient ms | PyTorch ms | × | forward ms | PyTorch × "
         "| ONNX Runtime × | gradient, share of FMA peak | of sgemm |",
@@ -79,7 +79,7 @@ def passes_table(records: Sequence[Record]) -> List[str]:
     for record in records:
         gradient, forward = _medians(record["gradient"]), _medians(record["forward"])
         best = best_of(gradient) or ""
-        # Backward to the images costs as many multiply-adds as forward; Winograd gets by with fewer.
+        # Backward to the images costs as many multiply-adds as forward; Winograd's kernels need fewer.
         rate = 4e-9 * record["macs"] / gradient["cnnviz"]
         peaks = record["peaks"]
         cells = [
@@ -100,7 +100,7 @@ def passes_table(records: Sequence[Record]) -> List[str]:
 
 
 def memory_table(records: Sequence[Record]) -> List[str]:
-    """One line for each network; the smaller of PyTorch's settings counts."""
+    """The lines of the table, one for each network; the smaller of PyTorch's settings counts."""
     lines = [
         "| network | cnnviz MB | packed_nbytes=0 MB | PyTorch MB | cnnviz × | packed_nbytes=0 × |",
         "|---|---|---|---|---|---|",
@@ -118,7 +118,7 @@ def memory_table(records: Sequence[Record]) -> List[str]:
 
 
 def techniques_table(records: Sequence[Record]) -> List[str]:
-    """One line for each technique and number of threads."""
+    """The lines of the table, one for each technique and number of threads."""
     lines = ["| technique | threads | cnnviz s | PyTorch s | × |", "|---|---|---|---|---|"]
     for record in records:
         for name, times in record["techniques"].items():
@@ -140,7 +140,7 @@ def _setting(name: str) -> str:
 
 
 def report(records: Sequence[Record]) -> str:
-    """The tables, with the machine that they come from."""
+    """The tables, under a line about the machine."""
     lines = [_machine(records)]
     tables = {"passes": passes_table, "memory": memory_table, "techniques": techniques_table}
     for kind, table in tables.items():
@@ -175,14 +175,14 @@ def parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     listed = ", ".join(NETWORKS)
-    parser.add_argument("--networks", type=_names(NETWORKS), default=list(NETWORKS), help=f"of {listed}")
+    parser.add_argument("--networks", type=_names(NETWORKS), default=list(NETWORKS), help=f"any of {listed}")
     parser.add_argument("--threads", type=_numbers, default=[1, 2])
     parser.add_argument("--batch", type=_numbers, default=[1, 8])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=100, help="of techniques that optimise")
-    parser.add_argument("--what", type=_names(WHAT), default=list(WHAT), help=f"of {', '.join(WHAT)}")
+    parser.add_argument("--steps", type=int, default=100, help="steps of the techniques that optimise")
+    parser.add_argument("--what", type=_names(WHAT), default=list(WHAT), help=f"any of {', '.join(WHAT)}")
     parser.add_argument("--compile", action="store_true", help="also torch.compile, minutes for each network")
-    parser.add_argument("--first-cpu", type=int, default=0, help="pin from this CPU on")
+    parser.add_argument("--first-cpu", type=int, default=0, help="first CPU to pin to")
     parser.add_argument("--json", type=Path, help="write every number to this file")
     parser.add_argument("--quick", action="store_true", help="batch 1, few rounds, small networks, passes")
     options = parser.parse_args(arguments)

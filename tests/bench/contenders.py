@@ -1,4 +1,4 @@
-"""The programs that are compared, behind one face: load a file, run forward, differentiate."""
+"""The programs that are compared, behind one interface: load a file, run forward, differentiate."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ COMPILED = ("torch compile", "torch compile channels_last")
 
 
 def relative_error(found: Array, expected: Array) -> float:
-    """Relative L2: a handful of ReLUs that two programs decide differently may not matter, a mistake must."""
+    """Relative L2 distance: small when two programs decide a few ReLUs differently, large for an error."""
     difference = np.linalg.norm((found - expected).astype(np.float64).ravel())
     return float(difference / np.linalg.norm(expected.astype(np.float64).ravel()))
 
 
 def environment(threads: int) -> Dict[str, str]:
-    """Variables that a measuring process is started with: they reach every program in it."""
+    """Environment variables that set the number of threads of every program in a measuring process."""
     programs = ("OMP", "OPENBLAS", "MKL", "CNNVIZ")
     return {f"{program}_NUM_THREADS": str(threads) for program in programs}
 

@@ -1,4 +1,4 @@
-"""Where the time of forward and image gradient goes, node by node: the best of several passes of each.
+"""Time of forward and image gradient, node by node: the best of several passes for each node.
 
 python tests/bench/layers.py --threads 1 --top 12 squeezenet resnet18
 """

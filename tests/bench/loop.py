@@ -1,13 +1,13 @@
-"""What the optimisation loop costs beside the network: Python, NumPy and the small steps in C.
+"""Cost of the optimisation loop beside the network: Python, NumPy and the small passes in C.
 
     python tests/bench/loop.py
     python tests/bench/loop.py --network resnet18 --steps 100 --json loop.json
     python tests/bench/loop.py --only adam --profile
 
-Of every iteration it takes the time from callback to callback, and how much of it plan.forward and
-plan.backward took; the difference is what the loop costs, in the core's small passes over the picture and in
-Python with NumPy. With one thread it is CPU time, in which what other programs take does not count. The table
-shows medians over all iterations, and of the differences also the tenth of them that was disturbed least.
+The time of an iteration is that from callback to callback, less that of plan.forward and plan.backward; the
+difference is the cost of the loop, in the core's small passes over the picture and in Python with NumPy. With
+one thread it is CPU time, which other programs do not add to. The table shows medians over all iterations,
+and the first decile of the differences, which other programs disturb least.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from cnnviz.optimize.parametrize import NetworkInput, Pixels
 from cnnviz.optimize.run import Stage, Watch, advance, begin
 
 TARGET = 7
-UNREACHABLE = 1e6  # a margin that keeps a fooling image going to its last step
-WARM_UP = 5  # iterations that make plans and matrices, and fill caches
+UNREACHABLE = 1e6  # margin that a fooling image never reaches, so that it makes all its steps
+WARM_UP = 5  # iterations that make plans and matrices, and fill caches; they are not counted
 
-# Seconds of an iteration: all of it, the walks through the network, the core's passes over the picture.
+# A Split has the seconds of an iteration: in all, in forward and backward, in the core's picture passes.
 Split = Tuple[float, float, float]
 
 Callback = Callable[[Any], None]
@@ -49,7 +49,7 @@ Run = Callable[[int, Callback], object]
 
 
 class Clock:
-    """What the core does, timed from outside: hands out a model's plans and the core with a stopwatch."""
+    """Times the core from outside: wraps a model's plans and the core's picture functions."""
 
     def __init__(self, model: Model, now: Callable[[], float]) -> None:
         self.kernels = 0.0
@@ -58,7 +58,7 @@ class Clock:
         self._lend = model._pool.lend
         self._timed_plans: Dict[int, _Timed] = {}
         model._pool.lend = self._timed  # type: ignore[method-assign,assignment]
-        cnnviz.arithmetic._core = _TimedCore(cnnviz.arithmetic._core, self)
+        cnnviz.pictures.arithmetic._core = _TimedCore(cnnviz.pictures.arithmetic._core, self)
 
     def picture(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Call a pass over a picture."""
@@ -70,7 +70,7 @@ class Clock:
     @contextmanager
     def _timed(self, request: Any) -> Iterator[Any]:
         with self._lend(request) as lowered:
-            # Made once: what the stopwatch itself takes counts as the loop's.
+            # Made once for each plan: the time of wrapping would count as the loop's.
             timed = self._timed_plans.get(id(lowered))
             if timed is None:
                 timed = self._timed_plans[id(lowered)] = _Timed(lowered, self)
@@ -78,7 +78,7 @@ class Clock:
 
 
 class _TimedCore:
-    """The core's passes over pictures."""
+    """The core's functions on pictures, timed."""
 
     def __init__(self, core: Any, clock: Clock) -> None:
         self._core = core
@@ -91,10 +91,10 @@ class _TimedCore:
 
 
 class _Timed:
-    """A lowered network whose plan is itself, with a stopwatch."""
+    """A lowered network that is its own plan, timed."""
 
     def __init__(self, lowered: Any, clock: Clock) -> None:
-        self.lowered = lowered  # lives as long as its id is in use
+        self.lowered = lowered  # kept alive, because the clock looks it up by id
         self.plan = self
         self.values = lowered.values
         self.read = partial(clock.picture, lowered.plan.read)
@@ -114,14 +114,14 @@ class _Timed:
 
 
 def runs(model: Model) -> Dict[str, Run]:
-    """Every rule on the bare loop, then the presets of the techniques."""
+    """Every step rule on the loop alone, then the presets of the techniques."""
     size = model.preprocessing.size or (IMAGE_SIZE, IMAGE_SIZE)
     picture = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
     planes = np.random.default_rng(1).random((1, 3, *size))
     score = objectives.Logit(TARGET)
     fed, pixels = NetworkInput(model.preprocessing), Pixels()
     photograph = model.preprocessing.planes(picture[None]).astype(np.float32)
-    # The distance of two pictures goes down for as long as one lets it.
+    # The distance to a picture can be reduced in every step, so that L-BFGS does not stall.
     near = objectives.Content("image", photograph) - 1e-3 * score
     problems: Mapping[str, Problem] = {
         "gradient": Problem(model, score, pixels, steps.GradientAscent(0.1)),
@@ -175,7 +175,7 @@ def _class(model: Model, preset: str) -> Run:
 
 
 def measured(clock: Clock, run: Run, count: int) -> List[Split]:
-    """Every iteration after the first few."""
+    """The times of every iteration after the warm-up."""
     marks: List[Split] = []
 
     def mark(step: Any) -> None:
@@ -209,14 +209,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--network", choices=list(NETWORKS), default="squeezenet")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--first-cpu", type=int, default=0, help="pin from this CPU on")
-    parser.add_argument("--only", default="", help="loops whose name holds this")
+    parser.add_argument("--first-cpu", type=int, default=0, help="first CPU to pin to")
+    parser.add_argument("--only", default="", help="measure only loops whose name contains this text")
     parser.add_argument("--json", type=Path, help="write every number to this file")
-    parser.add_argument("--profile", action="store_true", help="show what the difference is made of")
+    parser.add_argument("--profile", action="store_true", help="profile the functions of each loop")
     options = parser.parse_args(arguments)
     pin(options.threads, options.first_cpu)
     cnnviz.set_num_threads(options.threads)
-    warnings.simplefilter("ignore", UserWarning)  # the margin that is never reached is meant
+    warnings.simplefilter("ignore", UserWarning)  # the margin is never reached on purpose
     model = cnnviz.load(NETWORKS[options.network]().proto, preprocessing="imagenet")
     clock = Clock(model, time.thread_time if options.threads == 1 else time.perf_counter)
     found = {}

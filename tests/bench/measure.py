@@ -1,6 +1,6 @@
-"""One measurement in one process, which compare.py starts: a JSON job comes in, a JSON result goes out.
+"""One measurement in a process of its own, which compare.py starts with a JSON job; prints a JSON result.
 
-A process of its own, because thread pools, affinity and peak memory belong to a process.
+Each measurement has its own process, because thread pools, affinity and peak memory belong to a process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from contenders import Contender, make, relative_error
 from networks import NETWORKS
 from timing import Machine, Times, interleaved, pin
 
-# Two float32 programs decide some ReLUs and pools near a tie differently; a wrong kernel is off by far more.
+# The tolerances leave room for ReLUs and pools near a tie, which two float32 programs may decide differently;
+# a wrong kernel is off by far more.
 FORWARD_TOLERANCE = 1e-3
 GRADIENT_TOLERANCE = 5e-2
 
@@ -72,7 +73,7 @@ def memory(job: Job) -> Dict[str, Any]:
     x = contender.feed(network.images(job["batch"]))
     network.proto.Clear()
     before = _trimmed()
-    # The peak is that of the whole life of a process, unless it is told to begin anew.
+    # The peak is that of the whole life of a process, unless clear_refs resets it.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     contender.forward(x)
     for _ in range(2):
@@ -81,7 +82,7 @@ def memory(job: Job) -> Dict[str, Any]:
 
 
 def _trimmed() -> int:
-    """Resident bytes, after what nobody uses has gone back to the system."""
+    """Resident bytes, after unused memory has gone back to the system."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     return _status("VmRSS")
@@ -95,7 +96,7 @@ def _status(field: str) -> int:
 
 
 def techniques(job: Job) -> Dict[str, Any]:
-    """Whole techniques, as a user calls them, against loops a PyTorch user writes."""
+    """Whole techniques, as a user calls them, against the loops that a PyTorch user writes."""
     import techniques as loops
 
     times: Dict[str, Times] = {}

@@ -17,14 +17,14 @@ Shape = Tuple[int, int, int]  # channels, height, width
 
 @dataclass(frozen=True)
 class Network:
-    """A network and what a benchmark must know of it.
+    """A network with its input size, its cost and its output's shape.
 
     Attributes
     ----------
     macs : int
         Multiply-adds of its convolutions and linear layers for one image, forward.
     output_shape : tuple of int
-        Without the batch.
+        Shape of the output without its batch axis.
     """
 
     name: str
@@ -38,13 +38,13 @@ class Network:
         return len(self.output_shape) == 1
 
     def images(self, batch: int) -> NDArray[np.float32]:
-        """What the network is fed: as large as normalised photographs are."""
+        """Random inputs N,3,H,W with the variance of normalised photographs."""
         rng = np.random.default_rng(batch)
         return rng.standard_normal((batch, 3, self.size, self.size), dtype=np.float32)
 
 
 class Builder:
-    """Appends layers to a graph and keeps the shape that they have reached."""
+    """Appends layers to a graph, and keeps the shape of each value."""
 
     def __init__(self, size: int, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
@@ -67,7 +67,7 @@ class Builder:
         return name
 
     def he(self, *shape: int) -> str:
-        """Weights that keep the size of activations behind a ReLU (He et al. 2015)."""
+        """Weights that keep the variance of activations behind a ReLU (He et al. 2015)."""
         deviation = np.sqrt(2.0 / np.prod(shape[1:]))
         return self.weight(self.rng.standard_normal(shape, dtype=np.float32) * np.float32(deviation))
 
@@ -100,7 +100,7 @@ class Builder:
         )
 
     def norm(self, x: str, scale: float = 1.0) -> str:
-        """Batch normalisation whose statistics are those of what He weights make: about 0 and 1."""
+        """Batch normalisation with the statistics that He weights give: mean about 0, variance about 1."""
         channels = self.shapes[x][0]
         draw = self.rng.uniform
         gain, bias = scale * draw(0.8, 1.2, channels), draw(-0.1, 0.1, channels)
@@ -199,7 +199,7 @@ def squeezenet() -> Network:
 def _resnet(
     b: Builder, block: Callable[[Builder, str, int, int], str], blocks: Sequence[int], expansion: int
 ) -> str:
-    """He et al. 2015, table 1, with the stride in the 3x3 convolution (ResNet 1.5), as everybody has it."""
+    """He et al. 2015, table 1, with the stride in the 3x3 convolution (ResNet 1.5)."""
     x = b.max_pool(b.relu(b.norm(b.conv("input", 64, 7, 2, bias=False))), 3, 2, pad=1)
     for stage, (count, channels) in enumerate(zip(blocks, (64, 128, 256, 512))):
         for i in range(count):
@@ -211,7 +211,7 @@ def _resnet(
     return b.linear(b.flat_mean(x), 1000)
 
 
-# The branch is damped so that sums over many blocks stay of the size of one.
+# _BRANCH damps the residual branch, so that sums over many blocks keep a variance of about 1.
 _BRANCH = 0.5
 
 

@@ -1,7 +1,7 @@
-"""ONNX graphs as PyTorch modules, made the way that a PyTorch user would write them.
+"""ONNX graphs as PyTorch modules, written as a PyTorch user would write them.
 
-The interpreters in the tests are oracles, kept plain; this one is a rival, so it must be as fast as PyTorch
-can be: real layers with their attributes read once, padding left to the convolution, ReLUs in place.
+The interpreters in the tests are plain references; this one competes, so it must be as fast as PyTorch can
+be: real layers with their attributes read once, padding left to the convolution, ReLUs in place.
 """
 
 from __future__ import annotations
@@ -78,15 +78,15 @@ LAYERS: Dict[str, Callable[[Attributes, Weights], nn.Module]] = {
 
 
 class OnnxModule(nn.Module):
-    """The nodes of a graph, run in order; values are let go of after their last use.
+    """The nodes of a graph, run in order; values are freed after their last use.
 
-    Parameters are frozen and the module is in evaluation mode, as for any picture of what a network sees.
+    Parameters are frozen and the module is in evaluation mode.
     """
 
     def __init__(self, proto: ModelProto) -> None:
         super().__init__()
         graph = proto.graph
-        # Copies: PyTorch must not share its weights with the file, which then is let go of.
+        # Copies, so that the file can be freed: PyTorch must not share its weights with it.
         weights = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
         self.steps: List[Tuple[str, Tuple[str, ...], str, Tuple[str, ...]]] = []
         last_use = {name: i for i, node in enumerate(graph.node) for name in node.input}
@@ -122,7 +122,7 @@ def _symmetric(pads: Sequence[int]) -> Tuple[int, int]:
 
 
 def _filled(layer: nn.Module, **tensors: Tensor) -> nn.Module:
-    """The layer with these numbers for its parameters and buffers."""
+    """The layer, with its parameters and buffers set to the tensors."""
     for name, tensor in tensors.items():
         getattr(layer, name).data = tensor
     return layer

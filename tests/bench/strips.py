@@ -1,11 +1,11 @@
-"""How large the strips of the portable convolution should be: its forward pass with other constants.
+"""Time of the portable convolution's forward pass, by the size of its strips.
 
     python tests/bench/strips.py --threads 1
     python tests/bench/strips.py --strips 1M/64M/128 2M/64M/128 whole
 
-A strip is NBYTES/FLOPS/WIDTH, the three constants of kernels/conv_gemm.c; "whole" is im2col of the whole
-picture. Every choice is compiled anew, all run in turns, and the lower quartile counts. The bundled OpenBLAS
-must be in place: `python setup.py build_ext --inplace`.
+A strip is NBYTES/FLOPS/WIDTH, the three constants of kernels/portable/conv_gemm.c; "whole" is im2col of the
+whole picture. Every choice is compiled anew, all run in turns, and the lower quartile is shown. The bundled
+OpenBLAS must be in place: `python setup.py build_ext --inplace`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ RUNTIME = [
     CSRC / "runtime" / f"{name}.c"
     for name in ["threads", "thread_count", "blas", "gemm", "error", "alloc", "cpu", "types"]
 ]
-KERNELS = [CSRC / "kernels" / f"{name}.c" for name in ["conv", "conv_depthwise", "im2col", "split"]]
+PORTABLE = CSRC / "kernels" / "portable"
+KERNELS = [PORTABLE / f"{name}.c" for name in ["conv", "conv_depthwise", "im2col"]]
+KERNELS.append(CSRC / "kernels" / "split.c")
 UNITS = {"K": 1 << 10, "M": 1 << 20}
 
-# input channels, output channels, picture, kernel, stride, pad: of VGG-16, ResNet and SqueezeNet
+# Layers of VGG-16, ResNet and SqueezeNet: input channels, output channels, extent, kernel, stride, pad.
 LAYERS = [
     (3, 64, 224, 3, 1, 1),
     (64, 64, 224, 3, 1, 1),
@@ -54,7 +56,7 @@ def number(text: str) -> int:
 
 def compile_with(strip: str, folder: Path) -> ctypes.CDLL:
     values = [1 << 60, 1 << 60, 1] if strip == "whole" else [number(part) for part in strip.split("/")]
-    source = (CSRC / "kernels" / "conv_gemm.c").read_text()
+    source = (PORTABLE / "conv_gemm.c").read_text()
     for name, value in zip(("STRIP_NBYTES", "STRIP_FLOPS", "STRIP_MIN_WIDTH"), values):
         source, found = re.subn(rf"#define {name} .*", f"#define {name} ((int64_t){value})", source)
         assert found == 1, name

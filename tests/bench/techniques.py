@@ -2,8 +2,8 @@
 
 The loops are as short as they can be and do no more than the recipe asks for, so that the comparison is with
 PyTorch itself and not with some library on top of it. Both sides make the same steps from the same start, in
-the units of the network's input and held within the range of pixels; beside that, cnnviz keeps a history, the
-best picture and what resuming needs, and looks for NaN.
+the units of the network's input and within the range of pixels; in addition, cnnviz keeps a history, the best
+picture and a checkpoint, and checks for NaN.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn import functional
 
 import cnnviz
 
-# The margin that is never reached is meant.
+# The margin is never reached on purpose.
 warnings.filterwarnings("ignore", category=UserWarning, module="cnnviz|techniques")
 
 Run = Callable[[], object]
@@ -32,19 +32,19 @@ NETWORK = "squeezenet"
 LAYER = "concat_60"  # the last fire module's output
 CONTENT = "concat_24"
 STYLE = ("relu_1", "concat_9", "concat_24", "concat_39")
-UNREACHABLE = 1e6  # a margin that keeps a fooling image going to its last step
+UNREACHABLE = 1e6  # margin that a fooling image never reaches, so that it makes all its steps
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
 LOW, HIGH = -MEAN / STD, (1 - MEAN) / STD
 
-L2 = 1e-3  # of the class model
+L2 = 1e-3  # weight of the class model's penalty
 STYLE_WEIGHT = 100.0
 LEARNING_RATE = 0.02
 
 
 def pairs(job: Dict[str, Any]) -> Dict[str, Dict[str, Run]]:
-    """Every technique, as what cnnviz and both layouts of PyTorch run."""
+    """The functions to time for every technique: cnnviz's, and PyTorch's in both layouts."""
     network = NETWORKS[NETWORK]()
     model = cnnviz.load(network.proto, preprocessing="imagenet")
     levels = np.random.default_rng(0).integers(0, 256, (2, IMAGE_SIZE, IMAGE_SIZE, 3))
@@ -139,7 +139,7 @@ def guided_backprop(rival: Torch, picture: Picture) -> Picture:
 
 
 def _rectifiers(rival: Torch, *, in_place: bool) -> List[torch.nn.ReLU]:
-    """Backward hooks do not go with layers that overwrite what they are fed."""
+    """Switch the ReLUs' in-place mode and return them: backward hooks do not work with in-place layers."""
     found = [layer for layer in rival.module.modules() if isinstance(layer, torch.nn.ReLU)]
     for layer in found:
         layer.inplace = in_place

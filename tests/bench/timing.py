@@ -1,4 +1,4 @@
-"""Interleaved timing, and what the machine itself can do."""
+"""Interleaved timing, and the peak rates of the machine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-# A visit warms caches and pools up before it is measured, unless one run is so long that neither matters.
+# A run of LONG_RUN seconds or more is measured without warming up caches and thread pools first.
 LONG_RUN = 0.3
+# A visit repeats shorter runs for VISIT seconds.
 VISIT = 0.06
-# Long enough for the workers of the contender before to fall asleep: ONNX Runtime's still spins after 10 ms,
-# and no longer after 50.
+# PAUSE is long enough for the workers of the contender before to fall asleep: ONNX Runtime's still spin after
+# 10 ms, and no longer after 50.
 PAUSE = 0.06
 
 Times = Dict[str, List[float]]
 
 
 def interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int) -> Times:
-    """Seconds of every contender in every round; each round visits all, beginning with another one."""
+    """Seconds of every contender in every round; each round begins with another contender."""
     times: Times = {name: [] for name in contenders}
     once = {name: _seconds(run) for name, run in contenders.items()}
     names = list(contenders)
@@ -55,9 +56,9 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 class Machine:
-    """The peaks of this machine: contenders like any other, so that they share what disturbs the rest.
+    """The peak rates of this machine in GFLOP/s, over `threads` threads.
 
-    Both return GFLOP/s and are measured over `threads` threads at a time.
+    They are measured between the contenders, so that other programs disturb them equally.
     """
 
     SGEMM_SIZE = 1024
@@ -69,16 +70,16 @@ class Machine:
         self.a, self.b = rng.standard_normal((2, self.SGEMM_SIZE, self.SGEMM_SIZE), dtype=np.float32)
 
     def fma(self) -> float:
-        """Register-only fused multiply-adds; ctypes lets go of the GIL."""
+        """Fused multiply-adds in registers only; ctypes releases the GIL."""
         with ThreadPoolExecutor(self.threads) as pool:
             return sum(pool.map(lambda _: self.peak(), range(self.threads)))
 
     def sgemm(self) -> float:
-        """One square product by NumPy's BLAS, which was told how many threads it has."""
+        """One square product by NumPy's BLAS, whose number of threads the environment sets."""
         return 2e-9 * self.SGEMM_SIZE**3 / _seconds(lambda: self.a @ self.b)
 
     def rates(self, rounds: int) -> Dict[str, float]:
-        """The best of several: a peak is what nothing disturbed."""
+        """The best of several measurements each: a peak is an undisturbed one."""
         return {
             "fma": max(self.fma() for _ in range(rounds)),
             "sgemm": max(self.sgemm() for _ in range(rounds)),
@@ -126,6 +127,6 @@ def cpu_name() -> str:
 
 
 def pin(threads: int, first: int = 0) -> None:
-    """Keep this process, and every thread it will make, on as many CPUs as it has threads."""
+    """Pin this process, and every thread that it makes, to `threads` CPUs from the CPU number `first` on."""
     available = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, available[first : first + threads])
