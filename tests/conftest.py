@@ -1,4 +1,4 @@
-"""What several test files share: the trained networks, and figures that leave nothing behind."""
+"""Fixtures that several test files share: trained networks, and a check that no figure stays open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator
 
 import pytest
 
-import cnnviz._config  # noqa: F401  tests that reach for the core itself need it to have chosen its BLAS
+import cnnviz._config  # noqa: F401  chooses the BLAS for tests that use the core directly
 
 # No test opens a window, whatever the machine's matplotlibrc says.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -19,7 +19,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# File, preprocessing and labels of the networks in $CNNVIZ_ASSETS, as its README states them.
+# NETWORKS are file, preprocessing and labels of the networks in $CNNVIZ_ASSETS, as its README states them.
 NETWORKS = {
     "squeezenet": ("squeezenet1.1.onnx", "imagenet", None),
     "squeezenet-fp16": ("squeezenet1.1-caffe2-fp16.onnx", "caffe", None),

@@ -1,4 +1,4 @@
-"""Graphs run without a model around them: what tests of reading, rewriting and lowering compare."""
+"""Graphs run without a model around them, for tests of reading, rewriting and lowering."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: pictures out, one line for each error."""
+"""The command line: the files that it writes, and one line for each error."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ OUTPUTS = (
 
 @pytest.mark.parametrize("output", ["nowhere/out.png", "out.nosuch", "out"])
 @pytest.mark.parametrize("arguments", OUTPUTS, ids=[row[0] for row in OUTPUTS])
-def test_an_output_that_cannot_be_is_refused_before_the_work(
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     arguments: List[str],
     output: str,
     folder: Path,
@@ -165,7 +165,7 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(
     assert not (folder / output).exists()
 
 
-def test_what_is_reported_is_the_file_that_was_written(
+def test_the_reported_path_is_that_of_the_written_file(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("out.NPZ", "out.Png"):
@@ -263,7 +263,7 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
     assert f"example:\n  cnnviz {command}" in capsys.readouterr().out
 
 
-def test_as_a_module(folder: Path) -> None:
+def test_the_package_runs_as_a_module(folder: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "cnnviz", "--version"], stdout=subprocess.PIPE, check=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Which BLAS, kernels and threads serve, chosen through the environment and reported by show_config."""
+"""The BLAS, the kernels and the threads: chosen through the environment, reported by show_config."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shown(**environment: str) -> Dict[str, str]:
     return {key: value.strip() for key, value in rows}
 
 
-def test_show_config_names_what_serves() -> None:
+def test_show_config_names_blas_kernels_and_threads() -> None:
     rows = shown()
     assert rows["cnnviz"] == cnnviz.__version__
     assert rows["blas"] in ("bundled", "system", "builtin")
@@ -55,7 +55,7 @@ def test_show_config_names_what_serves() -> None:
         ("CNNVIZ_NUM_THREADS", "3", "threads"),
     ],
 )
-def test_environment_chooses(name: str, value: str, key: str) -> None:
+def test_environment_variables_choose(name: str, value: str, key: str) -> None:
     assert shown(**{name: value})[key] == value
 
 
@@ -68,7 +68,7 @@ def test_environment_chooses(name: str, value: str, key: str) -> None:
         ("CNNVIZ_KERNELS", "sse9"),
     ],
 )
-def test_a_choice_that_can_not_be_had_is_an_error(name: str, value: str) -> None:
+def test_an_unavailable_choice_is_an_error(name: str, value: str) -> None:
     finished = python("import cnnviz; cnnviz.show_config()", **{name: value})
     assert finished.returncode == 1
     assert "ValueError" in finished.stderr
@@ -90,7 +90,7 @@ def test_number_of_threads_can_be_set() -> None:
     cnnviz.set_num_threads(before)
 
 
-# Somebody else's OpenBLAS is in the global scope of the process, with two threads of its own.
+# NEIGHBOUR loads another package's OpenBLAS into the process's global scope, with two threads of its own.
 NEIGHBOUR = """
 import ctypes, sys
 other = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)
@@ -103,7 +103,7 @@ assert other.scipy_openblas_get_num_threads() == 2, "cnnviz reached into another
 
 @needs_bundled
 @pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="other loaders keep libraries apart by themselves"
+    not sys.platform.startswith("linux"), reason="other loaders keep libraries' symbols apart"
 )
 def test_the_bundled_library_is_private(tmp_path: Path) -> None:
     copy = shutil.copy(BUNDLED[0], tmp_path)

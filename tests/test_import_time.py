@@ -1,4 +1,4 @@
-"""`import cnnviz` costs next to nothing, and its core NumPy and little more."""
+"""`import cnnviz` takes almost no time, and loading its core takes NumPy's import and little more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 LIMIT_MS = 30.0
 RUNS = 9
 
-# What is imported where it is used: none of it may come along with the package.
+# LAZY packages are imported where they are used, and never by the package or the core.
 LAZY = ["matplotlib", "scipy", "onnx", "PIL", "pooch", "tqdm", "torch", "pytest"]
 
 # CPU time, so that a busy machine does not fail the test; the clock starts when NumPy is there.

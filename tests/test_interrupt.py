@@ -63,13 +63,13 @@ RUNS = {
     "style": lambda model, **options: cnnviz.style_transfer(model, PICTURE, PICTURE, scales=2, **options),
     "class": lambda model, **options: cnnviz.class_visualization(model, [3, 5], **options),
 }
-# How many steps the stage before the last one may take.
+# FIRST_STAGE is the largest number of steps of the stage before the last one.
 FIRST_STAGE = {"fooling_image": fooling.WAKE, "style_transfer": 3}
 
 
 @pytest.mark.filterwarnings("ignore:after .* not fool:UserWarning")
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
-def test_a_run_that_is_stopped_before_its_first_evaluation_is_whole(
+def test_a_run_stopped_before_its_first_evaluation_is_saved_and_resumed(
     run: Callable[..., cnnviz.Synthesis],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

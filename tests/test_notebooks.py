@@ -12,12 +12,12 @@ import pytest
 
 import cnnviz
 
-#: Where the package under test lies: the checkout, or the site-packages that it was installed into.
+#: HOME is the folder of the package under test: the checkout, or the site-packages that it is installed in.
 HOME = str(Path(cnnviz.__file__).resolve().parents[1])
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TECHNIQUES = ("saliency", "grad_cam", "guided_backprop", "fooling", "style_transfer", "class_model")
-#: Seconds that a notebook may take; the generous factor is for machines that run other tests beside it.
+#: LIMIT is in seconds; PATIENCE is a factor for machines that run other tests at the same time.
 LIMIT = 60
 PATIENCE = 3
 
@@ -27,12 +27,12 @@ def read(path: Path) -> Dict[str, Any]:
     return notebook
 
 
-def test_there_is_one_for_each_technique() -> None:
+def test_there_is_a_notebook_for_each_technique() -> None:
     assert [path.stem for path in NOTEBOOKS] == [f"0{i}_{name}" for i, name in enumerate(TECHNIQUES, 1)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_committed_without_outputs_and_readable_as_text(path: Path) -> None:
+def test_notebooks_are_committed_without_outputs_and_readable_as_text(path: Path) -> None:
     notebook = read(path)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert not [cell["id"] for cell in code if cell["outputs"] or cell["execution_count"] is not None]
@@ -44,7 +44,7 @@ def test_committed_without_outputs_and_readable_as_text(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_says_what_why_and_what_not(path: Path) -> None:
+def test_a_notebook_has_a_formula_a_pitfall_and_an_exercise(path: Path) -> None:
     """A formula, a pitfall and an exercise."""
     text = "".join("".join(cell["source"]) for cell in read(path)["cells"] if cell["cell_type"] == "markdown")
     for part in ("$$", "Pitfall", "## Exercise"):
@@ -52,7 +52,9 @@ def test_says_what_why_and_what_not(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_offline_and_shows_pictures(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_runs_offline_and_shows_pictures(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     monkeypatch.setenv("CNNVIZ_OFFLINE", "1")

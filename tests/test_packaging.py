@@ -1,4 +1,4 @@
-"""What is inside the source distribution and inside the wheel made from it."""
+"""The contents of the source distribution and of the wheel made from it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def setup_py(folder: Path, *arguments: str, **environment: str) -> None:
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unpacked source distribution of what git tracks, so that leftovers of builds play no part."""
+    """The unpacked source distribution of the files that git tracks, beside leftovers of builds."""
     checkout = tmp_path_factory.mktemp("checkout")
     for name in tracked_files():
         target = checkout / name
@@ -76,7 +76,7 @@ def sources(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wheel(sources: Path) -> Path:
     if importlib.util.find_spec("wheel") is None and sys.version_info < (3, 9):
-        pytest.skip("setuptools of this Python builds no wheel by itself")
+        pytest.skip("setuptools of this Python builds no wheel without the package wheel")
     setup_py(sources, "bdist_wheel")
     (built,) = (sources / "dist").glob("*.whl")
     return built
@@ -115,7 +115,7 @@ def test_sdist_has_every_source(sdist: Path) -> None:
     assert not missing
 
 
-def test_sdist_has_nothing_else(sdist: Path) -> None:
+def test_sdist_has_no_other_file(sdist: Path) -> None:
     known = set(tracked_files()) | TOP_LEVEL
     found = {str(path.relative_to(sdist)) for path in sdist.rglob("*") if path.is_file()}
     extra = {name for name in found - known if not name.startswith(("cnnviz.egg-info/", "build/", "dist/"))}
@@ -127,8 +127,8 @@ def test_wheel_has_the_package_and_its_data(wheel: Path) -> None:
     assert not package - names(wheel)
 
 
-def test_wheel_has_what_the_demo_needs(wheel: Path) -> None:
-    """By name, in case git should track them no more."""
+def test_wheel_has_the_files_of_the_demo(wheel: Path) -> None:
+    """Listed by name, so that a file which git no longer tracks is missed."""
     needed = {
         "cnnviz/bundled/shapes.onnx",
         "cnnviz/demo/tour.md",

@@ -34,7 +34,7 @@ def test_the_example_runs(
     assert (tmp_path / "bow_tie.jpg").stat().st_size < 200_000
 
 
-def test_the_variables_are_those_that_are_read() -> None:
+def test_the_listed_environment_variables_are_those_that_the_code_reads() -> None:
     # As Python and as C read them; the switches of the build are listed in setup.py.
     root = README.parent
     sources = [*(root / "cnnviz").rglob("*.py"), *(root / "csrc").rglob("*.c")]

@@ -1,4 +1,4 @@
-"""A PNG carries what made it: attributions and syntheses are made again, other files are refused."""
+"""A PNG carries its settings: attributions and syntheses are made again, other files are refused."""
 
 from __future__ import annotations
 

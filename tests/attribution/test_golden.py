@@ -1,4 +1,4 @@
-"""Exact values on a network that is computed by hand: Captum's toy, the numbers in rational arithmetic."""
+"""Exact values on a network small enough to compute by hand: Captum's toy, in rational arithmetic."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def node(op: str, inputs: str, output: str, **attributes: Any) -> NodeProto:
     return helper.make_node(op, inputs.split(), [output], **attributes)
 
 
-# What comes between relu, N,4,6,6, and the scores; and the layer that Grad-CAM takes.
+# STEM ends in relu, N,4,6,6. HEADS are nodes from relu to the scores, and the layer that Grad-CAM takes.
 STEM = [node("Conv", "x w", "conv"), node("Relu", "conv", "relu")]
 LAST, FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 POOLED = [node("GlobalAveragePool", "last", "pooled"), node("Flatten", "pooled", "flat")]

@@ -1,4 +1,4 @@
-"""What must hold for any network: properties that need no golden file."""
+"""Properties of attributions that hold for any network, and need no golden file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cnnviz.optimize.steps import GradientAscent
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-# Centred, so that filters see either sign.
+# The preprocessing centres pictures, so that filters get inputs of both signs.
 PREPROCESSING = Preprocessing(mean=0.5, std=0.25)
 
 
@@ -160,7 +160,7 @@ def test_the_rules_differ_only_at_rectifiers(model: cnnviz.Model) -> None:
         np.testing.assert_array_equal(model.gradient(x, 3, wrt="relu2", relu=rule).gradients["relu2"], plain)
 
 
-def test_a_score_that_is_dead_gives_a_map_of_zeros_that_says_so() -> None:
+def test_a_dead_score_gives_a_map_of_zeros_with_a_flag() -> None:
     dead = load(with_weights(DATA, b2=np.full(12, -1e3)))
     for method in (cnnviz.saliency, cnnviz.grad_cam):
         result = method(dead, PICTURES[0], 3)
@@ -169,7 +169,7 @@ def test_a_score_that_is_dead_gives_a_map_of_zeros_that_says_so() -> None:
         assert np.isfinite(result.map).all()
 
 
-def test_what_kernels_take_for_zero_is_no_sign_of_life() -> None:
+def test_a_denormal_gradient_counts_as_zero() -> None:
     """The gradient of L2 is denormal at one pixel, and kernels leave it out of their sum."""
     dead = cnnviz.load(with_weights(DATA, b2=np.full(12, -1e3)), preprocessing=Preprocessing())
     z = np.zeros((1, 3, 32, 32))

@@ -79,7 +79,7 @@ EXPLAIN = {
 
 @pytest.mark.parametrize("name", EXPLAIN)
 def test_cotangents_by_layer_are_a_target(model: cnnviz.Model, name: str) -> None:
-    """One for the score of a class is that class; a first axis of 1 serves every picture."""
+    """A one-hot cotangent of the logits is that class; a first axis of 1 serves every picture."""
     found = EXPLAIN[name](model, [PICTURE, PICTURE[::-1]], {"logits": np.eye(10, dtype=np.float32)[3:4]})
     expected = EXPLAIN[name](model, [PICTURE, PICTURE[::-1]], 3)
     for one, other in zip(found, expected):
@@ -142,7 +142,7 @@ SWEEPS = {
 
 @pytest.mark.parametrize("name", SWEEPS)
 @pytest.mark.parametrize(("batch", "budget"), [(1, 2**30), (3, 2**30), (7, 1)])
-def test_smooth_grad_does_not_depend_on_how_it_is_cut(
+def test_smooth_grad_does_not_depend_on_the_batch_size(
     model: cnnviz.Model, monkeypatch: pytest.MonkeyPatch, name: str, batch: int, budget: int
 ) -> None:
     def maps() -> list:

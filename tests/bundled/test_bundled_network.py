@@ -1,4 +1,4 @@
-"""The network that ships: what its file holds, what it knows, and where its explanations point.
+"""The network that ships: the contents of its file, its accuracy, and where its explanations point.
 
 The bounds on few pictures leave room for chance; those on many are the ones that the README states.
 """
@@ -45,7 +45,7 @@ def measured(model: cnnviz.Model, objects: int, n: int) -> Dict[str, cnnviz.Eval
     return {name: cnnviz.evaluate(model, name, data=drawn) for name in ("grad_cam", *CONTROLS)}
 
 
-def test_the_file_is_small_and_says_what_it_is(model: cnnviz.Model) -> None:
+def test_the_file_is_small_and_carries_labels_and_preprocessing(model: cnnviz.Model) -> None:
     assert BUNDLED.stat().st_size <= 2e6
     assert model.name == "shapes"
     assert list(model.labels) == list(bundled.CLASSES)
@@ -61,24 +61,24 @@ def test_the_file_holds_the_recipe_that_makes_it_again(model: cnnviz.Model) -> N
     assert float(model.graph.metadata["accuracy"]) >= 0.97
 
 
-def test_no_weight_is_strange(model: cnnviz.Model) -> None:
+def test_weights_are_finite_and_not_constant(model: cnnviz.Model) -> None:
     for name, weights in model.graph.constants.items():
         assert np.isfinite(weights).all(), name
         assert weights.std() > 0, name
 
 
-def test_it_knows_its_shapes(model: cnnviz.Model) -> None:
+def test_the_network_recognises_its_shapes(model: cnnviz.Model) -> None:
     """600 pictures: for a network of 97 %, 95 % is three standard deviations away."""
     assert accuracy(model, 600) >= 0.95
 
 
 @pytest.mark.slow
-def test_it_knows_97_percent_of_fresh_pictures(model: cnnviz.Model) -> None:
+def test_the_network_recognises_97_percent_of_fresh_pictures(model: cnnviz.Model) -> None:
     assert accuracy(model, 4000) >= 0.97
 
 
 @pytest.mark.parametrize("objects", [1, 2])
-def test_grad_cam_points_better_than_what_does_not_look_at_the_network(
+def test_grad_cam_points_better_than_controls_that_ignore_the_network(
     model: cnnviz.Model, objects: int
 ) -> None:
     found = measured(model, objects, 150)

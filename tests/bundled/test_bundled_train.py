@@ -63,7 +63,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
         train(dataclasses.replace(SHORT, rate=1e-4), checkpoint=checkpoint, progress=False)
 
 
-def test_it_learns_a_few_plain_pictures_by_heart():
+def test_training_memorises_a_few_plain_pictures():
     recipe = TrainingRecipe(epochs=1, pictures=16, passes=120, batch=16, plain=1.0, rate=3e-3, warmup=10)
     state = train(recipe, progress=False)
     images, wanted = pictures_of_epoch(recipe, 0)
@@ -110,7 +110,7 @@ def test_weight_gradients_agree_with_central_differences():
         assert (around[0] - around[1]) / (2 * step) == pytest.approx(norm**2, rel=0.05), name
 
 
-def test_adam_moves_by_the_rate_at_first_whatever_the_gradient():
+def test_the_first_step_of_adam_has_the_size_of_the_rate():
     parameter, first, second = np.zeros(2, np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32)
     adam_step(parameter, np.float32([3e-3, -70]), first, second, step=1, rate=0.1, decay=0)
     np.testing.assert_allclose(parameter, [-0.1, 0.1], rtol=1e-4)
@@ -125,7 +125,7 @@ def test_augmented_pictures_keep_their_contrast_and_leave_the_originals_alone():
     np.testing.assert_allclose(changed.std((1, 2, 3)), images.std((1, 2, 3)), rtol=1e-5)
 
 
-def test_the_file_is_loaded_like_any_other_and_answers_as_it_was_trained(shortly_trained, tmp_path):
+def test_the_written_file_has_the_logits_of_the_trained_network(shortly_trained, tmp_path):
     path = tmp_path / "short.onnx"
     path.write_bytes(onnx_model(shortly_trained.parameters, {"note": "x"}).SerializeToString())
     model, drawn = cnnviz.load(path), bundled.draw(3, seed=0)

@@ -1,4 +1,4 @@
-"""`cnnviz demo`: pictures and a page that needs nothing else, whose code is the code that made them."""
+"""`cnnviz demo`: pictures and a page without requests, whose code is the code that made the pictures."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ TECHNIQUES = (
     "style-transfer",
     "class-model-visualization",
 )
-#: Seconds on two cores; the generous factor is for machines that run other tests beside it.
+#: LIMIT is in seconds on two cores; PATIENCE is a factor for machines that run other tests at the same time.
 LIMIT = 60
 PATIENCE = 3
 
 
 class Page(HTMLParser):
-    """What a page is made of: its tags in order, every address in it, and whether tags close as they open."""
+    """A parsed page: its tags in order, every address in it, and the tags that are not closed."""
 
     VOID = frozenset({"meta", "img", "br", "hr"})
 
@@ -89,7 +89,7 @@ def as_in_a_notebook(page: str) -> List[bytes]:
 
 
 def few_steps() -> Tuple[str, str, List[Any]]:
-    """The tour with runs that are short: what is shown is still what was run."""
+    """The tour with shorter runs."""
     title, introduction, tour = chapters()
     short = {
         "size=160, steps=100": "size=40, steps=3",
@@ -103,7 +103,7 @@ def few_steps() -> Tuple[str, str, List[Any]]:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Tuple[Path, str, List[str]]:
-    """The demo of a small network and a photograph of the user's: the folder, the page, what was said."""
+    """The demo of the user's own network and photograph: the folder, the page, the printed lines."""
     folder = tmp_path_factory.mktemp("demo")
     (folder / "net <1>.onnx").write_bytes(small_classifier(softmax=True))
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -151,7 +151,7 @@ def test_the_code_on_the_page_makes_its_pictures(own: Tuple[Path, str, List[str]
         np.testing.assert_array_equal(pixels(shown), pixels(made))
 
 
-def test_the_code_names_the_users_own(own: Tuple[Path, str, List[str]]) -> None:
+def test_the_code_names_the_users_network_and_picture(own: Tuple[Path, str, List[str]]) -> None:
     folder, page, _ = own
     set_up = blocks(page)[0]
     assert f"model = cnnviz.load({str(folder / 'net <1>.onnx')!r}, preprocessing='tf')" in set_up
@@ -159,13 +159,13 @@ def test_the_code_names_the_users_own(own: Tuple[Path, str, List[str]]) -> None:
     assert "a &amp; b.png" in page
 
 
-def test_what_is_said_holds_for_any_network_and_picture(own: Tuple[Path, str, List[str]]) -> None:
+def test_the_prose_holds_for_any_network_and_picture(own: Tuple[Path, str, List[str]]) -> None:
     prose = "".join(re.findall(r"<p>(.*?)</p>", own[1], re.DOTALL))
     words = (
-        "shape",  # that is what the bundled network knows
+        "shape",  # the bundled network's classes
         "photograph",
-        "notebook or",  # a script shows nothing by itself
-        "third notebook",  # does not come with the package
+        "notebook or",  # a script does not show figures
+        "third notebook",  # notebooks do not come with the package
         str(own[0]),
     )
     assert not [word for word in words if word in prose]
@@ -180,7 +180,7 @@ def test_narrow_windows_scroll_the_pictures_and_break_long_names(own: Tuple[Path
     assert own[1].count('<div class="picture"><img ') == len(pictures(own[1]))
 
 
-def test_a_picture_of_ones_own_joins_the_drawn_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_picture_joins_the_drawn_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnnviz.demo.run_chapter", lambda chapter, names: pytest.fail(chapter.code))
     with pytest.raises(pytest.fail.Exception, match=r"photo = 'cat\.jpg'") as failure:
         demo(tmp_path, image="cat.jpg")
@@ -188,13 +188,13 @@ def test_a_picture_of_ones_own_joins_the_drawn_ones(tmp_path: Path, monkeypatch:
     assert ", photo]" in str(failure.value)
 
 
-def test_nothing_is_written_when_the_picture_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_picture_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
         demo(tmp_path / "out", image="nowhere.jpg")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_interrupted_demo_leaves_a_page_of_what_there_is(
+def test_an_interrupted_demo_leaves_a_page_of_the_finished_chapters(
     own: Tuple[Path, str, List[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(chapter: Any, names: Dict[str, Any]) -> Any:
@@ -223,7 +223,7 @@ def test_a_network_of_two_classes_is_shown(
 
 
 @pytest.mark.slow
-def test_the_demo_needs_nothing_and_takes_less_than_a_minute(
+def test_the_demo_runs_offline_in_less_than_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_network(*arguments: Any, **options: Any) -> None:

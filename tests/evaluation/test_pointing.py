@@ -1,4 +1,4 @@
-"""`cnnviz.evaluate`: its measures by hand-made maps, its controls, and the techniques end to end."""
+"""`cnnviz.evaluate`: its measures on hand-made maps, its controls, and the techniques end to end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pairs():
 
 
 def lookup(drawn, maps):
-    """A technique that returns these maps, whatever the chunks it is called in."""
+    """A technique that returns the given maps in order, whatever the size of the chunks."""
     left = list(maps)
     return lambda model, images, targets: [left.pop(0) for _ in images]
 
@@ -37,7 +37,7 @@ def test_a_perfect_map_and_its_opposite(model, pairs):
     assert worst.ratio == 0
 
 
-def test_a_map_that_knows_nothing_has_the_energy_of_the_area(model, pairs):
+def test_a_constant_map_has_the_energy_of_the_area(model, pairs):
     flat = cnnviz.evaluate(model, lookup(pairs, np.ones(pairs.masks.shape, np.float32)), data=pairs)
     np.testing.assert_allclose(flat.energy, flat.area)
     np.testing.assert_allclose(flat.pointing, flat.area, err_msg="a tie counts by the share that hits")
@@ -51,7 +51,7 @@ def test_a_zero_map_and_negative_numbers_earn_nothing(model, pairs):
 
 
 @pytest.mark.parametrize("control", ["centre", "edges", "random"])
-def test_controls_do_not_look_at_the_network(model, control):
+def test_controls_do_not_depend_on_the_network(model, control):
     other = cnnviz.load(onnx_model(initial_parameters(np.random.default_rng(1)), {}).SerializeToString())
     first, second = (cnnviz.evaluate(one, control, n=10, objects=2) for one in (model, other))
     np.testing.assert_array_equal(first.energy, second.energy)

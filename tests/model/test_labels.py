@@ -1,4 +1,4 @@
-"""Labels are found by what people type, and an ambiguous or unknown one is answered with candidates."""
+"""Labels are found in several spellings, and an ambiguous or unknown one is answered with candidates."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_labels_follow_from_the_number_of_classes() -> None:
     assert list(as_labels(None, 0)) == []
 
 
-def test_labels_of_ones_own(tmp_path: Path) -> None:
+def test_labels_of_the_users_own(tmp_path: Path) -> None:
     assert list(as_labels(["cat", "dog"], 2)) == ["cat", "dog"]
     file = tmp_path / "names.txt"
     file.write_text("cat\ndog\n\n")

@@ -17,8 +17,8 @@ import cnnviz
 from cnnviz import _core
 from cnnviz.model.plan_pool import PACKED_NBYTES, Request
 
-# Of a forward pass and an image gradient, by what may be packed (None: the default). With VGG-16 they take
-# PyTorch 144 MB, and a third of that is the most that we want to.
+# PEAK_MB limits the memory of a forward pass and an image gradient, by packed_nbytes (None: the default).
+# PyTorch takes 144 MB for VGG-16's; the limit is a third of that.
 PEAK_MB = {"squeezenet1.1": {0: 14, PACKED_NBYTES: 30}, "vgg16 features": {0: 40, None: 48}}
 
 MEASURE = """
@@ -91,13 +91,13 @@ def test_idle_workspaces_are_given_up() -> None:
     pool._idle_limit = pool.nbytes(small)
     with pool.lend(small), pool.lend(small):
         pass
-    assert len(pool._idle) == 1, "two are too many"
+    assert len(pool._idle) == 1, "the limit has room for one idle workspace"
     with pool.lend(large):
         pass
-    assert pool._idle[0].nbytes == pool.nbytes(large), "what has just been used is kept"
+    assert pool._idle[0].nbytes == pool.nbytes(large), "the workspace of the last pass is kept"
     with pool.lend(small):
         pass
-    assert pool._idle == [], "but not for somebody who needs less"
+    assert pool._idle == [], "a workspace above the limit is not kept after a smaller pass"
 
 
 def test_a_failed_pass_costs_its_plan_and_no_other() -> None:

@@ -1,4 +1,4 @@
-"""A file can carry its preprocessing and labels; what the caller says goes before what the file says."""
+"""A file can carry its preprocessing and labels; the arguments of `load` override them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def parameters():
     return initial_parameters(np.random.default_rng(0))
 
 
-def test_what_is_written_is_read_back():
+def test_metadata_is_read_back_as_written():
     written = cnnviz.Preprocessing(size=(8, 9), crop=0.9, channel_order="BGR", mean=(1.0, 2.0, 3.0), std=2.0)
     metadata = metadata_of(written, ["a", "b"])
     assert preprocessing_in(metadata) == written
@@ -25,7 +25,7 @@ def test_what_is_written_is_read_back():
     assert labels_in({}) is None
 
 
-def test_load_takes_what_the_file_carries_unless_told_otherwise(parameters):
+def test_arguments_of_load_override_the_metadata(parameters):
     data = onnx_model(parameters, {}).SerializeToString()
     model = cnnviz.load(data)
     assert (model.labels[0], model.preprocessing.name) == ("circle", "shapes")

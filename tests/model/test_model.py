@@ -1,4 +1,4 @@
-"""A Model answers, differentiates and describes itself, changes nothing, and always answers the same."""
+"""A Model predicts, differentiates and describes itself, changes no argument, and repeats its results."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_gradients_of_several_values_come_from_one_pass(model: cnnviz.Model) -> 
     np.testing.assert_array_equal(found.activations["second"], model.forward(X, ["second"])["second"])
 
 
-def test_a_gradient_with_respect_to_what_the_objective_reads(model: cnnviz.Model) -> None:
+def test_a_gradient_with_respect_to_a_layer_of_the_objective(model: cnnviz.Model) -> None:
     d_relu2 = RNG.normal(size=(5, 12, 16, 16)).astype(np.float32)
     found = model.gradient(X, {"relu2": d_relu2}, wrt=["relu2", "conv2"])
     np.testing.assert_array_equal(found.gradients["relu2"], d_relu2)
@@ -169,7 +169,7 @@ def test_a_gradient_with_respect_to_what_the_objective_reads(model: cnnviz.Model
     np.testing.assert_array_equal(model.gradient(X, {"input": d_input}).gradients["input"], d_input)
 
 
-def test_what_does_not_lie_before_the_objective_has_gradient_zero(model: cnnviz.Model) -> None:
+def test_layers_behind_the_objective_have_gradient_zero(model: cnnviz.Model) -> None:
     found = model.gradient(X, {"relu1": np.ones((1, 8, 32, 32), np.float32)}, wrt=["relu2", "input"])
     assert not found.gradients["relu2"].any()
     assert found.gradients["input"].any()
@@ -273,12 +273,14 @@ def test_batches_run_in_pieces_that_caches_hold(model: cnnviz.Model, monkeypatch
     ],
     ids=["float64", "fortran", "strided", "negative stride", "list"],
 )
-def test_any_layout_gives_the_same(model: cnnviz.Model, make: Callable[[Any], Any]) -> None:
+def test_any_memory_layout_of_the_input_gives_the_same_output(
+    model: cnnviz.Model, make: Callable[[Any], Any]
+) -> None:
     given = make(X)
     np.testing.assert_array_equal(model.forward(given), model.forward(X))
 
 
-def test_nothing_that_is_passed_is_changed(model: cnnviz.Model) -> None:
+def test_arguments_and_weights_are_not_changed(model: cnnviz.Model) -> None:
     x = X.copy()
     cotangent = RNG.normal(size=(5, 12, 16, 16)).astype(np.float32)
     kept = cotangent.copy()
@@ -299,7 +301,7 @@ def test_nothing_that_is_passed_is_changed(model: cnnviz.Model) -> None:
         np.testing.assert_array_equal(first.gradients[name], second.gradients[name])
 
 
-def test_what_is_returned_belongs_to_the_caller(model: cnnviz.Model) -> None:
+def test_returned_arrays_belong_to_the_caller(model: cnnviz.Model) -> None:
     first = model.gradient(X, 3, wrt=["input", "relu1"])
     kept = {name: array.copy() for name, array in first.gradients.items()}
     logits = first.activations["logits"].copy()
@@ -336,7 +338,7 @@ def test_models_are_pickled(model: cnnviz.Model) -> None:
     assert list(again.layers) == list(model.layers)
 
 
-def test_networks_that_want_channels_last() -> None:
+def test_networks_with_channels_last_inputs() -> None:
     weights: Dict[str, Any] = {"w": RNG.normal(size=(4, 3, 3, 3)), "d": RNG.normal(size=(4, 5))}
     common = [
         helper.make_node("Conv", ["first", "w"], ["conv"]),
@@ -372,7 +374,7 @@ def test_a_network_without_classes_explains_layers_but_predicts_nothing() -> Non
             call()
 
 
-# Network, picture, the size that the picture is brought to first, label, probability (None: unpublished).
+# Rows are network, picture, size of the picture before preprocessing, label, probability (None: unpublished).
 EXPECTED = (
     ("squeezenet", "winml_kitten_224.png", 256, "tabby", None),
     ("squeezenet", "pytorchhub_dog_samoyed.jpg", None, "Samoyed", None),
@@ -439,7 +441,9 @@ def test_several_objectives_after_one_forward_are_each_alone(model: cnnviz.Model
 
 
 @pytest.mark.parametrize("name", ["squeezenet", "mobilenetv2", "resnet20"])
-def test_a_backward_pass_leaves_the_next_one_what_it_needs(network: Callable[[str], Any], name: str) -> None:
+def test_a_backward_pass_keeps_the_activations_for_the_next_one(
+    network: Callable[[str], Any], name: str
+) -> None:
     deep = network(name)
     x = np.random.default_rng(0).normal(size=(1, 3, *deep.preprocessing.size)).astype(np.float32)
     alone = [deep.gradient(x, target).gradients["input"] for target in (3, 5, 1)]

@@ -18,14 +18,14 @@ import cnnviz
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-# Its own pool fights ours for the cores of a busy machine.
+# PyTorch's thread pool would compete with cnnviz's for the cores.
 torch.set_num_threads(1)
 
 NAMES = ["squeezenet", "darknet", "mobilenetv1", "mobilenetv2", "resnet20"]
 PHOTOGRAPHS = ["gradcam_both.png", "pytorchhub_dog_samoyed.jpg", "caffe_cat.jpg"]
-# Half of it is white to the last bit: every max pool there has ties, and only kernels that compute equal
-# pixels equally break them alike: PyTorch's, and the portable ones with the built-in product. OpenBLAS's
-# depend on where in a strip a pixel lies on some CPUs (on a Zen 3, say, and not on a Xeon with AVX-512).
+# Half of FLAT is exactly white: every max pool there has ties, which are broken alike only by kernels that
+# give equal pixels equal results: PyTorch's, and the portable ones with the built-in product. OpenBLAS's
+# results depend on a pixel's position in a strip on some CPUs (on a Zen 3, and not on a Xeon with AVX-512).
 FLAT = "winml_kitten_224.png"
 
 PORTABLE = """
@@ -38,7 +38,7 @@ np.save(to, cnnviz.load(path).gradient(np.load(x), int(target)).gradients["input
 
 
 def autograd(path: Path, x: Any, target: int) -> Any:
-    """Return PyTorch's gradient of one score to the image, and its scores."""
+    """Return PyTorch's gradient of one score with respect to the image, and its scores."""
     tensor = torch.tensor(x, requires_grad=True)
     scores = torch_twin.run(torch, path, tensor)
     scores[0, target].backward()
@@ -46,7 +46,7 @@ def autograd(path: Path, x: Any, target: int) -> Any:
 
 
 def check(found: Any, expected: Any) -> None:
-    """Not bit by bit: two float32 programs decide a few ReLUs and pools near a tie differently."""
+    """Compare with tolerances: two float32 programs decide a few ReLUs and pools near a tie differently."""
     found, expected = np.stack(found).astype(np.float64), np.stack(expected)
     cosine = (found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected)
     distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
@@ -131,7 +131,7 @@ def cosine(found: Any, expected: Any) -> float:
 
 
 class Residual(torch.nn.Module):
-    """A small network with everything that exporters like to spread over several nodes."""
+    """A small network of layers that exporters spread over several nodes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ def test_a_live_module_becomes_a_model() -> None:
 
 def test_a_module_whose_answers_differ_is_refused() -> None:
     class Moody(torch.nn.Module):
-        """Answers otherwise each time that it is asked."""
+        """A module with other outputs at each call."""
 
         def __init__(self) -> None:
             super().__init__()

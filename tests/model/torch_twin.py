@@ -1,4 +1,4 @@
-"""ONNX files run by PyTorch, for the operators of the trained networks: an independent second opinion."""
+"""ONNX files run by PyTorch, for the operators of the trained networks: an independent reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives: known values, gradients by finite differences, algebra, and what they refuse."""
+"""Objectives: known values, gradients by finite differences, algebra, and refused arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small climbs on a network in NumPy, for the tests of the loop and of what drives it."""
+"""Small optimisations on a network in NumPy, for the tests of the loop and of runs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ START = np.random.default_rng(1).uniform(0.2, 0.8, size=(1, 3, *SIZE)).astype(np
 AIM = np.random.default_rng(2).uniform(-0.4, 1.4, size=(1, 3, *SIZE)).astype(np.float32)
 ROBUST = tf.Compose((tf.Pad(2), tf.Jitter(2), tf.Scale((0.9, 1.1)), tf.Crop(*SIZE)))
 
-#: Descends to a picture a third of which is pressed against the box, through the network as well; roughness
-#: couples pixels, so that L-BFGS is not there to the last digit of float32 before the tests have ended.
+#: DISTANCE has its minimum at a picture with a third of its pixels on a bound. Its cross-entropy goes through
+#: the network; its total variation couples pixels, so that L-BFGS does not converge to the last digit of
+#: float32 within a test.
 DISTANCE = (
     obj.Content(IMAGE, AIM, reduction="sum")
     + 0.1 * obj.CrossEntropy(2)

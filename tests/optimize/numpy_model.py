@@ -1,4 +1,4 @@
-"""A network of two matrices with the face of `cnnviz.Model`, so that the loop is tested without the core."""
+"""A network of two matrices with the interface of `cnnviz.Model`, to test the loop without the core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop and its step rules: they climb, stay within bounds, and say what went wrong."""
+"""The loop and its step rules: they climb, stay within bounds, and name the cause of NaN."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_no_point_is_evaluated_twice() -> None:
         assert len(seen) == len(set(seen)) >= 9, rule
 
 
-def test_lbfgs_refuses_what_it_cannot_do() -> None:
+def test_lbfgs_refuses_random_transforms_and_batches() -> None:
     with pytest.raises(ValueError, match="random transforms"):
         Problem(MODEL, obj.Logit(1), Pixels(), steps.LBFGS(), transform=tf.Jitter(2))
     with pytest.raises(ValueError, match="one picture at a time, not 2"):
@@ -103,7 +103,7 @@ def test_adam_is_the_published_algorithm() -> None:
     np.testing.assert_allclose(z[0, 0], 0.1 + 0.1 * mean / np.sqrt(square), rtol=1e-6)
 
 
-def test_done_pictures_stand_still_and_all_done_is_converged() -> None:
+def test_finished_pictures_stand_still_and_all_finished_is_converged() -> None:
     problem = Problem(
         MODEL, obj.Logit(3), Pixels(), steps.NormalizedGradient(0.2), done=lambda step: step.value > 0.3
     )
@@ -150,12 +150,12 @@ def test_a_dead_gradient_is_redirected_until_it_lives(name: str) -> None:
     assert climb(revive=True) > 0
 
 
-def test_of_a_batch_only_the_dead_are_redirected() -> None:
-    """The one whose score is alive goes on as it would alone, whatever the other needs."""
+def test_only_the_dead_pictures_of_a_batch_are_redirected() -> None:
+    """The picture whose score is alive moves as it would alone."""
     model = NumpyModel(bias=-3.0)
     objective = obj.Logit(3) - 0.001 * obj.L2()
     start = np.random.default_rng(4).uniform(size=(2, 3, *SIZE)).astype(np.float32)
-    for _ in range(9):  # wake the second one
+    for _ in range(9):  # bring the second picture's score to life
         step = (
             0.5
             * model.gradient(
@@ -241,13 +241,13 @@ def test_a_nan_names_its_term_and_keeps_the_last_finite_picture(value: float) ->
     )
 
 
-def test_an_overflow_names_the_first_layer_that_has_it() -> None:
+def test_an_overflow_names_the_first_layer_that_is_not_finite() -> None:
     model = NumpyModel()
     model.first = model.first * np.float32(1e38)
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="layer 'hidden' is the first"):
         run(Problem(model, obj.Logit(1), Pixels(), steps.GradientAscent(0.1)))  # type: ignore[arg-type]
 
 
-def test_a_step_that_leaves_the_numbers_is_blamed_on_the_rule() -> None:
+def test_a_step_to_infinity_is_blamed_on_the_rule() -> None:
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="try a smaller step"):
         run(Problem(MODEL, obj.Logit(3), Pixels(), steps.GradientAscent(0.1), after=lambda z, n, g: z / 0))

@@ -1,4 +1,4 @@
-"""What drives a run: it stops, survives Ctrl-C, goes through stages, and resumes bit for bit."""
+"""Runs stop, survive Ctrl-C, go through stages, and resume bit for bit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_a_run_goes_on_from_arrays_as_from_itself(name: str) -> None:
+def test_a_run_continues_from_packed_arrays(name: str) -> None:
     plan = stages(PROBLEMS[name])
     watch = Watch(progress=False, keep_every=3)
     first = unpack(pack(advance(plan, begin(plan, 5), 6, watch)))
@@ -37,7 +37,7 @@ def test_a_run_goes_on_from_arrays_as_from_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_ctrl_c_keeps_everything_and_can_be_resumed(name: str) -> None:
+def test_ctrl_c_keeps_the_whole_trace_and_can_be_resumed(name: str) -> None:
     calls = []
 
     def interrupt(step: Any) -> None:
@@ -76,7 +76,7 @@ class AtLine:
 
 
 @pytest.mark.parametrize("name", ["add", "_ranked"])
-def test_ctrl_c_while_a_step_is_written_down_keeps_whole_steps(name: str) -> None:
+def test_ctrl_c_while_a_step_is_recorded_keeps_whole_steps(name: str) -> None:
     watch = Watch(progress=False, keep_every=1)
     plan = stages(PROBLEMS["adam"])
     whole = advance(plan, begin(plan, 5), 10, watch)
@@ -177,11 +177,11 @@ def asking(n: int, how: str) -> Callable[[Any], bool]:
 
 
 @pytest.mark.parametrize("how", ["callback", "Ctrl-C"])
-@pytest.mark.parametrize(("n", "place"), [(1, (0, 0)), (3, (0, 2)), (5, (0, 4)), (6, (1, 0)), (8, (1, 2))])
-def test_a_callback_ends_the_whole_run_whatever_the_stage(how: str, n: int, place: Any) -> None:
+@pytest.mark.parametrize(("n", "position"), [(1, (0, 0)), (3, (0, 2)), (5, (0, 4)), (6, (1, 0)), (8, (1, 2))])
+def test_a_callback_ends_the_whole_run_whatever_the_stage(how: str, n: int, position: Any) -> None:
     whole = advance(two_stages(), begin(two_stages(), 5), 9, QUIET)
     stopped = advance(two_stages(), begin(two_stages(), 5), 9, Watch(progress=False, callback=asking(n, how)))
-    assert (stopped.stage, stopped.done) == place
+    assert (stopped.stage, stopped.done) == position
     assert stopped.interrupted == (how == "Ctrl-C")
     made = 4 * stopped.stage + stopped.done
     assert len(stopped.history["value"]) == made + 1
@@ -205,7 +205,7 @@ def test_ctrl_c_between_stages_keeps_the_finished_one(at: str) -> None:
     assert_same(advance(two_stages(), stopped, 5, QUIET), whole)
 
 
-def test_ctrl_c_before_a_loaded_run_goes_on_keeps_what_there_was() -> None:
+def test_ctrl_c_before_a_loaded_run_continues_keeps_its_trace() -> None:
     loaded = unpack(pack(advance(two_stages(), begin(two_stages(), 5), 7, QUIET)))
     stages = two_stages()
     stages[1] = replace(stages[1], make=interrupt)

@@ -1,4 +1,4 @@
-"""Plots draw the numbers they are given: in the units given, with zero where it is, on the axes given."""
+"""Plots draw the numbers that they are given: in their units, with zero as zero, on the given axes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICTURE = RNG.integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
 def drawn(function: Any, *arrays: Any, **options: Any) -> Tuple[Any, Any, Any]:
-    """The axes, the drawn map and its colour bar's axes (None without one)."""
+    """Draw on new axes; return them, the drawn map and the axes of its colour bar (None without one)."""
     ax = Figure().add_subplot()
     assert function(*arrays, ax=ax, **options) is ax
     bars = [other for other in ax.figure.axes if other is not ax]
@@ -52,7 +52,7 @@ def test_signed_maps_are_symmetric_about_zero(draw: Any) -> None:
 
 
 @pytest.mark.parametrize("draw", FUNCTIONS)
-def test_a_map_of_zeros_stays_zero_and_says_so(draw: Any) -> None:
+def test_a_map_of_zeros_stays_zero_and_has_a_note(draw: Any) -> None:
     ax, picture, _ = draw(np.zeros((6, 8), np.float32), title="saliency")
     assert "all zero" in ax.get_title()
     assert np.ptp(picture.get_array()) == 0
@@ -61,7 +61,7 @@ def test_a_map_of_zeros_stays_zero_and_says_so(draw: Any) -> None:
 
 
 @pytest.mark.parametrize("draw", FUNCTIONS)
-def test_an_arrow_says_that_there_is_more(draw: Any) -> None:
+def test_an_arrow_marks_values_beyond_the_scale(draw: Any) -> None:
     spike = np.ones((20, 20), np.float32)
     spike[3, 3] = 100
     assert draw(spike, percentile=99)[1].get_clim()[1] == 1
@@ -123,14 +123,14 @@ UNITS: Tuple[Tuple[str, Dict[str, Any], str], ...] = (
 
 
 @pytest.mark.parametrize(("method", "settings", "units"), UNITS)
-def test_the_colour_bar_says_what_was_computed(method: str, settings: Dict[str, Any], units: str) -> None:
+def test_the_colour_bar_names_the_quantity(method: str, settings: Dict[str, Any], units: str) -> None:
     values = SIGNED if settings.get("reduce") == "sum" else MAP
     result = Attribution(np.stack([values] * 3), values, PICTURE, method, 1, "cat", 2.0, settings=settings)
     bar = drawn(plot.attribution, result)[2]
     assert bar.get_ylabel() == units
 
 
-def test_nothing_of_matplotlib_is_touched(no_figures_left: None) -> None:
+def test_settings_of_matplotlib_and_the_map_stay_unchanged(no_figures_left: None) -> None:
     before: Dict[str, Any] = dict(mpl.rcParams)
     values = MAP.copy()
     drawn(plot.overlay, PICTURE, MAP)
@@ -139,7 +139,7 @@ def test_nothing_of_matplotlib_is_touched(no_figures_left: None) -> None:
     np.testing.assert_array_equal(MAP, values)
 
 
-def test_without_axes_a_figure_is_opened() -> None:
+def test_a_map_without_axes_opens_a_figure() -> None:
     import matplotlib.pyplot as plt
 
     before = len(plt.get_fignums())
@@ -148,7 +148,7 @@ def test_without_axes_a_figure_is_opened() -> None:
     plt.close(ax.figure)
 
 
-def test_without_a_display(tmp_path: Path) -> None:
+def test_maps_are_drawn_without_a_display(tmp_path: Path) -> None:
     code = (
         "import numpy as np; from cnnviz import plot; plot.saliency(np.eye(3, dtype=np.float32))"
         ".figure.savefig('x.png')"
@@ -169,7 +169,7 @@ ERRORS: Tuple[Tuple[str, Dict[str, Any], str], ...] = (
 
 
 @pytest.mark.parametrize(("options", "message"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS])
-def test_what_cannot_be_drawn_is_refused(options: Dict[str, Any], message: str) -> None:
+def test_invalid_maps_and_scales_are_refused(options: Dict[str, Any], message: str) -> None:
     options = dict(options)
     values = options.pop("map")
     with pytest.raises(ValueError, match=message):

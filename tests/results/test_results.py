@@ -1,4 +1,4 @@
-"""Results keep their facts, through a file and back."""
+"""Results keep all their fields through a file and back."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize("result", [ATTRIBUTION, replace(ATTRIBUTION, layer="conv1", target=None), SYNTHESIS])
-def test_nothing_is_lost_in_a_file(result: Any, tmp_path: Path) -> None:
+def test_results_survive_a_file(result: Any, tmp_path: Path) -> None:
     path = tmp_path / "result.npz"
     result.save(path)
     assert_same(load_result(path), result)

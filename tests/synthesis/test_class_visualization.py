@@ -1,4 +1,4 @@
-"""Class pictures: what they reach, that they repeat and resume, and that a list is each class alone."""
+"""Class pictures reach their class, repeat and resume, and a list of classes equals each class alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_score_rises(model: cnnviz.Model, preset: str) -> None:
     assert result.report["probability"] == pytest.approx(shares[3] / shares.sum(), rel=1e-2)
 
 
-def test_a_dead_score_wakes_under_a_penalty(network: Callable[[str], Any]) -> None:
+def test_a_dead_score_is_revived_under_a_penalty(network: Callable[[str], Any]) -> None:
     """To this network nothing in the mean colour resembles a lorikeet: its score is 0."""
     result = make(network("squeezenet-fp16"), 90, preset="simonyan", l2=1e-4, steps=24)
     score = result.history["Logit([90])"]
@@ -100,7 +100,7 @@ def test_cs231n_s_first_step(model: cnnviz.Model) -> None:
     np.testing.assert_allclose(result.image, planes, atol=1e-3)
 
 
-def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
+def test_ctrl_c_returns_the_result_so_far(model: cnnviz.Model) -> None:
     def interrupt(step: Any) -> None:
         if step.steps == 3:
             raise KeyboardInterrupt
@@ -111,7 +111,7 @@ def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
     assert result.best.shape == (32, 32, 3)
 
 
-def test_a_step_out_of_the_numbers_keeps_the_last_picture(model: cnnviz.Model) -> None:
+def test_a_step_to_infinity_keeps_the_last_finite_picture(model: cnnviz.Model) -> None:
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="try a smaller step") as raised:
         make(model, 3, learning_rate=1e308, l2=1e300, preset="yosinski", steps=5)
     kept = raised.value.result

@@ -145,7 +145,7 @@ def test_one_class_has_no_rival(preset: str, target: Optional[int]) -> None:
         fool(single, PICTURE, target, preset=preset)
 
 
-def test_a_shortfall_is_said(model: cnnviz.Model) -> None:
+def test_a_picture_that_does_not_fool_is_warned_about(model: cnnviz.Model) -> None:
     with pytest.warns(UserWarning, match="after 1 steps the picture does not fool"):
         result = fool(model, PICTURE, other_class(model), steps=1, learning_rate=1e-6)
     assert not result.converged
@@ -176,7 +176,7 @@ def test_resume_equals_uninterrupted_bit_for_bit(
         np.testing.assert_array_equal(other.frames, whole.frames)
 
 
-def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
+def test_ctrl_c_returns_the_result_so_far(model: cnnviz.Model) -> None:
     def interrupt(step: Any) -> None:
         if step.steps == 2:
             raise KeyboardInterrupt
@@ -188,7 +188,7 @@ def test_ctrl_c_returns_what_there_is(model: cnnviz.Model) -> None:
 
 
 @pytest.mark.parametrize(("preset", "climbed"), [("margin", "margin"), ("nguyen", "probability")])
-def test_the_history_is_of_one_kind_from_the_waking_on(
+def test_the_value_in_the_history_is_the_climbed_quantity_also_while_waking(
     network: Callable[[str], Any], preset: str, climbed: str
 ) -> None:
     """On grey the score of this class is 0: some steps go by before anything else can rise."""
@@ -268,7 +268,7 @@ SHAPES = ((1, 1, 3), (40, 7), (300, 20, 4))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["1x1", "grey", "rgba"])
-def test_pictures_of_any_shape_are_taken(model: cnnviz.Model, shape: Any) -> None:
+def test_pictures_of_any_shape_are_fooled(model: cnnviz.Model, shape: Any) -> None:
     picture = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
     target = model.predict(picture, top=2)[1].index
     result = fool(model, picture, target)

@@ -1,4 +1,4 @@
-"""Style transfer: losses against their formulas, layers by structure, promises of the run."""
+"""Style transfer: losses against their formulas, layers by structure, repetition and resumption."""
 
 from __future__ import annotations
 
