@@ -93,7 +93,7 @@ def test_pictures_are_made_to_fool(folder: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_run_that_does_not_fool_says_so_in_one_line(
+def test_a_picture_that_does_not_fool_is_reported_in_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     second = cnnviz.load("net.onnx").predict("photo.png", top=2)[1].label

@@ -34,7 +34,7 @@ class Drawn:
     labels : int64, N
         Class of the object, an index into `CLASSES`.
     masks : bool, N,H,W
-        The object's visible pixels: those it covers by half or more, less what lies in front of it.
+        The object's visible pixels: those that it covers by half or more, less those behind a bar.
     boxes : int64, N,4
         Top, left, bottom, right of the mask, half open: ``images[i, top:bottom, left:right]``.
     other_labels, other_masks, other_boxes
@@ -275,7 +275,7 @@ def _distance(shape: _Shape, grid: Grid) -> Field:
 
 
 def _window(shape: _Shape, grid: Grid, margin: float) -> Tuple[slice, slice]:
-    """Rows and columns that a shape can touch, so that the rest of the picture costs nothing."""
+    """Rows and columns that a shape can touch, so that only these are computed."""
     reach = 1.2 * shape.radius + margin
     rows, columns = grid[1].shape[0], grid[0].shape[1]
     top, bottom = int(max(0, shape.cy - reach)), int(min(rows, shape.cy + reach)) + 1

@@ -49,7 +49,7 @@ def _section(shown: Shown) -> str:
 
 
 def _prose(text: str) -> str:
-    """Escape text for HTML, and set what stands between backticks as code."""
+    """Escape text for HTML, and set words between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
 
 

@@ -1,7 +1,7 @@
 """Objectives: scalar functions of a network's activations, with one value for each image of a batch.
 
 An objective names the layers it reads and, given their activations, returns its value and its gradient with
-respect to each of them (the cotangents that start the backward pass). Three names always mean the same thing:
+respect to each of them (the cotangents that start the backward pass). Three names have a fixed meaning:
 ``"logits"`` is the score before a final softmax or sigmoid, ``"input"`` the preprocessed image that the
 network is fed, and ``"image"``, which only the optimisation loop knows, the picture in displayed-pixel units,
 RGB from 0 to 1.

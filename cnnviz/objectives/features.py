@@ -24,7 +24,7 @@ class _LayerObjective(Objective):
 
 
 class Channel(_LayerObjective):
-    """The mean of a channel over all positions: what a feature detector looks for, wherever it is.
+    """The mean of a channel over all positions: high when its feature is anywhere in the picture.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Neuron(_LayerObjective):
 class Direction(_LayerObjective):
     """How far the activations point along a vector of channels: the mean over positions of dot * cos^power.
 
-    The dot product alone is happy with long vectors in any direction and the cosine alone with faint ones;
+    The dot product alone also rewards long vectors in other directions, and the cosine alone faint ones;
     their product is lucid's compromise, with the cosine cut off at 0.1 so that the gradient does not vanish
     behind it.
 

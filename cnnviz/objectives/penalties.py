@@ -1,4 +1,4 @@
-"""Regularisers of the picture itself: how rough it is (`TotalVariation`), how large (`L1`, `L2`)."""
+"""Penalties on the picture itself: on its roughness (`TotalVariation`) and its size (`L1`, `L2`)."""
 
 from __future__ import annotations
 

@@ -298,7 +298,7 @@ def pack(trace: Trace) -> Dict[str, NDArray[Any]]:
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]]) -> Trace:
-    """Read a trace back from what `pack` made of it."""
+    """Return the trace that `pack` turned into arrays."""
     facts = json.loads(str(arrays["facts"]))
     memory = dict(facts["memory"])
     memory.update({key[len("memory/") :]: a for key, a in arrays.items() if key.startswith("memory/")})

@@ -67,7 +67,7 @@ class Compose(Transform):
 
 @dataclass(frozen=True)
 class Jitter(Transform):
-    """Roll by up to `pixels` in both directions; what leaves on one side comes back on the other.
+    """Roll by up to `pixels` in both directions; pixels that leave on one side enter on the other.
 
     ``one_sided=True`` draws offsets from 0 to `pixels` instead, as cs231n does.
     """

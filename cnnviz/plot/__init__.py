@@ -1,8 +1,9 @@
 """Pictures of results: arrays in, Axes out. Colour bars are in the units of the score, and zero stays zero.
 
-A function that is given `ax` draws there and touches nothing else of matplotlib; without one it opens a new
-figure with pyplot, which shows it in a notebook and works without a display. Colours are perceptually uniform
-and safe for colour-blind readers. Arrays are drawn without rescaling; the colour bar shows their range.
+A function that is given `ax` draws on these axes and changes no other state of matplotlib. Without `ax` it
+opens a new figure with pyplot, which shows it in a notebook and works without a display. Colours are
+perceptually uniform and safe for colour-blind readers. Arrays are drawn without rescaling; the colour bar
+shows their range.
 """
 
 from __future__ import annotations

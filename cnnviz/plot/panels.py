@@ -51,13 +51,13 @@ def grid(
     Raises
     ------
     TypeError
-        When there is no such option.
+        When an option is unknown.
     ValueError
-        When there is nothing to draw, not one title for each result, or two options contradict each other.
+        When `results` is empty, `titles` has another length, or two options contradict each other.
     """
     results = list(results)
     if not results:
-        raise ValueError("results is empty: there is nothing to draw")
+        raise ValueError("results is empty, so there is nothing to draw: pass at least one result")
     if titles is not None and len(titles) != len(results):
         raise ValueError(
             f"titles has {len(titles)} entries for {len(results)} results: pass one for each result"

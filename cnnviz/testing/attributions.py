@@ -168,7 +168,7 @@ def _compare(before: Attribution, now: Attribution, path: Path, least: float, mo
         wrong.append("if the change is meant, store it anew: update=True, or pytest --cnnviz-update")
         panels = [panel._replace(limit=largest(before.map, now.map)) for panel in panels]
         panels.append(Panel(f"now - stored, relative L2 {drift:.3g}", difference))
-        panels.append(Panel("what it explains now", now.image))
+        panels.append(Panel("picture of the new one", now.image))
         raise failure("unchanged", "\n  ".join([head, *wrong]), panels)
 
 

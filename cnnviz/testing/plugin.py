@@ -61,7 +61,7 @@ def cnnviz_pictures() -> Drawn:
 
 @pytest.fixture
 def cnnviz_stored(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Return ``check(attribution, name="", **limits)``: the attribution is what this test stored before.
+    """Return ``check(attribution, name="", **limits)``, which compares with the attribution stored before.
 
     Files lie in the folder ``stored`` beside the test file; ``pytest --cnnviz-update`` writes them. A test
     that checks several attributions gives each a name. `limits` are those of

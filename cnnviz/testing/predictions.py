@@ -40,7 +40,7 @@ def _blurred(picture: Picture) -> Picture:
     return np.asarray((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4, np.float32)
 
 
-#: CHANGES are small changes of a picture by name; none of them changes the class of what is shown.
+#: CHANGES are small changes of a picture by name; none of them changes the class of the object.
 CHANGES: Mapping[str, Change] = {
     "brighter": lambda picture: np.clip(picture * np.float32(1.1), 0, 1),
     "darker": lambda picture: picture * np.float32(0.9),

@@ -1,4 +1,4 @@
-"""The sanity check of explanations: what is replaced, in which order, and what the curve says."""
+"""The sanity check of explanations: the order in which weights are replaced, and the curve of similarity."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_boxes_are_tight_and_masks_apart(objects):
     assert (drawn.other_labels != drawn.labels).all()
 
 
-def test_the_mask_is_what_changes_with_the_class():
+def test_only_pixels_near_the_mask_change_with_the_class():
     """Two draws that differ in one class differ on the two shapes and their shadows only.
 
     A bar in front of the object may be there for one class only, so 15 % may differ elsewhere, too.

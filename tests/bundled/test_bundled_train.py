@@ -40,7 +40,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(shortly_trained, tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_number_of_threads_changes_nothing(shortly_trained, threads):
+def test_the_number_of_threads_changes_no_weight(shortly_trained, threads):
     before = cnnviz.get_num_threads()
     cnnviz.set_num_threads(threads)
     try:

@@ -44,7 +44,7 @@ def test_a_constant_map_has_the_energy_of_the_area(model, pairs):
     np.testing.assert_allclose(flat.area, pairs.masks.mean((1, 2)))
 
 
-def test_a_zero_map_and_negative_numbers_earn_nothing(model, pairs):
+def test_zero_and_negative_maps_have_no_energy(model, pairs):
     for maps in (np.zeros(pairs.masks.shape, np.float32), -pairs.masks.astype(np.float32)):
         none = cnnviz.evaluate(model, lookup(pairs, maps), data=pairs)
         assert (none.pointing.max(), none.energy.max()) == (0, 0)

@@ -119,7 +119,7 @@ def test_a_step_to_infinity_keeps_the_last_finite_picture(model: cnnviz.Model) -
     assert np.isfinite(kept.image).all()
 
 
-def test_the_probability_behind_a_sigmoid_is_its_own() -> None:
+def test_the_probability_behind_a_sigmoid_is_the_sigmoid_of_the_score() -> None:
     labelled = cnnviz.load(small_classifier(sigmoid=True), preprocessing="unit")
     result = cnnviz.class_visualization(labelled, 3, steps=3, progress=False)
     x = labelled.preprocessing.normalise(result.image[None])

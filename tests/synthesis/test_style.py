@@ -110,7 +110,7 @@ def test_johnson_is_the_loss_of_neural_style(run: Callable[..., Any], model: cnn
 
 
 @pytest.mark.parametrize(("preset", "weight"), [("default", 1 / 3), ("gatys", 1 / 3), ("johnson", 1.0)])
-def test_listed_layers_weigh_what_the_recipe_gives_them(
+def test_listed_layers_get_the_weights_of_the_recipe(
     run: Callable[..., Any], preset: str, weight: float
 ) -> None:
     """Gatys et al. 2016 take w_l = 1/5 of five layers; neural-style adds up its layers as they are."""

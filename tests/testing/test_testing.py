@@ -1,4 +1,4 @@
-"""`cnnviz.testing`: each assertion passes and fails as it says, and the plugin serves a user's suite."""
+"""`cnnviz.testing`: each assertion passes and fails as documented, and the plugin works in a user's suite."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_pointing_needs_energy_and_peak():
 
 @pytest.mark.parametrize("pointing", [True, False])
 @pytest.mark.parametrize(("value", "says"), [(0, "map is all zero"), (-1, "no value of the map is positive")])
-def test_a_map_without_energy_says_so(value, says, pointing):
+def test_a_map_without_energy_is_named_in_the_message(value, says, pointing):
     with pytest.raises(AssertionError, match=says) as failed:
         assert_points_into(attribution(np.full((4, 4), value)), (0, 0, 2, 2), pointing=pointing)
     assert "largest value" not in str(failed.value)
