@@ -66,8 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         "show the patterns that excite the neurons that a score depends on",
         "cnnviz guided-backprop cat.jpg --model squeezenet1.1 -o cat-guided.png",
     )
-    rule = f"backward rule of ReLUs: guided backpropagation's or the DeconvNet's {_DEFAULT}"
-    guided.add_argument("--rule", choices=("guided", "deconv"), default="guided", help=rule)
+    rules = ("guided", "deconv")
+    relu = f"backward rule of ReLUs: guided backpropagation's or the DeconvNet's {_DEFAULT}"
+    guided.add_argument("--relu", choices=rules, default="guided", help=relu)
+    # The option's former name.
+    guided.add_argument("--rule", dest="relu", choices=rules, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     _add_fool(commands)
     _add_style(commands)
     _add_class(commands)
@@ -247,7 +250,7 @@ def _attribute(arguments: argparse.Namespace) -> None:
     output = _output(arguments, f"{Path(arguments.image).stem}-{arguments.method}.png", cnnviz.Attribution)
     model = _load(arguments)
     method: Callable[..., Any] = getattr(cnnviz, arguments.method.replace("-", "_"))
-    options = {name: getattr(arguments, name) for name in ("layer", "rule") if name in arguments}
+    options = {name: getattr(arguments, name) for name in ("layer", "relu") if name in arguments}
     result = method(model, arguments.image, _target(arguments.target), **options)
     result.save(output)
     layer = f" at {result.layer}" if result.layer else ""

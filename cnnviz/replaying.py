@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from functools import partial
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from cnnviz.attribution.grad_cam import grad_cam
 from cnnviz.attribution.guided_backprop import guided_backprop, guided_grad_cam
@@ -30,6 +30,10 @@ _ATTRIBUTIONS: Mapping[str, Callable[..., Any]] = {
     "guided_grad_cam": guided_grad_cam,
     "saliency": saliency,
 }
+
+
+#: Names of arguments in files of earlier releases, each with the present one.
+_RENAMED = {"rule": "relu"}
 
 
 def replay(path: PathLike, model: Model, *, progress: Optional[bool] = None) -> Result:
@@ -152,7 +156,7 @@ def _recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Any
 def _attribution(
     method: str, model: Model, settings: Mapping[str, Any], sources: Mapping[str, Any]
 ) -> Attribution:
-    options: Dict[str, Any] = {name: value for name, value in settings.items() if name not in ADDED}
+    options = {_RENAMED.get(name, name): value for name, value in settings.items() if name not in ADDED}
     try:
         made: Attribution = _ATTRIBUTIONS[method](model, sources["image"], **options)
     except (KeyError, TypeError) as error:

@@ -57,6 +57,21 @@ def test_options_reach_the_technique(folder: Path) -> None:
     assert found.layer == "relu1"
 
 
+@pytest.mark.parametrize("option", ["--relu", "--rule"])
+def test_the_backward_rule_has_a_former_name(
+    option: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["guided-backprop", "photo.png", "--model", "net.onnx", "-o", "out.npz"]
+    for given, rule in (([], "guided"), ([option, "deconv"], "deconv"), ([option, "guided"], "guided")):
+        assert main([*arguments, *given]) == 0
+        assert cnnviz.load_result("out.npz").settings["relu"] == rule
+    with pytest.raises(SystemExit):
+        main(["guided-backprop", "--help"])
+    shown = capsys.readouterr().out
+    assert "--relu" in shown
+    assert "--rule" not in shown
+
+
 def test_the_output_has_a_name_by_default(folder: Path) -> None:
     assert main(["saliency", "photo.png", "--model", "net.onnx"]) == 0
     assert (folder / "photo-saliency.png").exists()

@@ -76,7 +76,7 @@ ERRORS: Tuple[Tuple[str, Call, type, str], ...] = (
         "cotangent's shape",
         lambda m: m.gradient(X, {"relu2": np.ones((1, 2, 3, 4), np.float32)}),
         ValueError,
-        r"objective\['relu2'\] has shape \(1, 2, 3, 4\), the layer \(2, 12, 16, 16\)",
+        r"target\['relu2'\] has shape \(1, 2, 3, 4\), the layer \(2, 12, 16, 16\)",
     ),
     (
         "cotangent's layer",
@@ -88,13 +88,13 @@ ERRORS: Tuple[Tuple[str, Call, type, str], ...] = (
         "cotangent's NaN",
         lambda m: m.gradient(X, {"logits": np.full((2, 10), np.nan, np.float32)}),
         ValueError,
-        r"objective\['logits'\] holds NaN",
+        r"target\['logits'\] holds NaN",
     ),
     (
         "cotangent's dtype",
         lambda m: m.gradient(X, {"logits": np.ones((2, 10), np.int64)}),
         TypeError,
-        r"objective\['logits'\] must be a float array",
+        r"target\['logits'\] must be a float array",
     ),
     (
         "picture's own units",
@@ -165,7 +165,7 @@ ERRORS: Tuple[Tuple[str, Call, type, str], ...] = (
         "3 cotangents for 2",
         lambda m: m.gradient(X, {"logits": np.ones((3, 10), np.float32)}),
         ValueError,
-        r"objective\['logits'\] has shape \(3, 10\) for a batch of 2 images",
+        r"target\['logits'\] has shape \(3, 10\) for a batch of 2 images",
     ),
     (
         "preset",

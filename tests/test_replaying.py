@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -28,7 +30,7 @@ METHODS: Dict[str, Callable[[Any], Any]] = {
     "saliency": lambda model: cnnviz.saliency(model, PICTURE, 3, reduce="l2"),
     "smooth": lambda model: cnnviz.saliency(model, PICTURE, 3, smooth=2, noise=0.1, seed=5, times_input=True),
     "grad_cam": lambda model: cnnviz.grad_cam(model, PICTURE, layer="conv2"),
-    "deconv": lambda model: cnnviz.guided_backprop(model, PICTURE, rule="deconv"),
+    "deconv": lambda model: cnnviz.guided_backprop(model, PICTURE, relu="deconv"),
     "guided_grad_cam": lambda model: cnnviz.guided_grad_cam(model, PICTURE, 5),
 }
 
@@ -49,6 +51,22 @@ def test_each_of_a_batch_can_be_made_again(model: cnnviz.Model, tmp_path: Path) 
     results[1].save(tmp_path / "x.png")
     again = cnnviz.replay(tmp_path / "x.png", model)
     np.testing.assert_array_equal(again.map, results[1].map)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "guided_grad_cam"])
+def test_settings_with_former_names_are_made_again(model: cnnviz.Model, tmp_path: Path, method: str) -> None:
+    """Files of earlier releases call the argument `relu` of these techniques `rule`."""
+    result = getattr(cnnviz, method)(model, PICTURE, 3, relu="deconv")
+    settings = {("rule" if name == "relu" else name): value for name, value in result.settings.items()}
+    replace(result, settings=settings).save(tmp_path / "old.npz")
+    old = cnnviz.load_result(tmp_path / "old.npz")
+    assert old.settings == settings
+    old.save(tmp_path / "old.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = cnnviz.replay(tmp_path / "old.png", model)
+    np.testing.assert_array_equal(again.map, result.map)  # type: ignore[union-attr]
+    assert again.settings == result.settings
 
 
 def test_another_network_is_warned_about(model: cnnviz.Model, tmp_path: Path) -> None:

@@ -13,20 +13,22 @@ import numpy as np
 from cnnviz.attribution.grad_cam import layer_with_maps, upsample, weighted_sum
 from cnnviz.attribution.question import Targets, ask_and_differentiate
 from cnnviz.attribution.saliency import check_reduction, reduced
+from cnnviz.checks import renamed
 from cnnviz.model.model import Model
 from cnnviz.pictures.image import ImagesLike
 
 RULES = ("guided", "deconv")
 
 
+@renamed(rule="relu")
 def guided_backprop(
-    model: Model, image: ImagesLike, target: Targets = None, *, rule: str = "guided", reduce: str = "max_abs"
+    model: Model, image: ImagesLike, target: Targets = None, *, relu: str = "guided", reduce: str = "max_abs"
 ) -> Any:
     """Show the patterns in a picture that excite the neurons a score depends on.
 
     The gradient dS_c/dx, except that every rectifier lets back only what is positive: with z its input and R
-    what arrives from above, ``R 1[R > 0] 1[z > 0]`` (``rule="guided"``), or ``R 1[R > 0]`` whatever z was
-    (``rule="deconv"``, the DeconvNet). S_c is the score before the softmax. Every ReLU follows the rule, also
+    what arrives from above, ``R 1[R > 0] 1[z > 0]`` (``relu="guided"``), or ``R 1[R > 0]`` whatever z was
+    (``relu="deconv"``, the DeconvNet). S_c is the score before the softmax. Every ReLU follows the rule, also
     those of the classifier, and so do clipped and leaky ones; smooth activations keep their derivative.
 
     These pictures are sharp, and that is no proof that they explain. Adebayo et al. 2018 (*Sanity Checks for
@@ -42,7 +44,8 @@ def guided_backprop(
     target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image.
         A mapping has cotangents by layer, as for `saliency`.
-    rule : {"guided", "deconv"}
+    relu : {"guided", "deconv"}
+        The backward rule of the rectifiers.
     reduce : {"max_abs", "sum_abs", "mean_abs", "l2", "sum"}
         How channels are joined, as for `saliency`.
 
@@ -56,20 +59,21 @@ def guided_backprop(
     TypeError, ValueError, FileNotFoundError
         For an image, a target or an option that does not exist or cannot be read.
     """
-    _check(rule, reduce)
-    question, found = ask_and_differentiate(model, image, target, relu=rule)
+    _check(relu, reduce)
+    question, found = ask_and_differentiate(model, image, target, relu=relu)
     dx = found.gradients["input"]
-    arguments = {"rule": rule, "reduce": reduce}
+    arguments = {"relu": relu, "reduce": reduce}
     return question.answer("guided_backprop", dx, reduced(dx, reduce), found.value, arguments=arguments)
 
 
+@renamed(rule="relu")
 def guided_grad_cam(
     model: Model,
     image: ImagesLike,
     target: Targets = None,
     layer: Optional[str] = None,
     *,
-    rule: str = "guided",
+    relu: str = "guided",
     reduce: str = "max_abs",
 ) -> Any:
     """Show the patterns of guided backpropagation where Grad-CAM says that they matter.
@@ -86,7 +90,7 @@ def guided_grad_cam(
         As for `grad_cam`.
     layer : str, optional
         As for `grad_cam`.
-    rule, reduce : str
+    relu, reduce : str
         As for `guided_backprop`.
 
     Returns
@@ -99,19 +103,19 @@ def guided_grad_cam(
     TypeError, ValueError, FileNotFoundError
         For an image, a target, a layer or an option that does not exist or cannot be read.
     """
-    _check(rule, reduce)
+    _check(relu, reduce)
     name = layer_with_maps(model, layer)
     question, found = ask_and_differentiate(model, image, target, wrt=name)
-    guided = question.gradient(relu=rule).gradients["input"]
+    guided = question.gradient(relu=relu).gradients["input"]
     cells = np.maximum(weighted_sum(found.activations[name], found.gradients[name]), 0)
     values = guided * upsample(cells, question.x.shape[2:])[:, None]
-    arguments = {"layer": name, "rule": rule, "reduce": reduce}
+    arguments = {"layer": name, "relu": relu, "reduce": reduce}
     return question.answer(
         "guided_grad_cam", values, reduced(values, reduce), found.value, arguments=arguments, layer=name
     )
 
 
-def _check(rule: str, reduce: str) -> None:
-    if rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
+def _check(relu: str, reduce: str) -> None:
+    if relu not in RULES:
+        raise ValueError(f"relu must be one of {', '.join(RULES)}, not {relu!r}")
     check_reduction(reduce)

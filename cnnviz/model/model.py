@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.checks import renamed
 from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.schema import SCHEMAS
@@ -185,21 +186,22 @@ class Model:
         found = {name: read[value] for name, value in values.items()}
         return found if layers is not None else found[output]
 
+    @renamed(objective="target")
     def gradient(
         self,
         x: Array,
-        objective: ObjectiveLike,
+        target: ObjectiveLike,
         *,
         wrt: Union[str, Sequence[str]] = INPUT,
         relu: str = "plain",
     ) -> Gradient:
-        """Differentiate an objective.
+        """Differentiate a target.
 
         Parameters
         ----------
         x : ndarray of float32, shape (N, C, H, W)
             As `preprocess` returns it.
-        objective : int, str, sequence of them, mapping of str to array, or Objective
+        target : int, str, sequence of them, mapping of str to array, or Objective
             A class by index or label (its pre-softmax score), one class for each image, a cotangent array for
             each layer (a vector-Jacobian product), or an objective of `cnnviz.objectives`.
         wrt : str or sequence of str
@@ -218,53 +220,54 @@ class Model:
         TypeError, ValueError
             As `forward`; and for a class, a label or a rule that does not exist.
         """
-        return self.gradients(x, [objective], wrt=wrt, relu=relu)[0]
+        return self.gradients(x, [target], wrt=wrt, relu=relu)[0]
 
+    @renamed(objectives="targets")
     def gradients(
         self,
         x: Array,
-        objectives: Sequence[ObjectiveLike],
+        targets: Sequence[ObjectiveLike],
         *,
         wrt: Union[str, Sequence[str]] = INPUT,
         relu: str = "plain",
     ) -> List[Gradient]:
-        """Differentiate several objectives after one forward pass.
+        """Differentiate several targets after one forward pass.
 
         Parameters
         ----------
         x : ndarray of float32, shape (N, C, H, W)
             As `preprocess` returns it.
-        objectives : sequence
-            Each as for `gradient`.
+        targets : sequence
+            The targets of `gradient`, one for each result.
         wrt, relu
             As for `gradient`.
 
         Returns
         -------
         list of Gradient
-            One for each objective, bit for bit what `gradient` returns for it alone.
+            One for each target, bit for bit what `gradient` returns for it alone.
 
         Raises
         ------
         TypeError, ValueError
-            As `gradient`; and for no objective at all.
+            As `gradient`; and for no target at all.
         """
         if relu not in RELU_RULES:
             raise ValueError(f"relu must be one of {', '.join(RELU_RULES)}, not {relu!r}")
         x = self._checked(x)
-        goals = [self.objective(objective) for objective in objectives]
+        goals = [self.objective(target) for target in targets]
         for goal in goals:
             goal.check_batch(len(x))
             if IMAGE in goal.layers:
                 raise ValueError(
-                    f"objective {goal.name} reads {IMAGE!r}, the picture before preprocessing, which only "
+                    f"target {goal.name} reads {IMAGE!r}, the picture before preprocessing, which only "
                     f"techniques that make pictures know: take layer={INPUT!r}, what the network is fed"
                 )
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")
         if not goals:
-            raise ValueError("objectives is empty: give at least one")
+            raise ValueError("targets is empty: give at least one")
         read = tuple(dict.fromkeys(layer for goal in goals for layer in goal.layers))
         values = {name: self.layers.resolve(name) for name in dict.fromkeys((*read, *names))}
         request = gradient_request(x.shape, read, names, values, self.input_name)

@@ -200,7 +200,7 @@ class Cotangents(Objective):
 
     def __init__(self, cotangents: Mapping[str, Array]) -> None:
         if not cotangents:
-            raise ValueError("objective is an empty mapping: name at least one layer and its cotangent")
+            raise ValueError("target is an empty mapping: name at least one layer and its cotangent")
         self.layers = tuple(cotangents)
         self._cotangents = {layer: _as_cotangent(layer, array) for layer, array in cotangents.items()}
 
@@ -208,7 +208,7 @@ class Cotangents(Objective):
         for layer, given in self._cotangents.items():
             if len(given) not in (1, batch):
                 raise ValueError(
-                    f"objective[{layer!r}] has shape {given.shape} for a batch of {batch} images: "
+                    f"target[{layer!r}] has shape {given.shape} for a batch of {batch} images: "
                     f"its first axis must be 1 or {batch}"
                 )
 
@@ -223,9 +223,7 @@ class Cotangents(Objective):
         for layer, given in self._cotangents.items():
             activation = activations[layer]
             if given.shape[1:] != activation.shape[1:] or len(given) not in (1, len(activation)):
-                raise ValueError(
-                    f"objective[{layer!r}] has shape {given.shape}, the layer {activation.shape}"
-                )
+                raise ValueError(f"target[{layer!r}] has shape {given.shape}, the layer {activation.shape}")
             cotangents[layer] = np.broadcast_to(given, activation.shape)
             value += sum_per_image(given * activation)
         return value, cotangents
@@ -265,9 +263,7 @@ def _number(value: float) -> float:
 def _as_cotangent(layer: str, array: Array) -> Array:
     given = np.asarray(array)
     if given.dtype.kind != "f" or given.ndim == 0:
-        raise TypeError(
-            f"objective[{layer!r}] must be a float array shaped like the layer, not {array!r:.80}"
-        )
+        raise TypeError(f"target[{layer!r}] must be a float array shaped like the layer, not {array!r:.80}")
     if not np.isfinite(given).all():
-        raise ValueError(f"objective[{layer!r}] holds NaN or infinity")
+        raise ValueError(f"target[{layer!r}] holds NaN or infinity")
     return np.ascontiguousarray(given, dtype=np.float32)

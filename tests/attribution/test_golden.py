@@ -72,7 +72,7 @@ def test_grad_cam(toy: cnnviz.Model, layer: str, expected: Any) -> None:
 
 @pytest.mark.parametrize(("rule", "expected"), GRADIENTS[1:], ids=["guided", "deconv"])
 def test_guided_backprop(toy: cnnviz.Model, rule: str, expected: List[List[int]]) -> None:
-    result = cnnviz.guided_backprop(toy, IMAGE, 0, rule=rule)
+    result = cnnviz.guided_backprop(toy, IMAGE, 0, relu=rule)
     np.testing.assert_array_equal(result.values[0], expected)
     np.testing.assert_array_equal(result.map, expected)
 

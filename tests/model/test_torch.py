@@ -96,7 +96,7 @@ def test_guided_backprop_agrees_with_autograd(
 ) -> None:
     model = network(name)
     for picture in PHOTOGRAPHS:
-        result = cnnviz.guided_backprop(model, assets / "images" / picture, rule=rule)
+        result = cnnviz.guided_backprop(model, assets / "images" / picture, relu=rule)
         x = torch.tensor(model.preprocess(assets / "images" / picture), requires_grad=True)
         scores = torch_twin.run(
             torch, assets / "models" / NETWORKS[name][0], x, torch_twin.ruled(torch, rule)
