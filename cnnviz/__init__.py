@@ -5,8 +5,8 @@
 >>> model.predict("kitten.png")
 >>> cnnviz.saliency(model, "kitten.png").plot()
 
-Everything is imported when it is first used: ``import cnnviz`` by itself loads not even NumPy. The core
-chooses its BLAS and kernels when it is loaded.
+Each name is imported when it is first used, so that ``import cnnviz`` loads not even NumPy. The core chooses
+its BLAS and its kernels when it is loaded.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, List
 from cnnviz._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from cnnviz import bundled, objectives, plot, testing
     from cnnviz._config import get_num_threads, set_num_threads, show_config
     from cnnviz.attribution.grad_cam import grad_cam
     from cnnviz.attribution.guided_backprop import guided_backprop, guided_grad_cam
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from cnnviz.synthesis.fooling import fooling_image
     from cnnviz.synthesis.style import style_transfer
 
-# Where each public name lives.
+# The module of each public name.
 _HOMES = {
     "Attribution": "cnnviz.results.results",
     "CnnvizError": "cnnviz.errors",
@@ -110,15 +111,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        value = importlib.import_module(f"cnnviz.{name}")
-    elif name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    else:
-        raise AttributeError(f"module 'cnnviz' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker that saw this function would take any misspelt name
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            value = importlib.import_module(f"cnnviz.{name}")
+        elif name in _HOMES:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        else:
+            raise AttributeError(f"module 'cnnviz' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> List[str]:

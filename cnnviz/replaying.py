@@ -131,7 +131,7 @@ def resume(result: Synthesis, model: Model, n: int) -> Synthesis:
     return take_up(_recipe(model, run.settings, run.sources), run.memory, n)
 
 
-def _continued(result: Synthesis, n: int, model: Any) -> Synthesis:
+def _continued(result: Synthesis, n: int, model: Optional[Model]) -> Synthesis:
     """`Run.continuation` of a result from a file."""
     if model is None:
         raise ValueError(

@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Optional, Sequence, Tuple, Union
+from typing import Dict, FrozenSet, List, Mapping, Optional, Tuple, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.attribution.question import Question, Targets, ask_and_differentiate
+from cnnviz.attribution.question import Answer, Question, Target, Targets, ask_and_differentiate
 from cnnviz.model.gradients import Gradient
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places
-from cnnviz.pictures.image import ImagesLike
+from cnnviz.objectives.base import ClassesLike
+from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
+from cnnviz.results.results import Attribution
 
 Array = NDArray[np.float32]
 
 
+@overload
+def grad_cam(
+    model: Model, image: ImageLike, target: Target = None, layer: Optional[str] = None
+) -> Attribution: ...
+@overload
+def grad_cam(
+    model: Model, image: ImageLike, target: ClassesLike, layer: Optional[str] = None
+) -> List[Attribution]: ...
+@overload
+def grad_cam(
+    model: Model, image: Listed[ImageLike], target: Targets = None, layer: Optional[str] = None
+) -> List[Attribution]: ...
+@overload
+def grad_cam(
+    model: Model, image: ImageLike, target: Target, layer: Listed[str]
+) -> Dict[str, Attribution]: ...
+@overload
+def grad_cam(
+    model: Model, image: ImageLike, target: Target = None, *, layer: Listed[str]
+) -> Dict[str, Attribution]: ...
+@overload
+def grad_cam(
+    model: Model, image: ImageLike, target: ClassesLike, layer: Listed[str]
+) -> Dict[str, List[Attribution]]: ...
+@overload
+def grad_cam(
+    model: Model, image: Listed[ImageLike], target: Targets, layer: Listed[str]
+) -> Dict[str, List[Attribution]]: ...
+@overload
+def grad_cam(
+    model: Model, image: Listed[ImageLike], target: Targets = None, *, layer: Listed[str]
+) -> Dict[str, List[Attribution]]: ...
 def grad_cam(
     model: Model,
     image: ImagesLike,
     target: Targets = None,
-    layer: Union[str, Sequence[str], None] = None,
-) -> Any:
+    layer: Union[str, Listed[str], None] = None,
+) -> Union[Answer, Mapping[str, Answer]]:
     """Show which places of a layer speak for a class.
 
     With A the activations of the layer, ``alpha_k`` the mean over all places of dS_c/dA_k (equation 1), the
@@ -62,7 +96,7 @@ def grad_cam(
     return answers[names[0]] if layer is None or isinstance(layer, str) else answers
 
 
-def _answer(question: Question, found: Gradient, name: str) -> Any:
+def _answer(question: Question, found: Gradient, name: str) -> Answer:
     values = weighted_sum(found.activations[name], found.gradients[name])
     maps = upsample(np.maximum(values, 0), question.x.shape[2:])
     return question.answer("grad_cam", values, maps, found.value, arguments={"layer": name}, layer=name)

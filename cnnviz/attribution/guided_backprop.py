@@ -6,24 +6,38 @@ Understanding Convolutional Networks*, section 2.1; Selvaraju et al. 2017, *Grad
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import List, Optional, overload
 
 import numpy as np
 
 from cnnviz.attribution.grad_cam import layer_with_maps, upsample, weighted_sum
-from cnnviz.attribution.question import Targets, ask_and_differentiate
+from cnnviz.attribution.question import Answer, Target, Targets, ask_and_differentiate
 from cnnviz.attribution.saliency import check_reduction, reduced
 from cnnviz.checks import renamed
 from cnnviz.model.model import Model
-from cnnviz.pictures.image import ImagesLike
+from cnnviz.objectives.base import ClassesLike
+from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
+from cnnviz.results.results import Attribution
 
 RULES = ("guided", "deconv")
 
 
+@overload
+def guided_backprop(
+    model: Model, image: ImageLike, target: Target = None, *, relu: str = ..., reduce: str = ...
+) -> Attribution: ...
+@overload
+def guided_backprop(
+    model: Model, image: ImageLike, target: ClassesLike, *, relu: str = ..., reduce: str = ...
+) -> List[Attribution]: ...
+@overload
+def guided_backprop(
+    model: Model, image: Listed[ImageLike], target: Targets = None, *, relu: str = ..., reduce: str = ...
+) -> List[Attribution]: ...
 @renamed(rule="relu")
 def guided_backprop(
     model: Model, image: ImagesLike, target: Targets = None, *, relu: str = "guided", reduce: str = "max_abs"
-) -> Any:
+) -> Answer:
     """Show the patterns in a picture that excite the neurons a score depends on.
 
     The gradient dS_c/dx, except that every rectifier lets back only what is positive: with z its input and R
@@ -66,6 +80,36 @@ def guided_backprop(
     return question.answer("guided_backprop", dx, reduced(dx, reduce), found.value, arguments=arguments)
 
 
+@overload
+def guided_grad_cam(
+    model: Model,
+    image: ImageLike,
+    target: Target = None,
+    layer: Optional[str] = None,
+    *,
+    relu: str = ...,
+    reduce: str = ...,
+) -> Attribution: ...
+@overload
+def guided_grad_cam(
+    model: Model,
+    image: ImageLike,
+    target: ClassesLike,
+    layer: Optional[str] = None,
+    *,
+    relu: str = ...,
+    reduce: str = ...,
+) -> List[Attribution]: ...
+@overload
+def guided_grad_cam(
+    model: Model,
+    image: Listed[ImageLike],
+    target: Targets = None,
+    layer: Optional[str] = None,
+    *,
+    relu: str = ...,
+    reduce: str = ...,
+) -> List[Attribution]: ...
 @renamed(rule="relu")
 def guided_grad_cam(
     model: Model,
@@ -75,7 +119,7 @@ def guided_grad_cam(
     *,
     relu: str = "guided",
     reduce: str = "max_abs",
-) -> Any:
+) -> Answer:
     """Show the patterns of guided backpropagation where Grad-CAM says that they matter.
 
     The product of `guided_backprop` and `grad_cam`, pixel by pixel (Selvaraju et al. 2017, section 3.2). The

@@ -11,16 +11,18 @@ from cnnviz._version import __version__
 from cnnviz.model.gradients import Gradient, joined_gradients
 from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
-from cnnviz.objectives.base import Activations, ValueAndCotangents
+from cnnviz.objectives.base import Activations, ClassesLike, ClassLike, ValueAndCotangents
 from cnnviz.pictures.image import ImagesLike, read_images
 from cnnviz.results.results import ALL_ZERO, Attribution
 
 Array = NDArray[np.float32]
 
-#: What a score is of: the predicted class, a class by index or label, an objective, or cotangents by layer.
-Target = Union[None, int, str, Objective, Mapping[str, Array]]
+#: The score to explain: None, of the predicted class; of a class; an objective; or cotangents by layer.
+Target = Union[None, ClassLike, Objective, Mapping[str, Array]]
 #: One target for every image, or a list: one for each image, or several for one image.
-Targets = Union[Target, Sequence[Union[int, str]]]
+Targets = Union[Target, ClassesLike]
+#: An attribution for one picture and one target; a list of them for a batch or a list of targets.
+Answer = Union[Attribution, List[Attribution]]
 
 
 class Question(NamedTuple):
@@ -54,7 +56,7 @@ class Question(NamedTuple):
         *,
         arguments: Mapping[str, Any],
         layer: Optional[str] = None,
-    ) -> Any:
+    ) -> Answer:
         """Wrap each row in an `Attribution`: one of them, or a list when many were asked for.
 
         `arguments` are what the technique was called with beside images and targets, for `cnnviz.replay`.

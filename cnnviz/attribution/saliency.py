@@ -6,16 +6,18 @@ Simonyan, Vedaldi & Zisserman 2013, *Deep Inside Convolutional Networks*, sectio
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Tuple
+from typing import Callable, Dict, List, Tuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.attribution.question import Question, Targets, ask, ask_and_differentiate
+from cnnviz.attribution.question import Answer, Question, Target, Targets, ask, ask_and_differentiate
 from cnnviz.checks import checked_count, checked_number
 from cnnviz.model.model import Model
+from cnnviz.objectives.base import ClassesLike
 from cnnviz.objectives.copies import Copies
-from cnnviz.pictures.image import ImagesLike
+from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
+from cnnviz.results.results import Attribution
 
 Array = NDArray[np.float32]
 
@@ -33,6 +35,42 @@ REDUCTIONS: Dict[str, Callable[[Array], Array]] = {
 BATCH = 16
 
 
+@overload
+def saliency(
+    model: Model,
+    image: ImageLike,
+    target: Target = None,
+    *,
+    reduce: str = ...,
+    times_input: bool = ...,
+    smooth: int = ...,
+    noise: float = ...,
+    seed: int = ...,
+) -> Attribution: ...
+@overload
+def saliency(
+    model: Model,
+    image: ImageLike,
+    target: ClassesLike,
+    *,
+    reduce: str = ...,
+    times_input: bool = ...,
+    smooth: int = ...,
+    noise: float = ...,
+    seed: int = ...,
+) -> List[Attribution]: ...
+@overload
+def saliency(
+    model: Model,
+    image: Listed[ImageLike],
+    target: Targets = None,
+    *,
+    reduce: str = ...,
+    times_input: bool = ...,
+    smooth: int = ...,
+    noise: float = ...,
+    seed: int = ...,
+) -> List[Attribution]: ...
 def saliency(
     model: Model,
     image: ImagesLike,
@@ -43,7 +81,7 @@ def saliency(
     smooth: int = 0,
     noise: float = 0.15,
     seed: int = 0,
-) -> Any:
+) -> Answer:
     """Show which pixels the score of a class is most sensitive to.
 
     The map is ``M_ij = max over channels of |dS_c/dx_ij|`` (Simonyan et al. 2013, section 3.1), with S_c the

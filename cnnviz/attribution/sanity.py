@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Un
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.attribution.question import ask
+from cnnviz.attribution.question import Target, ask
 from cnnviz.attribution.techniques import TECHNIQUES
 from cnnviz.checks import checked_count
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.model import Model
 from cnnviz.pictures.image import ImageLike
+from cnnviz.results.results import Attribution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,9 +74,9 @@ class SanityCheck:
 def sanity_check(
     model: Model,
     image: ImageLike,
-    method: Union[str, Callable[..., Any]],
+    method: Union[str, Callable[..., Attribution]],
     *,
-    target: Any = None,
+    target: Target = None,
     seed: int = 0,
     **options: Any,
 ) -> SanityCheck:
@@ -134,7 +135,7 @@ def sanity_check(
     )
 
 
-def _method(method: Union[str, Callable[..., Any]]) -> Tuple[str, Callable[..., Any]]:
+def _method(method: Union[str, Callable[..., Attribution]]) -> Tuple[str, Callable[..., Attribution]]:
     if callable(method):
         return getattr(method, "__name__", repr(method)), method
     if method not in TECHNIQUES:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from cnnviz.attribution.techniques import TECHNIQUES as NAMED
 from cnnviz.bundled import CLASSES, Drawn, draw
 from cnnviz.model.model import Model
+from cnnviz.results.results import Attribution
 
 Map = NDArray[np.float32]
 #: A Method takes the model, a list of pictures and a list of targets, and returns an `Attribution` or a map
 #: H,W for each picture.
-Method = Callable[[Model, List[Any], List[int]], Sequence[Any]]
+Method = Callable[[Model, List[NDArray[np.uint8]], List[int]], Sequence[Union[Attribution, NDArray[Any]]]]
 
 #: _CHUNK is the number of pictures that a technique gets at once.
 _CHUNK = 25

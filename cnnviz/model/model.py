@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packe
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.objectives.scores import sigmoid, softmax
 from cnnviz.pictures.arithmetic import all_finite, single
-from cnnviz.pictures.image import ImagesLike, read_images
+from cnnviz.pictures.image import ImageLike, ImagesLike, Listed, read_images
 from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
 
 Array = NDArray[np.float32]
@@ -122,7 +122,11 @@ class Model:
         pictures, _ = read_images(image)
         return self.preprocessing(pictures)
 
-    def predict(self, image: ImagesLike, top: int = 5) -> Any:
+    @overload
+    def predict(self, image: ImageLike, top: int = 5) -> List[Prediction]: ...
+    @overload
+    def predict(self, image: Listed[ImageLike], top: int = 5) -> List[List[Prediction]]: ...
+    def predict(self, image: ImagesLike, top: int = 5) -> Union[List[Prediction], List[List[Prediction]]]:
         """Classify a picture.
 
         Parameters
@@ -151,11 +155,15 @@ class Model:
         answers = [self._ranked(*row, top) for row in zip(scores, self.probabilities(scores))]
         return answers if batched else answers[0]
 
-    def activations(self, image: ImagesLike, layers: Union[str, Sequence[str]]) -> Dict[str, Array]:
+    def activations(self, image: ImagesLike, layers: Union[str, Listed[str]]) -> Dict[str, Array]:
         """Return the named layers for a picture or a list of them, each N,C,H,W (or N,K)."""
         return self.forward(self.preprocess(image), [layers] if isinstance(layers, str) else layers)
 
-    def forward(self, x: Array, layers: Optional[Sequence[str]] = None) -> Any:
+    @overload
+    def forward(self, x: Array, layers: None = None) -> Array: ...
+    @overload
+    def forward(self, x: Array, layers: Listed[str]) -> Dict[str, Array]: ...
+    def forward(self, x: Array, layers: Optional[Listed[str]] = None) -> Union[Array, Dict[str, Array]]:
         """Run the network on what `preprocess` returns.
 
         Parameters
@@ -277,7 +285,7 @@ class Model:
         """Turn a class, a label, a list of them, or cotangents by layer into an objective."""
         if isinstance(target, (Objective, Mapping)):
             return as_objective(target)
-        if isinstance(target, str) or np.ndim(target) == 0:
+        if isinstance(target, str) or np.ndim(target) == 0:  # type: ignore[arg-type]
             return Logit(self.class_index(target))
         return Logit([self.class_index(one) for one in target])  # type: ignore[union-attr]
 

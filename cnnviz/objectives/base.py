@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cnnviz.pictures.image import Listed
 
 Array = NDArray[np.float32]
 Activations = Mapping[str, Array]
 ValueAndCotangents = Tuple["NDArray[np.float64]", Dict[str, Array]]
 
-#: ObjectiveLike is what `Model.gradient` takes as objective: a class, one class for each image, cotangents by
-#: layer, or an `Objective`.
-ObjectiveLike = Union[int, str, Sequence[Union[int, str]], Mapping[str, Array], "Objective"]
+#: ClassLike is a class, by its index or its label.
+ClassLike = Union[int, "np.integer[Any]", str]
+#: ClassesLike is one class for each image of a batch, or several for one image.
+ClassesLike = Union[Listed[ClassLike], "NDArray[np.integer[Any]]"]
+#: ObjectiveLike is what `Model.gradient` takes as target: a class, one class for each image, cotangents by layer, or an objective.
+ObjectiveLike = Union[ClassLike, ClassesLike, Mapping[str, Array], "Objective"]
 
 LOGITS = "logits"
 INPUT = "input"

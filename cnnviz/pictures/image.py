@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, List, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, Protocol, Tuple, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,29 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import PIL.Image
 
+Member = TypeVar("Member", covariant=True)
+
+
+class Listed(Protocol[Member]):
+    """A list or a tuple.
+
+    A str is a Sequence of str, so a checker could not tell one path from a list of paths by that type.
+    `__contains__` with any object keeps str out, whose own takes str alone; `index` keeps arrays out.
+    """
+
+    def __contains__(self, value: object, /) -> bool: ...
+    def __getitem__(self, index: int, /) -> Member: ...
+    def __iter__(self) -> Iterator[Member]: ...
+    def __len__(self) -> int: ...
+    def index(self, value: Any, /) -> int:
+        """Return the first position of a value."""
+
+
 #: One picture: path, PIL image, or array H,W,3 (uint8 0 to 255 or float 0 to 1; grey and RGBA work too).
 ImageLike = Union[str, "os.PathLike[str]", "PIL.Image.Image", NDArray[Any]]
-#: One picture or many: a list of pictures, or an array N,H,W,3.
-ImagesLike = Union[ImageLike, Sequence[ImageLike]]
+#: One picture, or a batch: a list of pictures, or an array N,H,W,3. Results for a list are a list. Type
+#: checkers cannot tell the two kinds of array apart and take each for one picture: `list(array)` is a batch.
+ImagesLike = Union[ImageLike, Listed[ImageLike]]
 #: H,W,3, RGB: uint8 from 0 to 255, or float32 from 0 to 1.
 Pixels = NDArray[Any]
 

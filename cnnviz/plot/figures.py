@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    overload,
+)
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +31,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 
-def synthesis(result: ShownPicture, *, ax: Optional[Axes] = None, title: str = "") -> Any:
+@overload
+def synthesis(result: ShownPicture, *, ax: Axes, title: str = "") -> Axes: ...
+@overload
+def synthesis(result: ShownPicture, *, ax: None = None, title: str = "") -> Union[Axes, Figure]: ...
+def synthesis(result: ShownPicture, *, ax: Optional[Axes] = None, title: str = "") -> Union[Axes, Figure]:
     """Draw a synthesised picture: alone on given axes, else with the pictures that it was made from.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.pictures.image import as_float, read_image
+from cnnviz.pictures.image import ImageLike, as_float, read_image
 from cnnviz.plot.shown import ShownMap
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def saliency(
 
 
 def overlay(
-    image: Any,
+    image: ImageLike,
     map: Array,  # noqa: A002
     *,
     ax: Optional[Axes] = None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.pictures.image import as_float, read_image
+from cnnviz.pictures.image import ImageLike, as_float, read_image
 from cnnviz.plot.maps import MAP_OPTIONS, attribution, draw_picture, is_overlay, shared_scale, size_of_panels
 from cnnviz.plot.shown import ShownMap, ShownPicture
 
@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 
 
 def grid(
-    results: Sequence[Any],
+    results: Sequence[Union[ShownMap, ShownPicture, ImageLike]],
     *,
     columns: Optional[int] = None,
     titles: Optional[Sequence[str]] = None,

@@ -5,7 +5,20 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Type, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Set,
+    Tuple,
+    Type,
+    Union,
+    overload,
+)
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +30,9 @@ from cnnviz.results.files import PathLike as PathLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cnnviz.model.model import Model
 
 Array = NDArray[np.float32]
 
@@ -114,7 +130,7 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     memory: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    continuation: Optional[Callable[[int, Any], Synthesis]] = field(default=None, compare=False)
+    continuation: Optional[Callable[[int, Optional[Model]], Synthesis]] = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         nbytes = sum(array.nbytes for array in self.memory.values())
@@ -194,7 +210,7 @@ class Synthesis:
         kept = [self.run.memory[f"frames/{stage}/{step}"] for stage, step in places]
         return [frame[0] if len(frame) == 1 else frame for frame in kept]
 
-    def resume(self, n: int, model: Any = None) -> Synthesis:
+    def resume(self, n: int, model: Optional[Model] = None) -> Synthesis:
         """Go on for `n` more steps, exactly as if the run had never stopped.
 
         Parameters
@@ -214,7 +230,11 @@ class Synthesis:
             )
         return self.run.continuation(n, model)
 
-    def plot(self, ax: Optional[Axes] = None, **options: Any) -> Any:
+    @overload
+    def plot(self, ax: Axes, **options: Any) -> Axes: ...
+    @overload
+    def plot(self, ax: None = None, **options: Any) -> Union[Axes, Figure]: ...
+    def plot(self, ax: Optional[Axes] = None, **options: Any) -> Union[Axes, Figure]:
         """Draw with `cnnviz.plot.synthesis`; `options` are that function's."""
         return plot.synthesis(self, ax=ax, **options)
 

@@ -18,7 +18,7 @@ from cnnviz.checks import checked_count as checked_count
 from cnnviz.checks import checked_number as checked_number
 from cnnviz.model.model import Model
 from cnnviz.objectives import LOGITS
-from cnnviz.objectives.base import Activations, Array
+from cnnviz.objectives.base import Activations, Array, ClassesLike, ClassLike
 from cnnviz.objectives.scores import at_columns
 from cnnviz.optimize.loop import NonFiniteError, Step, squeezed
 from cnnviz.optimize.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
@@ -29,7 +29,7 @@ from cnnviz.results.results import Run, Synthesis
 
 Bytes = NDArray[np.uint8]
 Callback = Callable[[Step], Optional[bool]]
-Classes = Union[int, str, Sequence[Union[int, str]]]
+Classes = Union[ClassLike, ClassesLike]
 
 #: What a result's settings say beside those of its recipe.
 ADDED = ("method", "model", "version", "position")

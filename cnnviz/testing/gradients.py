@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.model.model import Model
+from cnnviz.objectives.base import ClassLike
 from cnnviz.pictures.image import ImageLike
 
 from .evidence import Panel, failure, largest
@@ -37,7 +38,7 @@ class Slope(NamedTuple):
 def assert_gradient_agrees(
     model: Model,
     image: ImageLike,
-    target: Union[int, str, None] = None,
+    target: Optional[ClassLike] = None,
     *,
     reference: Optional[Callable[[Array], Any]] = None,
     rtol: float = 1e-2,

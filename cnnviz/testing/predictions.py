@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.model.model import Model
+from cnnviz.objectives.base import ClassLike
 from cnnviz.objectives.scores import lead
-from cnnviz.pictures.image import ImageLike, as_float, read_image
+from cnnviz.pictures.image import ImageLike, ImagesLike, as_float, read_image
 
 from .evidence import Panel, failure, ranked
 
@@ -58,7 +59,7 @@ Changes = Union[None, Sequence[str], Mapping[str, Change]]
 def assert_prediction(
     model: Model,
     image: ImageLike,
-    label: Union[int, str],
+    label: ClassLike,
     *,
     margin: float = 0.0,
     changes: Changes = None,
@@ -156,7 +157,7 @@ def _chosen(changes: Changes) -> Dict[str, Change]:
 def assert_models_agree(
     model: Model,
     reference: Union[Model, Callable[[NDArray[np.float32]], Any]],
-    images: Any,
+    images: ImagesLike,
     *,
     rtol: float = 1e-3,
     atol: float = 1e-4,
