@@ -30,7 +30,7 @@ FLOORS: List[Set[str]] = [
     {"objectives"},
     {"lowering", "pictures", "reader"},
     {"_config", "graph"},
-    {"_core", "_version", "checks", "errors", "fork_lock"},
+    {"_core", "_version", "checks", "errors", "fork_lock", "one_line"},
 ]
 MOST_FILES_AT_THE_TOP = 12
 

@@ -12,6 +12,7 @@ from cnnviz.model.gradients import Gradient, joined_gradients
 from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
 from cnnviz.objectives.base import Activations, ClassesLike, ClassLike, ValueAndCotangents
+from cnnviz.one_line import one_line
 from cnnviz.pictures.image import ImagesLike, read_images
 from cnnviz.results.results import ALL_ZERO, Attribution
 
@@ -39,6 +40,9 @@ class Question(NamedTuple):
     labels: Tuple[str, ...]
     many: bool
     one_image: bool = False
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
     def gradient(self, *, wrt: Union[str, Sequence[str]] = INPUT, relu: str = "plain") -> Gradient:
         """Differentiate each row's score; one forward pass serves all rows that ask about one image."""

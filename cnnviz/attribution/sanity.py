@@ -19,6 +19,7 @@ from cnnviz.checks import checked_count
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.model import Model
+from cnnviz.one_line import shortened, span
 from cnnviz.pictures.image import ImageLike
 from cnnviz.results.results import Attribution
 
@@ -50,6 +51,11 @@ class SanityCheck:
     similarity: NDArray[np.float64]
     maps: Tuple[NDArray[np.float32], ...]
     method: str
+
+    def __repr__(self) -> str:
+        order = f", {shortened(self.layers[0])} to {shortened(self.layers[-1])}" if self.layers else ""
+        similarity = f"rank correlation {span(self.similarity)}"
+        return f"<SanityCheck of {shortened(self.method)}: {similarity}, {len(self.layers)} layers{order}>"
 
     def plot(self, ax: Optional[Axes] = None) -> Axes:
         """Draw the curve: similarity over the layers replaced."""

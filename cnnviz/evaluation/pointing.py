@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cnnviz.attribution.techniques import TECHNIQUES as NAMED
 from cnnviz.bundled import CLASSES, Drawn, draw
 from cnnviz.model.model import Model
+from cnnviz.one_line import shortened
 from cnnviz.results.results import Attribution
 
 Map = NDArray[np.float32]
@@ -55,8 +56,11 @@ class Evaluation:
             return float("nan")
         return float(self.energy[second].mean() / max(self.other_energy[second].mean(), 1e-12))
 
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self}>"
+
     def __str__(self) -> str:
-        text = f"{self.method}: pointing {self.pointing.mean():.1%}, energy on the object"
+        text = f"{shortened(self.method)}: pointing {self.pointing.mean():.1%}, energy on the object"
         text += f" {self.energy.mean():.1%}"
         if not np.isnan(self.ratio):
             text += f", on the other {np.nanmean(self.other_energy):.1%}, ratio {self.ratio:.1f}"

@@ -7,6 +7,8 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from numpy.typing import NDArray
 
+from cnnviz.one_line import shortened
+
 __all__ = [
     "FLOAT_TYPES",
     "Graph",
@@ -93,6 +95,10 @@ class Graph:
     aliases: Mapping[str, str] = field(default_factory=dict)
     vanished: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        ends = " -> ".join(", ".join(one.name for one in ends) for ends in (self.inputs, self.outputs))
+        return f"<Graph: {len(self.nodes)} nodes, {len(self.constants)} constants, {shortened(ends, 100)}>"
 
     def replace(self, **changes: Any) -> Graph:
         """The same graph with some members changed."""

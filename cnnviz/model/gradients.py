@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.model.plan_pool import Request
+from cnnviz.one_line import one_line
 
 Array = NDArray[np.float32]
 
@@ -30,6 +31,9 @@ class Gradient:
     value: NDArray[np.float64]
     gradients: Dict[str, Array]
     activations: Dict[str, Array]
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 def gradient_request(

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Union, overload
 
+from cnnviz.one_line import shortened
+
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _IMAGENET_FILE = Path(__file__).with_name("imagenet.txt")
 
@@ -48,7 +50,8 @@ class Labels(Sequence[str]):
         return hash(self._names)
 
     def __repr__(self) -> str:
-        return f"Labels({len(self)}: {', '.join(self._names[:3])}, ...)"
+        more = ", ..." if len(self) > 3 else ""
+        return f"Labels({len(self)}: {', '.join(map(shortened, self._names[:3]))}{more})"
 
     def find(self, name: str, *, argument: str = "target") -> int:
         """Return the index of the class called `name`.

@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List, Mapping, Tuple
 
 from cnnviz.graph.graph import Graph
 from cnnviz.lowering.lower import Lowered
+from cnnviz.one_line import shortened, times
 
 Shape = Tuple[int, ...]
 
@@ -44,8 +45,14 @@ class LayerList(Mapping[str, Shape]):
     def __len__(self) -> int:
         return len(self._shapes)
 
+    def __str__(self) -> str:
+        return "\n".join(f"{name}  {times(shape)}" for name, shape in self.items())
+
     def __repr__(self) -> str:
-        return "\n".join(f"{name}  {_times(shape)}" for name, shape in self.items())
+        ends = (
+            f": {shortened(next(iter(self)))} to {shortened(next(reversed(list(self))))}" if len(self) else ""
+        )
+        return f"<LayerList of {shortened(self._network)!r}: {len(self)} layers{ends}>"
 
     def resolve(self, name: str) -> str:
         """Return the value that a name stands for: itself, unless it is an alias or the name of a node.
@@ -82,7 +89,7 @@ class LayerList(Mapping[str, Shape]):
             weights = sum(constants[name].size for name in node.inputs if name in constants)
             packed = sum(packed_nbytes.get(name, 0) for name in node.inputs)
             rows += [
-                (name, node.op, _times(self._shapes[name]), f"{weights:,}" if weights else "", _bytes(packed))
+                (name, node.op, times(self._shapes[name]), f"{weights:,}" if weights else "", _bytes(packed))
                 for name in node.outputs
                 if name in self._shapes
             ]
@@ -107,10 +114,6 @@ class LayerList(Mapping[str, Shape]):
         if close:
             return f"did you mean {', '.join(map(repr, close))}?"
         return "print(model.layers) lists them"
-
-
-def _times(shape: Shape) -> str:
-    return "x".join(map(str, shape))
 
 
 def _bytes(nbytes: int) -> str:

@@ -22,6 +22,7 @@ from cnnviz.model.passes import run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.objectives.scores import sigmoid, softmax
+from cnnviz.one_line import shortened
 from cnnviz.pictures.arithmetic import all_finite, single
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed, read_images
 from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
@@ -105,7 +106,7 @@ class Model:
         self.labels = as_labels(labels_in(graph.metadata) if labels is None else labels, self.classes)
 
     def __repr__(self) -> str:
-        return f"<cnnviz.Model {self.name!r}: {len(self.layers)} layers, {self.classes} classes>"
+        return f"<cnnviz.Model {shortened(self.name)!r}: {len(self.layers)} layers, {self.classes} classes>"
 
     def __reduce__(self) -> Tuple[Any, ...]:
         # Read-only views of dictionaries cannot be pickled, dictionaries can.

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.one_line import LINE, shortened
 from cnnviz.pictures.image import Listed
 
 Array = NDArray[np.float32]
@@ -40,7 +41,7 @@ class Objective:
     layers: Tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return self.name
+        return shortened(self.name, LINE)
 
     @property
     def name(self) -> str:
@@ -128,7 +129,7 @@ class Sum(Objective):
 
     def __repr__(self) -> str:
         parts = [f"{weight:g} * {term!r}" for weight, term in self.terms]
-        return " + ".join(parts + ([f"{self.constant:g}"] if self.constant else []))
+        return shortened(" + ".join(parts + ([f"{self.constant:g}"] if self.constant else [])), LINE)
 
     @property
     def name(self) -> str:
@@ -168,7 +169,7 @@ class Product(Objective):
         self.layers = tuple(dict.fromkeys(left.layers + right.layers))
 
     def __repr__(self) -> str:
-        return f"({self.left!r}) * ({self.right!r})"
+        return shortened(f"({self.left!r}) * ({self.right!r})", LINE)
 
     @property
     def name(self) -> str:

@@ -31,12 +31,9 @@ class ClassScore(Objective):
         self.target: NDArray[np.int64] = indices.astype(np.int64)
         self._least, self._most = int(self.target.min()), int(self.target.max())
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.target.tolist()})"
-
     @property
     def name(self) -> str:
-        return repr(self)
+        return f"{type(self).__name__}({self.target.tolist()})"
 
     def check_batch(self, batch: int) -> None:
         if self.target.ndim == 1 and len(self.target) != batch:

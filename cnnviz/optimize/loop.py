@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from cnnviz.errors import CnnvizError
 from cnnviz.objectives import IMAGE, INPUT, Objective, Sum
 from cnnviz.objectives.base import Activations, ValueAndCotangents, scaled
+from cnnviz.one_line import one_line
 from cnnviz.optimize.parametrize import NetworkInput, Parametrization
 from cnnviz.optimize.steps import Memory, Numbers, Point, StepRule
 from cnnviz.optimize.transforms import LinearMap, Transform
@@ -85,6 +86,9 @@ class Problem:
     done: Optional[Callable[[Step], NDArray[np.bool_]]] = None
     rank_by: Optional[str] = None
 
+    def __repr__(self) -> str:
+        return one_line(self)
+
     def __post_init__(self) -> None:
         if self.rule.repeatable_only and self.transform is not None:
             raise ValueError(
@@ -122,6 +126,9 @@ class LoopState:
     memory: Memory = field(default_factory=dict)
     steps: int = 0
 
+    def __repr__(self) -> str:
+        return one_line(self)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -151,6 +158,9 @@ class Step:
     state: LoopState
     stalled: bool = False
     done: Optional[NDArray[np.bool_]] = None
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
     @property
     def image(self) -> Array:
@@ -209,6 +219,9 @@ class Evaluated(NamedTuple):
     measures: Mapping[str, Numbers]
     planes: Array
     fed: Array
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
     def check(self, problem: Problem, steps: int) -> None:
         """Raise `NonFiniteError`, naming the term and the first layer that hold NaN or infinity."""
@@ -308,6 +321,9 @@ class _Part(NamedTuple):
     values: List[Numbers]
     dimage: Optional[Array]  # gradient of the picture's planes, when the objective reads them
     dinput: Optional[Array]  # gradient of the network's input past the network, when the objective reads it
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 class _Bound(Objective):

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.one_line import one_line
 from cnnviz.optimize.loop import LoopState, NonFiniteError, Problem, Step, climb, generator
 from cnnviz.optimize.steps import Numbers
 from cnnviz.pictures.arithmetic import Array, single
@@ -40,6 +41,9 @@ class Stage:
     make: Callable[[], Problem]
     start: Callable[[Problem, Optional[Array], np.random.Generator], NDArray[Any]]
 
+    def __repr__(self) -> str:
+        return one_line(self)
+
     @cached_property
     def problem(self) -> Problem:
         """The stage's problem, made at its first use."""
@@ -65,6 +69,9 @@ class Trace:
     frames: Mapping[Tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict)
     converged: bool = False
     interrupted: bool = False
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,9 @@ class _Kept(NamedTuple):
     best: Array
     rank: Numbers
     made: int
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 class _Recorder:

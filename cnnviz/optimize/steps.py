@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.one_line import one_line
 from cnnviz.pictures.arithmetic import (
     Array,
     Bounds,
@@ -36,6 +37,9 @@ class Point(NamedTuple):
     value: Numbers
     gradient: Array
 
+    def __repr__(self) -> str:
+        return one_line(self)
+
 
 class Move(NamedTuple):
     """A rule's answer: the next variable, its new memory, and whether it found no way up (`stalled`)."""
@@ -43,6 +47,9 @@ class Move(NamedTuple):
     variable: Array
     memory: Memory
     stalled: bool = False
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
 
 class StepRule:

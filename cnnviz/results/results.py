@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz import plot
+from cnnviz.one_line import shortened, span, times
 from cnnviz.plot.panels import classes_in_words
 from cnnviz.results import files
 from cnnviz.results.files import PathLike as PathLike
@@ -81,9 +82,16 @@ class Attribution:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        place = [f"layer {self.layer!r}"] if self.layer else []
-        target = self.label if self.target is None else f"{self.label!r} ({self.target})"
-        facts = [f"score {self.score:.4g}", _size(self.map), _range(self.map), *place, *self.flags]
+        place = [f"layer {shortened(self.layer)!r}"] if self.layer else []
+        label = shortened(self.label)
+        target = label if self.target is None else f"{label!r} ({self.target})"
+        facts = [
+            f"score {self.score:.4g}",
+            f"map {times(self.map.shape)}",
+            span(self.map),
+            *place,
+            *self.flags,
+        ]
         return f"<Attribution {self.method} of {target}: {', '.join(facts)}>"
 
     def plot(self, ax: Optional[Axes] = None, **options: Any) -> Axes:
@@ -172,19 +180,21 @@ class Synthesis:
     run: Run = field(default_factory=Run)
 
     def __repr__(self) -> str:
-        classes = classes_in_words(self.report)
+        classes = shortened(classes_in_words(self.report), 80)
         of = f" of {classes}" if classes else ""
         return f"<Synthesis {self.method}{of}: {', '.join(self._facts())}>"
 
     def _facts(self) -> List[str]:
         steps = max((len(series) - 1 for series in self.history.values()), default=0)
         reached = [
-            f"{name} {float(np.min(self.history[name][-1])):.3g}"
+            f"{name} {span(np.asarray(self.history[name][-1]))}"
             for name in ("value", "probability")
             if len(self.history.get(name, ()))
         ]
         ended = ["converged"] * self.converged + ["interrupted"] * self.interrupted
-        return [_size(self.image), f"{max(steps, 0)} steps", *reached, *ended]
+        several = f"{len(self.image)} pictures of " if self.image.ndim == 4 else ""
+        size = several + times(self.image.shape[-3:-1])
+        return [size, f"{max(steps, 0)} steps", *reached, *ended]
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -351,14 +361,3 @@ def _synthesis(facts: Dict[str, Any], arrays: Dict[str, Any]) -> Synthesis:
         groups[group] = {name[len(group) + 1 :]: arrays.pop(name) for name in list(arrays) if name in names}
     run = Run(facts.pop("settings"), groups["sources"], groups["memory"])
     return Synthesis(history=groups["history"], run=run, **facts, **arrays)
-
-
-def _size(array: NDArray[Any]) -> str:
-    """Height and width in words, with the number of pictures in front where there are several."""
-    if array.ndim == 4:
-        return f"{len(array)} pictures of {array.shape[1]}x{array.shape[2]}"
-    return f"{array.shape[0]}x{array.shape[1]}"
-
-
-def _range(array: NDArray[Any]) -> str:
-    return f"from {float(array.min()):.3g} to {float(array.max()):.3g}" if array.size else "empty"

@@ -20,6 +20,7 @@ from cnnviz.model.model import Model
 from cnnviz.objectives import LOGITS
 from cnnviz.objectives.base import Activations, Array, ClassesLike, ClassLike
 from cnnviz.objectives.scores import at_columns
+from cnnviz.one_line import one_line
 from cnnviz.optimize.loop import NonFiniteError, Step, squeezed
 from cnnviz.optimize.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
 from cnnviz.optimize.steps import Numbers
@@ -44,6 +45,9 @@ class Finished:
     converged: bool
     report: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return one_line(self)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -67,6 +71,9 @@ class Recipe:
     sources: Mapping[str, Bytes] = field(default_factory=dict)
     finish: Optional[Callable[[Trace], Finished]] = None
     storable: bool = True
+
+    def __repr__(self) -> str:
+        return one_line(self)
 
     def steps(self, stages: Optional[int] = None) -> int:
         """How many steps the first so many stages have together; all of them when no number is given."""

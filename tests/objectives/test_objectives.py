@@ -167,7 +167,7 @@ FOR_TWENTY = [
         obj.Content("conv", np.zeros((20, 3, 2, 2))),
         r"target of layer 'conv' has shape \(20, 3, 2, 2\).* of {} i",
     ),
-    (obj.Cotangents({"conv": np.zeros((20, 3))}), r"objective\['conv'\] has shape \(20, 3\).* of {} images"),
+    (obj.Cotangents({"conv": np.zeros((20, 3))}), r"target\['conv'\] has shape \(20, 3\).* of {} images"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from toy_networks import small_classifier
 
+import cnnviz
 from cnnviz import load_result, resume
 from cnnviz.results.results import ALL_ZERO, Attribution, Run, Synthesis
 
@@ -89,6 +92,89 @@ def test_a_result_from_a_file_needs_its_network_to_be_resumed(tmp_path: Path) ->
         loaded.resume(3)
     with pytest.raises(ValueError, match="cannot be resumed: it holds no state"):
         resume(loaded, object(), 3)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def model() -> cnnviz.Model:
+    return cnnviz.load(small_classifier(softmax=True), preprocessing="imagenet")
+
+
+@pytest.fixture(scope="module")
+def made(model: cnnviz.Model) -> Synthesis:
+    """A result of a run that stopped after two steps, from a picture."""
+    picture = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that two steps do not fool the network
+        return cnnviz.fooling_image(model, picture, steps=2, keep_every=1)
+
+
+def test_recipe_and_checkpoint_are_the_run_s(made: Synthesis) -> None:
+    assert made.settings is made.run.settings
+    assert made.sources is made.run.sources
+    assert set(made.sources) == {"image"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(made.frames) > 0
+    with pytest.warns(DeprecationWarning, match=r"Synthesis.memory is deprecated: use run.memory") as caught:
+        memory = made.memory
+    assert memory is made.run.memory
+    assert caught[0].filename == __file__
+
+
+def test_a_loaded_result_is_continued_by_either_call(
+    made: Synthesis, model: cnnviz.Model, tmp_path: Path
+) -> None:
+    made.save(tmp_path / "x.npz")
+    loaded = load_result(tmp_path / "x.npz")
+    assert isinstance(loaded, Synthesis)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = resume(loaded, model, 3)
+        in_memory = made.resume(3)
+    with pytest.warns(DeprecationWarning, match=r"call cnnviz.resume\(result, model, n\)") as caught:
+        found = loaded.resume(3, model)
+    assert caught[0].filename == __file__
+    for other in (found, in_memory):
+        assert len(other.history["value"]) == len(made.history["value"]) + 3
+        np.testing.assert_array_equal(other.image, expected.image)
+        np.testing.assert_array_equal(other.history["value"], expected.history["value"])
+        assert other.settings == expected.settings
+
+
+LINES = (
+    (
+        ATTRIBUTION,
+        "<Attribution saliency of 'crème brûlée' (7): score 3.25, map 6x8, {low} to {high}, all-zero>",
+    ),
+    (
+        replace(ATTRIBUTION, label="Channel(conv1, 3)", target=None, layer="conv1", flags=()),
+        "<Attribution saliency of Channel(conv1, 3): score 3.25, map 6x8, {low} to {high}, layer 'conv1'>",
+    ),
+    (SYNTHESIS, "<Synthesis fooling_image: 6x8, 4 steps, converged>"),
+    (
+        replace(SYNTHESIS, image=SYNTHESIS.image[None].repeat(2, axis=0), converged=False, interrupted=True),
+        "<Synthesis fooling_image: 2 pictures of 6x8, 4 steps, interrupted>",
+    ),
+    (
+        replace(SYNTHESIS, history={"value": np.arange(3.0)}, report={"label": ["a", "b", "c", "d", "e"]}),
+        "<Synthesis fooling_image of a, b, c, 2 more: 6x8, 2 steps, value 2, converged>",
+    ),
+    (
+        replace(SYNTHESIS, history={"value": np.zeros(0)}),
+        "<Synthesis fooling_image: 6x8, 0 steps, converged>",
+    ),
+    (SYNTHESIS.run, "<Run: seed 3, 0 source pictures, checkpoint of 0.00 MB>"),
+    (
+        Run(memory={"a": np.zeros(500_000)}),
+        "<Run: settings not stored, 0 source pictures, checkpoint of 4.00 MB>",
+    ),
+)
+
+
+@pytest.mark.parametrize(("result", "line"), LINES, ids=range(len(LINES)))
+def test_a_result_is_printed_as_one_line(result: Any, line: str) -> None:
+    low, high = f"{ATTRIBUTION.map.min():.3g}", f"{ATTRIBUTION.map.max():.3g}"
+    assert repr(result) == str(result) == line.format(low=low, high=high)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
