@@ -303,6 +303,7 @@ def _fool(arguments: argparse.Namespace) -> None:
 
 def _class(arguments: argparse.Namespace) -> None:
     import cnnviz
+    from cnnviz.pictures.batch import listed
 
     output = _output(arguments, f"{arguments.targets[0].replace(' ', '_')}-class.png", cnnviz.Synthesis)
     result = cnnviz.class_visualization(
@@ -310,8 +311,7 @@ def _class(arguments: argparse.Namespace) -> None:
         [_class_of(target) for target in arguments.targets],
         **_run_options(arguments, output),
     )
-    labels, shares = result.report["label"], result.report["probability"]
-    pairs = [(labels, shares)] if isinstance(labels, str) else zip(labels, shares)
+    pairs = zip(listed(result.report["label"]), listed(result.report["probability"]))
     found = ", ".join(f"{label!r} {share:.1%}" for label, share in pairs)
     _finish(result, output, "done", f": {found}")
 

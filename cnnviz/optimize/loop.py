@@ -34,6 +34,7 @@ from cnnviz.optimize.parametrize import NetworkInput, Parametrization
 from cnnviz.optimize.steps import Memory, Numbers, Point, StepRule
 from cnnviz.optimize.transforms import LinearMap, Transform
 from cnnviz.pictures.arithmetic import Array, all_finite, single
+from cnnviz.pictures.batch import squeezed
 from cnnviz.pictures.feed import Feed, to_pictures
 
 if TYPE_CHECKING:
@@ -377,11 +378,6 @@ def generator(state: Mapping[str, Any]) -> np.random.Generator:
     bits = np.random.PCG64()
     bits.state = state  # type: ignore[assignment]
     return np.random.Generator(bits)
-
-
-def squeezed(batch: NDArray[Any]) -> NDArray[Any]:
-    """Return the only picture of a batch of one, and any other batch as it is."""
-    return batch[0] if len(batch) == 1 else batch
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.pictures.batch import batch_of
 from cnnviz.pictures.image import as_float
 from cnnviz.plot.maps import draw_picture, own_axes, size_of_one, size_of_panels, wrapped
 from cnnviz.plot.panels import caption, columns_of, grid, mosaic, new_figure, size_of_grid, slenderness
@@ -54,7 +55,7 @@ def synthesis(result: ShownPicture, *, ax: Optional[Axes] = None, title: str = "
     together = composite(result) if ax is None else None
     if together is not None:
         return entitled(together.draw(result), title)
-    pixels = result.image if result.image.ndim == 3 else mosaic(result.image)
+    pixels = mosaic(batch_of(result.image))
     ax = own_axes(ax, size_of_one(pixels))
     draw_picture(ax, pixels, title or caption(result))
     return ax
@@ -89,7 +90,7 @@ def fooling(
             "this result did not start from a picture, so there is no difference to show: draw it with "
             "plot.synthesis"
         )
-    after = _batch(result)
+    after = batch_of(result.image)
     before = np.broadcast_to(as_float(result.sources["image"]), after.shape)
     figure = figure or new_figure(_size_of_fooling(result))
     measured = result.history.get("probability", np.empty(0))
@@ -142,7 +143,7 @@ def pictures(result: ShownPicture, *, figure: Optional[Figure] = None) -> Figure
     -------
     Figure
     """
-    made = list(_batch(result))
+    made = list(batch_of(result.image))
     names = result.report.get("label", result.report.get("target_label"))
     shares = result.report.get("probability", result.report.get("target_confidence"))
     titles = [""] * len(made)
@@ -225,11 +226,11 @@ def composite(result: ShownPicture) -> Optional[Composite]:
         return Composite(fooling, _size_of_fooling)
     if result.method == "style_transfer" and "content" in result.sources:
         return Composite(style, _size_of_style)
-    return Composite(pictures, _size_of_pictures) if result.image.ndim == 4 else None
+    return Composite(pictures, _size_of_pictures) if len(batch_of(result.image)) > 1 else None
 
 
 def _size_of_fooling(result: ShownPicture) -> Tuple[float, float]:
-    after = _batch(result)
+    after = batch_of(result.image)
     return size_of_panels(4, len(after), after[0], lowest=1.8)  # the bars need some height
 
 
@@ -241,10 +242,6 @@ def _size_of_style(result: ShownPicture) -> Tuple[float, float]:
 def _size_of_pictures(result: ShownPicture) -> Tuple[float, float]:
     columns = columns_of(len(result.image))
     return size_of_grid(list(result.image), columns, -(-len(result.image) // columns), False)
-
-
-def _batch(result: ShownPicture) -> Array:
-    return result.image if result.image.ndim == 4 else result.image[None]
 
 
 def _style_panels(result: ShownPicture) -> List[Tuple[str, Array]]:

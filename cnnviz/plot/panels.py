@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.pictures.batch import batch_of, listed
 from cnnviz.pictures.image import ImageLike, as_float, read_image
 from cnnviz.plot.maps import MAP_OPTIONS, attribution, draw_picture, is_overlay, shared_scale, size_of_panels
 from cnnviz.plot.shown import ShownMap, ShownPicture
@@ -137,7 +138,7 @@ def mosaic(images: Array) -> Array:
 def _pixels(one: Any) -> Array:
     """The pixels that a grid shows of a picture or of a synthesis."""
     if isinstance(one, ShownPicture):
-        return one.image if one.image.ndim == 3 else mosaic(one.image)
+        return mosaic(batch_of(one.image))
     return as_float(read_image(one))
 
 
@@ -150,5 +151,5 @@ def caption(result: ShownPicture) -> str:
 def classes_in_words(report: Mapping[str, Any]) -> str:
     """Return the labels of the target classes, the first three of many; empty without a target."""
     label = report.get("label", report.get("target_label", ""))
-    different = list(dict.fromkeys(label if isinstance(label, list) else [label]))
+    different = list(dict.fromkeys(listed(label)))
     return ", ".join(different if len(different) < 5 else [*different[:3], f"{len(different) - 3} more"])

@@ -15,6 +15,8 @@ from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.pictures.batch import batch_of
+
 Arrays = Dict[str, NDArray[Any]]
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -181,7 +183,8 @@ def write_animation(
 
 
 def _row(pictures: NDArray[Any]) -> NDArray[Any]:
-    return pictures if pictures.ndim == 3 else np.concatenate(list(pictures), axis=1)
+    """Join the pictures of a batch side by side."""
+    return np.concatenate(list(batch_of(pictures)), axis=1)
 
 
 def _as_bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:

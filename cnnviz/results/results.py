@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from cnnviz import plot
 from cnnviz.one_line import shortened, span, times
+from cnnviz.pictures.batch import batch_of, squeezed
 from cnnviz.plot.panels import classes_in_words
 from cnnviz.results import files
 from cnnviz.results.files import PathLike as PathLike
@@ -192,9 +193,9 @@ class Synthesis:
             if len(self.history.get(name, ()))
         ]
         ended = ["converged"] * self.converged + ["interrupted"] * self.interrupted
-        several = f"{len(self.image)} pictures of " if self.image.ndim == 4 else ""
-        size = several + times(self.image.shape[-3:-1])
-        return [size, f"{max(steps, 0)} steps", *reached, *ended]
+        count, *size = batch_of(self.image).shape[:3]
+        shown = f"{count} pictures of {times(size)}" if count > 1 else times(size)
+        return [shown, f"{max(steps, 0)} steps", *reached, *ended]
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -218,7 +219,7 @@ class Synthesis:
         keys = [key for key in self.run.memory if key.startswith("frames/")]
         places = sorted(tuple(map(int, key.split("/")[1:])) for key in keys)
         kept = [self.run.memory[f"frames/{stage}/{step}"] for stage, step in places]
-        return [frame[0] if len(frame) == 1 else frame for frame in kept]
+        return [squeezed(frame) for frame in kept]
 
     def resume(self, n: int, model: Optional[Model] = None) -> Synthesis:
         """Go on for `n` more steps, exactly as if the run had never stopped.

@@ -23,6 +23,7 @@ from cnnviz.optimize.run import Stage, Trace, Watch
 from cnnviz.optimize.steps import Adam, NormalizedGradient, StepRule
 from cnnviz.optimize.transforms import Compose, Crop, Jitter, Pad, Rotate, Scale, Transform, gaussian
 from cnnviz.pictures.arithmetic import Array, affine
+from cnnviz.pictures.batch import squeezed
 from cnnviz.results.results import Synthesis
 from cnnviz.synthesis.recipe import (
     Bytes,
@@ -182,8 +183,7 @@ def _of_classes(model: Model, targets: List[int]) -> _Goal:
         logits = model.forward(model.preprocessing.feed.forward(planes), [LOGITS])[LOGITS]
         p = model.probabilities(logits)[np.arange(len(targets)), targets].tolist()
         labels = [model.labels[i] for i in targets]
-        several = len(targets) > 1
-        return {"label": labels if several else labels[0], "probability": p if several else p[0]}
+        return {"label": squeezed(labels), "probability": squeezed(p)}
 
     return _Goal(Logit(targets), len(targets), report, targets)
 

@@ -23,6 +23,7 @@ from cnnviz.optimize.parametrize import NetworkInput, Pixels
 from cnnviz.optimize.run import Stage, Trace, Watch, as_bytes
 from cnnviz.optimize.steps import NormalizedGradient, Numbers, Progress
 from cnnviz.pictures.arithmetic import affine
+from cnnviz.pictures.batch import listed, squeezed
 from cnnviz.pictures.feed import to_pictures
 from cnnviz.pictures.image import ImagesLike, as_float
 from cnnviz.results.results import Synthesis
@@ -315,7 +316,7 @@ class _Goal:
             named["original_label"] = [self.model.labels[i] for i in self.original]
             named["original_confidence"] = self.before[rows, self.original].tolist()
             named["original_confidence_after"] = after[rows, self.original].tolist()
-        return {name: values if self.count > 1 else values[0] for name, values in named.items()}
+        return {name: squeezed(values) for name, values in named.items()}
 
     def _sizes(self, pictures: NDArray[np.float32]) -> Dict[str, Any]:
         """How large the change is, in units of the displayed range."""
@@ -325,7 +326,7 @@ class _Goal:
         change = pictures.astype(np.float64) - original
         l2 = np.sqrt((change**2).sum(axis=(1, 2, 3))).tolist()
         linf = np.abs(change).max(axis=(1, 2, 3)).tolist()
-        return {"l2": l2 if self.count > 1 else l2[0], "linf": linf if self.count > 1 else linf[0]}
+        return {"l2": squeezed(l2), "linf": squeezed(linf)}
 
 
 def _highest(logits: Array) -> NDArray[np.int64]:
@@ -340,7 +341,7 @@ def _rounded(planes: Array) -> Array:
 
 def _shortfall(result: Synthesis) -> str:
     report = result.report
-    fools = report["fools"] if isinstance(report["fools"], list) else [report["fools"]]
+    fools = listed(report["fools"])
     failed = [i for i, fooled in enumerate(fools) if not fooled]
     which = f"pictures {failed} do" if len(fools) > 1 else "the picture does"
     steps = len(result.history["value"]) - 1

@@ -21,9 +21,10 @@ from cnnviz.objectives import LOGITS
 from cnnviz.objectives.base import Activations, Array, ClassesLike, ClassLike
 from cnnviz.objectives.scores import at_columns
 from cnnviz.one_line import one_line
-from cnnviz.optimize.loop import NonFiniteError, Step, squeezed
+from cnnviz.optimize.loop import NonFiniteError, Step
 from cnnviz.optimize.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
 from cnnviz.optimize.steps import Numbers
+from cnnviz.pictures.batch import squeezed
 from cnnviz.pictures.feed import to_pictures
 from cnnviz.pictures.image import ImagesLike, as_float, read_images
 from cnnviz.results.results import Run, Synthesis
