@@ -49,7 +49,7 @@ def replay(path: PathLike, model: Model, *, progress: Optional[bool] = None) -> 
     model : Model
         The network that made it. One of another name is taken with a warning.
     progress : bool, optional
-        Whether to show a progress bar; by default once it lasts.
+        Whether to show a progress bar; by default after a second.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def resume(result: Synthesis, model: Model, n: int) -> Synthesis:
 
 
 def _continued(result: Synthesis, n: int, model: Optional[Model]) -> Synthesis:
-    """`Run.continuation` of a result from a file."""
+    """Continue a result from a file: its `Run.continuation`."""
     if model is None:
         raise ValueError(
             "a result from a file does not hold its network: call cnnviz.resume(result, model, n)"

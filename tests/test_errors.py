@@ -69,7 +69,7 @@ ERRORS: Tuple[Tuple[str, Call, type, str], ...] = (
     ),
     ("class True", lambda m: m.gradient(X, True), TypeError, "not True"),
     ("label", lambda m: m.gradient(X, "clas 3"), ValueError, "'clas 3' is not the label.*'class 3'"),
-    ("ambiguous label", lambda m: m.gradient(X, "class"), ValueError, "is 10 classes"),
+    ("ambiguous label", lambda m: m.gradient(X, "class"), ValueError, "matches 10 classes"),
     ("3 for 2", lambda m: m.gradient(X, [1, 2, 3]), ValueError, "3 classes for a batch of 2"),
     ("no cotangent", lambda m: m.gradient(X, {}), ValueError, "empty"),
     (

@@ -1,1 +1,1 @@
-"""Techniques that explain a score: a picture and a target in, a map of how much each place matters out."""
+"""Techniques that explain a score: a picture and a target in, a map of how much each pixel matters out."""

@@ -67,20 +67,20 @@ def grad_cam(
     Parameters
     ----------
     model : Model
-    image : path, PIL image, array H,W,3, or a batch of them
+    image : path, PIL image, array H,W,3, or a batch of them, as for `saliency`
     target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image,
         all after one forward pass. A mapping has cotangents by layer, as for `saliency`.
     layer : str or sequence of str, optional
-        A layer with maps, or several, all taken from one pass. The default is `last_spatial_layer`. Before
-        or after its ReLU are different layers with different maps.
+        A layer N,C,H,W, or a list of layers, which share one pass. The default is `last_spatial_layer`. A
+        layer before its ReLU and the one after it have different maps.
 
     Returns
     -------
     Attribution, or a list of them for a batch or a list of targets
         ``values`` is the weighted sum before the ReLU, H,W of the layer, signed. Where nothing in it is
-        positive, ``map`` is zero and ``flags`` says so. For several layers, a dictionary with one such
-        answer for each.
+        positive, ``map`` is zero and ``flags`` says so. A list of layers gives a dictionary of such results
+        by layer.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def weighted_sum(activation: Array, gradient: Array) -> Array:
 def last_spatial_layer(model: Model) -> str:
     """Return the last layer before the scores that still has more than one place.
 
-    A layer has places as long as its axes are those of the picture (`layers_with_places`).
+    A layer has places while its axes are those of the picture (`layers_with_places`).
 
     Raises
     ------
@@ -143,7 +143,7 @@ def upsample(maps: Array, size: Tuple[int, ...]) -> Array:
 
 
 def _interpolation(cells: int, pixels: int) -> NDArray[np.float64]:
-    """The matrix, pixels by cells, that interpolates linearly between the centres of cells."""
+    """Return the matrix, pixels by cells, that interpolates linearly between the centres of cells."""
     position = ((np.arange(pixels) + 0.5) * cells / pixels - 0.5).clip(0, cells - 1)
     below = np.minimum(position.astype(int), max(cells - 2, 0))
     matrix = np.zeros((pixels, cells))
@@ -154,7 +154,7 @@ def _interpolation(cells: int, pixels: int) -> NDArray[np.float64]:
 
 
 def _ancestors(model: Model) -> FrozenSet[str]:
-    """Every value that the scores depend on."""
+    """Return the values that the scores depend on."""
     wanted = {model.logits_name}
     for node in reversed(model.graph.nodes):
         if wanted.intersection(node.outputs):

@@ -40,21 +40,21 @@ def guided_backprop(
 ) -> Answer:
     """Show the patterns in a picture that excite the neurons a score depends on.
 
-    The gradient dS_c/dx, except that every rectifier lets back only what is positive: with z its input and R
-    what arrives from above, ``R 1[R > 0] 1[z > 0]`` (``relu="guided"``), or ``R 1[R > 0]`` whatever z was
+    The gradient dS_c/dx, except that every rectifier passes back positive gradients only: with z its input
+    and R the gradient of its output, ``R 1[R > 0] 1[z > 0]`` (``relu="guided"``), or ``R 1[R > 0]`` for any z
     (``relu="deconv"``, the DeconvNet). S_c is the score before the softmax. Every ReLU follows the rule, also
     those of the classifier, and so do clipped and leaky ones; smooth activations keep their derivative.
 
     These pictures are sharp, and that is no proof that they explain. Adebayo et al. 2018 (*Sanity Checks for
     Saliency Maps*) found that guided backpropagation and Guided Grad-CAM hardly change when the weights of
     the upper layers are replaced by noise, and Nie et al. 2018 that they come close to recovering the image,
-    for any class. They show what the lower layers see; to ask why the network chose a class, use `saliency`
-    or `grad_cam`, and `sanity_check` to see the difference on a network of your own.
+    for any class. They show the patterns that lower layers detect; to ask why the network chose a class, use
+    `saliency` or `grad_cam`, and `sanity_check` to see the difference on a network of your own.
 
     Parameters
     ----------
     model : Model
-    image : path, PIL image, array H,W,3, or a batch of them
+    image : path, PIL image, array H,W,3, or a batch of them, as for `saliency`
     target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image.
         A mapping has cotangents by layer, as for `saliency`.
@@ -129,7 +129,7 @@ def guided_grad_cam(
     Parameters
     ----------
     model : Model
-    image : path, PIL image, array H,W,3, or a batch of them
+    image : path, PIL image, array H,W,3, or a batch of them, as for `saliency`
     target : None, int, str, list, Objective, or mapping of str to array
         As for `grad_cam`.
     layer : str, optional

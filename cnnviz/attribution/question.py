@@ -1,4 +1,4 @@
-"""What the attribution techniques share: images and targets in, one `Attribution` for each pair out."""
+"""Questions to a network: images and targets in, one `Attribution` for each pair out."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Answer = Union[Attribution, List[Attribution]]
 
 
 class Question(NamedTuple):
-    """Images and targets, matched: row by row, what is asked of the network.
+    """Images and targets, matched row by row.
 
-    With `one_image`, every row asks about the same one.
+    With `one_image`, every row has the same image and a target of its own.
     """
 
     model: Model
@@ -61,9 +61,9 @@ class Question(NamedTuple):
         arguments: Mapping[str, Any],
         layer: Optional[str] = None,
     ) -> Answer:
-        """Wrap each row in an `Attribution`: one of them, or a list when many were asked for.
+        """Wrap each row in an `Attribution`: one of them, or a list for a batch or a list of targets.
 
-        `arguments` are what the technique was called with beside images and targets, for `cnnviz.replay`.
+        `arguments` are the technique's options, for `cnnviz.replay`.
         """
         rows: List[Attribution] = [
             Attribution(
@@ -92,7 +92,7 @@ class Question(NamedTuple):
 def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     """Read the images, find the targets, and match one with the other.
 
-    A list of targets belongs to a batch image by image; for a single image it asks several questions.
+    A list of targets has one target for each image of a batch, or several for a single image.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def ask_and_differentiate(
     wrt: Union[str, Sequence[str]] = INPUT,
     relu: str = "plain",
 ) -> Tuple[Question, Gradient]:
-    """`ask`, and `Question.gradient`; the forward pass that finds the predicted class serves both."""
+    """Ask, and differentiate each row's score; one forward pass serves both for the predicted class."""
     if target is not None or not model.classes:
         question = ask(model, image, target)
         return question, question.gradient(wrt=wrt, relu=relu)

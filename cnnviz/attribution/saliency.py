@@ -21,7 +21,7 @@ from cnnviz.results.results import Attribution
 
 Array = NDArray[np.float32]
 
-#: How the channels of a gradient N,C,H,W become one map N,H,W.
+#: Functions that reduce a gradient N,C,H,W to maps N,H,W, by name.
 REDUCTIONS: Dict[str, Callable[[Array], Array]] = {
     "max_abs": lambda dx: np.abs(dx).max(axis=1),
     "sum_abs": lambda dx: np.abs(dx).sum(axis=1),
@@ -31,7 +31,7 @@ REDUCTIONS: Dict[str, Callable[[Array], Array]] = {
 }
 
 
-#: Noisy copies that are made at a time; the model runs them in pieces that suit it.
+#: The number of noisy copies in a batch, which the model cuts into pieces of its own.
 BATCH = 16
 
 
@@ -88,14 +88,16 @@ def saliency(
     score before the softmax and x the preprocessed image. Tools differ in how channels are joined: Captum's
     plot and PAIR's saliency sum the absolute values (``"sum_abs"``), xplique averages them (``"mean_abs"``).
 
-    With `smooth` it is SmoothGrad: the mean of dS_c/dx over so many noisy copies of the picture (Smilkov et
+    With `smooth` it is SmoothGrad: the mean of dS_c/dx over noisy copies of the picture (Smilkov et
     al. 2017, section 3). The signed gradients are averaged and then reduced, as the paper writes; PAIR's
-    saliency averages their squares and tf-keras-vis their absolute values unless told otherwise.
+    saliency averages their squares and tf-keras-vis their absolute values by default.
 
     Parameters
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them
+        A list, a tuple or an array N,H,W,3 is a batch. Type checkers take every array for one picture: pass
+        ``list(array)``.
     target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class, that of the picture without noise. A list gives one class per
         image, or asks several of one image. A mapping has cotangents by layer, for a loss of your own: the
@@ -106,16 +108,17 @@ def saliency(
         Multiply the gradient by x, in the network's own units (input times gradient; on a network of
         convolutions, ReLUs and max pools without biases these products sum to the score).
     smooth : int
-        How many noisy copies; 0 takes the picture as it is. The paper uses about 50.
+        The number of noisy copies; 0 takes the picture without noise. The paper uses about 50.
     noise : float
         Standard deviation of the noise in displayed pixels, 0 to 1; the paper uses 0.1 to 0.2.
     seed : int
-        Of the noise; every picture of a batch gets the same.
+        Random seed of the noise, which is the same for every picture of a batch.
 
     Returns
     -------
     Attribution, or a list of them for a batch or a list of targets
-        ``values`` is dS/dx (its mean, or times x), C,H,W, signed; ``score`` is that of the picture itself.
+        ``values`` is dS/dx (its mean, or times x), C,H,W, signed; ``score`` is that of the picture without
+        noise.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Whether an explanation depends on what the network learnt.
+"""A sanity check of attributions: whether a map depends on the weights that training gave the network.
 
 Adebayo et al. 2018, *Sanity Checks for Saliency Maps*, section 3.1.
-The weights are replaced by noise, layer after layer from the scores down to the image. A map that shows
-what the network has learnt must change; one that stays is a picture of the image.
+The weights are replaced by noise, layer after layer from the scores down to the image. A map that explains
+the trained network must change; a map that stays copies the image.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from cnnviz.results.results import Attribution
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Inches from one name on the axis of a plot to the next; some are left out where there are many.
+#: The least distance between the names of layers on the axis of a plot, in inches.
 LABEL_INCHES = 0.2
 
 
 @dataclass(frozen=True)
 class SanityCheck:
-    """How a map changes while the network forgets.
+    """The similarity of a map to the original map while weights are replaced by noise.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class SanityCheck:
     maps : tuple of ndarray
         The maps that were compared, H,W.
     method : str
-        What was checked.
+        The name of the technique.
     """
 
     layers: Tuple[str, ...]
@@ -95,7 +95,7 @@ def sanity_check(
     Parameters
     ----------
     model : Model
-        It is not changed.
+        The network, which is not changed.
     image : path, PIL image, or array H,W,3
     method : str or callable
         ``"saliency"``, ``"smooth_grad"``, ``"grad_cam"``, ``"guided_backprop"``, ``"guided_grad_cam"``, or
@@ -103,14 +103,15 @@ def sanity_check(
     target : int, str, or None
         None explains the class predicted by the trained network.
     seed : int
+        Random seed of the noise.
     **options
-        Passed on to `method`.
+        Options of `method`.
 
     Returns
     -------
     SanityCheck
-        With ``plot`` for the curve. Grad-CAM loses its likeness at once; guided backpropagation keeps most of
-        it down to the first layers, which is what the paper warns of.
+        ``plot`` draws its curve. A Grad-CAM map differs at once; one of guided backpropagation stays similar
+        down to the first layers, which the paper warns of.
 
     Raises
     ------

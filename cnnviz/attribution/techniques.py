@@ -1,4 +1,4 @@
-"""The attribution techniques by name, for what is done with each of them alike."""
+"""The attribution techniques by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The waist of the package: a network run forward and backward, with its preprocessing and its labels."""
+"""The model: a network run forward and backward, with its preprocessing and its labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differentiating an objective gives, and the small change of it: requests, seeds, pieces of a batch."""
+"""The gradients of a target, and their parts: the request to a plan, the seeds, the pieces of a batch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Gradient:
-    """What `Model.gradient` returns.
+    """The gradients of a target, as `Model.gradient` returns them.
 
     Attributes
     ----------
     value : ndarray of float64, shape (N,)
-        The objective of each batch element.
+        The value of the target for each image.
     gradients : dict of str to ndarray of float32
-        By the names in `wrt`: d(value of the element)/d(that array), N first.
+        d(value of an image)/d(its array), N first, by the names in `wrt`.
     activations : dict of str to ndarray of float32
-        The layers that the objective read and those in `wrt`, except the input.
+        The layers that the target reads and those in `wrt`, except the input.
     """
 
     value: NDArray[np.float64]
@@ -43,7 +43,7 @@ def gradient_request(
     values: Mapping[str, str],
     input_name: str,
 ) -> Request:
-    """Say what a plan must keep, be seeded at and differentiate by, from names as the caller gave them."""
+    """Make the request for a plan: which values to keep, to seed and to differentiate by."""
     seeded = tuple(dict.fromkeys(values[name] for name in seeds))
     asked = tuple(dict.fromkeys(values[name] for name in wrt))
     keep = tuple(value for value in dict.fromkeys((*seeded, *asked)) if value != input_name)
@@ -53,7 +53,7 @@ def gradient_request(
 def seeds_by_value(
     cotangents: Mapping[str, Array], values: Mapping[str, str], ids: Mapping[str, int]
 ) -> Dict[int, Array]:
-    """Cotangents by value id; names of one value (a layer and "logits", say) add up."""
+    """Return cotangents by value id; those of two names of one value (a layer and "logits") add up."""
     seeds: Dict[int, Array] = {}
     for name, cotangent in cotangents.items():
         value = ids[values[name]]
@@ -63,12 +63,12 @@ def seeds_by_value(
 
 
 def joined(arrays: List[Array]) -> Array:
-    """Put the pieces of a batch together."""
+    """Concatenate the pieces of a batch."""
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def joined_gradients(pieces: Sequence[Gradient]) -> Gradient:
-    """Put the gradients of the pieces of a batch together."""
+    """Concatenate the gradients of the pieces of a batch."""
     return Gradient(
         np.concatenate([piece.value for piece in pieces]),
         {name: joined([piece.gradients[name] for piece in pieces]) for name in pieces[0].gradients},

@@ -1,4 +1,4 @@
-"""Names of classes: looked up by what a user types, refused with candidates when that is not one class."""
+"""Labels of classes, and the lookup of a class by its label."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Labels(Sequence[str]):
     def find(self, name: str, *, argument: str = "target") -> int:
         """Return the index of the class called `name`.
 
-        A name spelt exactly so counts first; then case, and whether words are joined by a space, a hyphen or
-        an underscore, do not matter; then a class in whose name the words occur.
+        An exact match counts first; then a match up to case and to the space, hyphen or underscore between
+        words; then a class in whose name the words occur.
 
         Raises
         ------
         ValueError
-            When no class or more than one is called so; the message lists the candidates.
+            When no class or more than one matches; the message lists the candidates.
         """
         wanted = _folded(name)
         folded = [_folded(label) for label in self._names]
@@ -76,7 +76,7 @@ class Labels(Sequence[str]):
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise ValueError(f"{argument} {name!r} is {len(matches)} classes: {self._listed(matches)}")
+            raise ValueError(f"{argument} {name!r} matches {len(matches)} classes: {self._listed(matches)}")
         close = difflib.get_close_matches(wanted, folded, n=5, cutoff=0.6)
         near = [i for i, label in enumerate(folded) if label in close or (wanted and wanted in label)]
         hint = f"; did you mean {self._listed(near)}?" if near else f" ({len(self)} classes)"
@@ -94,7 +94,7 @@ def imagenet() -> Labels:
 
 
 def as_labels(labels: LabelsLike, classes: int) -> Labels:
-    """Resolve the labels of a network with so many classes.
+    """Resolve the labels of a network with `classes` classes.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def as_labels(labels: LabelsLike, classes: int) -> Labels:
     Raises
     ------
     ValueError
-        When their number is not the network's.
+        When the number of labels is not that of the classes.
     """
     if labels is None:
         found = _guessed(classes)

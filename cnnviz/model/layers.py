@@ -1,4 +1,4 @@
-"""The layers of a network: their names, their shapes, and what a user's name for one of them means."""
+"""The layers of a network: names, shapes, and the lookup of a layer by a name that a user gives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LayerList(Mapping[str, Shape]):
     special : mapping of str to str
         Names that work on every network, with the value that each stands for.
     network : str
-        What messages call the network.
+        The network's name in messages.
     """
 
     def __init__(self, graph: Graph, lowered: Lowered, special: Mapping[str, str], network: str) -> None:
@@ -80,8 +80,8 @@ class LayerList(Mapping[str, Shape]):
     def summary(self, packed_nbytes: Mapping[str, int]) -> List[str]:
         """Describe the network in the lines of a table.
 
-        Its columns are layer, operator, shape, number of weights, and bytes of the forms that they have been
-        packed into, which `packed_nbytes` has by constant.
+        Its columns are layer, operator, shape, number of weights, and bytes of packed weights, which
+        `packed_nbytes` has by constant.
         """
         constants = self._graph.constants
         rows = [("layer", "operator", "shape", "weights", "packed")]
@@ -99,7 +99,7 @@ class LayerList(Mapping[str, Shape]):
         return [*lines, f"{total:,} weights" + (f", {_bytes(packed)} packed" if packed else "")]
 
     def macs(self) -> int:
-        """Return the multiply-adds that the convolutions take for one image: nearly all there are."""
+        """Return the multiply-adds of the convolutions for one image, nearly all that a network has."""
         constants = self._graph.constants
         return sum(
             constants[node.inputs[1]].size * math.prod(self._shapes[node.outputs[0]][2:])

@@ -1,4 +1,4 @@
-"""What an ONNX file says about its pictures: preprocessing and labels in the file's metadata_props.
+"""The preprocessing and the labels that an ONNX file carries in its metadata_props.
 
 ONNX has no field for either. A file that carries the two keys below, as JSON, needs neither argument of
 `cnnviz.load`::

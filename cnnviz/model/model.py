@@ -1,4 +1,4 @@
-"""The waist of the package: a network, run forward and backward, that knows how it wants its pictures."""
+"""The model: a network, run forward and backward, with the preprocessing of its pictures and its labels."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
 Array = NDArray[np.float32]
 RELU_RULES = ("plain", "guided", "deconv", "redirected")
 
-# Idle plans are kept up to this: a dozen of SqueezeNet's at its usual size.
+# The memory that idle plans may keep, in bytes: a dozen plans of SqueezeNet at its usual size.
 _IDLE_NBYTES = 2**28
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class of an answer: `probability` is softmax over all classes, `score` the number before it.
+    """One class of a prediction: `probability` is the softmax over all classes, `score` the logit.
 
-    Of a network that ends in a Sigmoid, each class has a `probability` by itself: they do not sum to one.
+    Where the network ends in a Sigmoid, `probability` is the sigmoid of the logit; these do not sum to one.
     """
 
     index: int
@@ -50,8 +50,8 @@ class Prediction:
 class Model:
     """A convolutional network with its preprocessing and its labels; made by `cnnviz.load`.
 
-    Nothing that is called on a model changes it. Several threads may use one at the same time; results do not
-    depend on the batch size or on the number of threads, bit for bit. Models can be pickled.
+    No method changes a model. Several threads may use one model at the same time; results do not depend on
+    the batch size or on the number of threads, bit for bit. Models can be pickled.
 
     Layers are addressed by the names of the values in the ONNX file, or by the name of a node. Two names work
     on every network: ``"input"``, the preprocessed image, and ``"logits"``, the score before a final softmax
@@ -60,11 +60,11 @@ class Model:
     Parameters
     ----------
     graph : Graph
-        As the reader made it.
+        The graph that the reader made.
     preprocessing : str or Preprocessing, optional
-        Without it, what the graph's metadata carries (`cnnviz.model.metadata`), else "imagenet".
+        By default that of the graph's metadata (`cnnviz.model.metadata`), else "imagenet".
     labels : str, path or sequence of str, optional
-        Likewise, else by the number of classes.
+        By default those of the graph's metadata, else those that follow from the number of classes.
     name : str
     packed_nbytes : int, optional
         As for `cnnviz.load`.
@@ -75,7 +75,7 @@ class Model:
     labels : Labels
         Empty for a network that does not classify.
     multi_label : bool
-        Whether the network ends in a Sigmoid: each class may be there or not, whatever the others are.
+        Whether the network ends in a Sigmoid: a picture may have several classes, or none.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Model:
         return _rebuilt, (plain, self.preprocessing, self.labels, self.name, self.packed_nbytes)
 
     def preprocess(self, image: ImagesLike) -> Array:
-        """Return what the network is fed for a picture or a list of them: N,C,H,W float32."""
+        """Return the network's input for a picture or a batch of them: N,C,H,W float32."""
         pictures, _ = read_images(image)
         return self.preprocessing(pictures)
 
@@ -134,7 +134,7 @@ class Model:
         ----------
         image : path, PIL image, array, or a list of them
         top : int
-            How many classes to return, best first.
+            The number of classes to return, best first.
 
         Returns
         -------
@@ -157,7 +157,7 @@ class Model:
         return answers if batched else answers[0]
 
     def activations(self, image: ImagesLike, layers: Union[str, Listed[str]]) -> Dict[str, Array]:
-        """Return the named layers for a picture or a list of them, each N,C,H,W (or N,K)."""
+        """Return the activations of layers for a picture or a batch, each N,C,H,W (or N,K), by name."""
         return self.forward(self.preprocess(image), [layers] if isinstance(layers, str) else layers)
 
     @overload
@@ -165,12 +165,12 @@ class Model:
     @overload
     def forward(self, x: Array, layers: Listed[str]) -> Dict[str, Array]: ...
     def forward(self, x: Array, layers: Optional[Listed[str]] = None) -> Union[Array, Dict[str, Array]]:
-        """Run the network on what `preprocess` returns.
+        """Run the network on preprocessed pictures.
 
         Parameters
         ----------
         x : ndarray of float32, shape (N, C, H, W)
-            Any N. Another H and W than the network's own where its layers allow it.
+            As `preprocess` returns it: any N, and other H and W where the network's layers allow them.
         layers : sequence of str, optional
 
         Returns
@@ -204,7 +204,7 @@ class Model:
         wrt: Union[str, Sequence[str]] = INPUT,
         relu: str = "plain",
     ) -> Gradient:
-        """Differentiate a target.
+        """Differentiate a target by the input or by layers.
 
         Parameters
         ----------
@@ -296,7 +296,7 @@ class Model:
         Raises
         ------
         TypeError
-            When `target` is neither.
+            When `target` is neither an index nor a label.
         ValueError
             When there is no such class, or the label fits several; the message lists candidates.
         """
@@ -316,14 +316,14 @@ class Model:
         return [int(best) for best in scores.reshape(len(scores), -1).argmax(axis=1)]
 
     def probabilities(self, scores: Array) -> NDArray[np.float64]:
-        """Return what ``"logits"`` N,... mean, as N,K: softmax, or sigmoid where the network ends in one."""
+        """Return the probabilities N,K of logits N,...: softmax, or sigmoid where the network ends in one."""
         rows = scores.reshape(len(scores), -1).astype(np.float64)
         return sigmoid(rows) if self.multi_label else softmax(rows)
 
     def summary(self) -> str:
         """Describe the network in a table: a line for each layer, with its operator, shape and weights.
 
-        The last column is what passes so far have added to the weights, packed for speed: see the option
+        The last column has the bytes of the weights that passes so far have packed for speed: see the option
         `packed_nbytes` of `cnnviz.load`.
         """
         height, width = self.preprocessing.size or (0, 0)
@@ -332,7 +332,7 @@ class Model:
         return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *layers])
 
     def _checked(self, x: Array) -> Array:
-        """Return `x` as the C-contiguous float32 N,C,H,W that plans read, or say what is wrong with it."""
+        """Return `x` as the C-contiguous float32 N,C,H,W that plans read, or raise an error."""
         array = np.asarray(x)
         if array.dtype.kind != "f":
             raise TypeError(
@@ -348,14 +348,17 @@ class Model:
         return array
 
     def _count_classes(self) -> int:
-        """How many scores there are for an image; 0 for a network that ends in feature maps."""
+        """Return the number of scores of an image; 0 for a network that ends in feature maps."""
         shape = self.layers.get(self.logits_name, ())
         return shape[1] if len(shape) >= 2 and all(extent == 1 for extent in shape[2:]) else 0
 
     def _need_classes(self) -> None:
         if not self.classes:
             shape = "x".join(map(str, self.layers.get(self.logits_name, ())))
-            raise ValueError(f"{self.name} does not classify: it ends in {self.logits_name!r}, {shape}")
+            raise ValueError(
+                f"{self.name} does not classify: it ends in {self.logits_name!r}, {shape}; read layers with "
+                "activations(), or take an objective of cnnviz.objectives for the target"
+            )
 
     def _ranked(self, scores: Array, shares: NDArray[np.float64], top: int) -> List[Prediction]:
         logits = scores.reshape(-1)

@@ -21,7 +21,7 @@ BUDGET_NBYTES = 2**30
 
 
 def pieces(pool: PlanPool, x: Array, request: Request) -> Iterator[Tuple[Array, int, int]]:
-    """Cut a batch so that a plan stays small: pieces, with where each begins and ends.
+    """Cut a batch into pieces, so that plans stay small: each piece with its first index and its end.
 
     Results do not depend on the cut.
     """
@@ -62,9 +62,9 @@ def run_backward(
     pool : PlanPool
     x : ndarray of float32, shape (N, C, H, W)
     objectives : sequence of Objective
-        Of the whole batch.
+        The objectives, each of the whole batch.
     wrt : tuple of str
-        The names, as the caller gave them, of what to differentiate by.
+        The names, as the caller gave them, of the values to differentiate by.
     values : mapping of str to str
         The value of the graph for each name that an objective reads or that is in `wrt`.
     request : Request

@@ -1,4 +1,4 @@
-"""Plans at hand: a network specialised to the shape and the request of a call, made once and lent out."""
+"""A pool of plans: a network specialised to the shape and the request of a call, made once and lent out."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from cnnviz.graph.graph import Graph, Tensor, prune
 from cnnviz.lowering.lower import Lowered, lower
 from cnnviz.lowering.weights import Weights
 
-# The limits on the bytes of a model's packed weights, unless the model is given another one. The lower limit
-# is for networks of more than _BUSY_MACS multiply-adds, which gain next to nothing from packing more
-# (docs/decisions/packed-weights.md).
+# The default limits on the memory of packed weights; docs/decisions/packed-weights.md has the cost of less.
+# A network of _BUSY_MACS multiply-adds uses each weight so often that packing gains next to nothing.
 PACKED_NBYTES = 192 << 20
 BUSY_PACKED_NBYTES = 8 << 20
 _BUSY_MACS = 8 * 10**9
-# Plans of one workspace beyond these, the longest unused, are dropped: each is some hundred kB by itself.
+# The largest number of plans of a workspace, each of some hundred kB; the longest unused one is dropped.
 _MOST_PLANS = 16
 
 
@@ -33,7 +32,7 @@ class Request(NamedTuple):
     wrt: Tuple[str, ...] = ()
 
 
-Key = Tuple[Request, int]  # and the number of threads
+Key = Tuple[Request, int]  # the request and the number of threads
 
 
 class _Workspace:
@@ -49,8 +48,8 @@ class PlanPool:
 
     There are as many workspaces as threads that have asked at the same time. Idle ones are kept up to
     `idle_nbytes` in all, the longest unused dropped first, and at least the last one whatever its size: a
-    loop over one shape must find its plan again. Plans together have weights packed up to `packed_nbytes`;
-    what a pass returns does not depend on which have got theirs.
+    loop over one shape must find its plan again. The packed weights of all plans together take up to
+    `packed_nbytes`; results do not depend on which weights are packed.
     """
 
     def __init__(self, graph: Graph, idle_nbytes: int, packed_nbytes: int) -> None:
@@ -59,15 +58,15 @@ class PlanPool:
         self._idle_limit = idle_nbytes
         self.packed_limit = _checked_nbytes(packed_nbytes)
         self._packing = ForkLock()
-        self._idle: List[_Workspace] = []  # the last used one is the last
+        self._idle: List[_Workspace] = []  # in the order of their last use
         self._nbytes: Dict[Request, int] = {}
         self._lock = ForkLock()
 
     def lower(self, shape: Tuple[int, ...], values: Optional[Sequence[str]] = None) -> Lowered:
         """Build a plan without preparing it: enough to know names and shapes.
 
-        With `values`, only of what they depend on: features of a network whose classifier insists on one size
-        can be had at any size.
+        With `values`, the plan has only the nodes that these values depend on: feature maps can be computed
+        at sizes that the classifier behind them refuses.
         """
         graph = self._graph
         if values is not None:
@@ -87,7 +86,7 @@ class PlanPool:
             self._give_back(workspace, request)
 
     def packed_nbytes(self) -> Dict[str, int]:
-        """Return the bytes of the packed weights that there are by now, by constant."""
+        """Return the bytes of the weights packed so far, by constant."""
         return self._weights.packed_nbytes()
 
     def nbytes(self, request: Request) -> int:
@@ -131,7 +130,7 @@ class PlanPool:
         if not workspace.plans:
             return
         if workspace.nbytes > self._idle_limit and self._nbytes.get(request, 0) < workspace.nbytes:
-            return  # a workspace that is too large is kept only as long as it is needed
+            return  # a workspace over the limit is dropped once a request needs less
         with self._lock:
             self._idle.append(workspace)
             while len(self._idle) > 1 and sum(idle.nbytes for idle in self._idle) > self._idle_limit:
@@ -139,7 +138,7 @@ class PlanPool:
 
 
 def usual_packed_nbytes(macs: int) -> int:
-    """Return what packed weights may take of a network of so many multiply-adds."""
+    """Return the default limit on packed weights, in bytes, of a network of `macs` multiply-adds."""
     return PACKED_NBYTES if macs < _BUSY_MACS else BUSY_PACKED_NBYTES
 
 
@@ -149,5 +148,5 @@ def _checked_nbytes(packed_nbytes: int) -> int:
     except TypeError:
         raise TypeError(f"packed_nbytes must be a number of bytes, not {packed_nbytes!r}") from None
     if nbytes < 0:
-        raise ValueError(f"packed_nbytes must not be negative, and is {nbytes}")
+        raise ValueError(f"packed_nbytes must be at least 0, not {nbytes}")
     return min(nbytes, sys.maxsize)

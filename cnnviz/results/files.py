@@ -36,7 +36,7 @@ def suffix_of(path: PathLike) -> str:
 
 
 def check_path(path: PathLike, suffixes: Set[str]) -> None:
-    """Refuse a path that no result can be written to, before the work to make the result.
+    """Raise for a path that no result can be written to, before the result is computed.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def picture_suffixes() -> Set[str]:
 
 
 def lossy(path: PathLike) -> str:
-    """Say why a fooling image may no longer fool from this kind of file; empty where every pixel is kept."""
+    """Return why a fooling image may not fool from this kind of file; empty where every pixel is kept."""
     suffix = suffix_of(path)
     if suffix in LOSSLESS or suffix in (".npz", ".gif"):  # an animation does not claim to fool
         return ""
@@ -153,7 +153,7 @@ def write_picture(
     chunks : mapping of str to str
         Text chunks, which only a PNG carries.
     options : mapping
-        Those of Pillow's ``Image.save``.
+        Options of Pillow's ``Image.save``.
     """
     import PIL.Image
     from PIL.PngImagePlugin import PngInfo
@@ -192,7 +192,7 @@ def _as_bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _plain(value: Any) -> Any:
-    """Let NumPy's scalars and arrays, and mappings, into JSON."""
+    """Convert a value that JSON does not know: NumPy's scalars and arrays, and mappings."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     if isinstance(value, Mapping):

@@ -51,8 +51,8 @@ class Attribution:
     values : ndarray of float32
         The raw, signed numbers at their native resolution: C,H,W in input space, H,W for a map of a layer.
     map : ndarray of float32, shape (H, W)
-        Never negative for a technique that takes absolute values or a ReLU; on the grid of the model's input,
-        in the units of the score per unit of the array that was differentiated by. Not normalised.
+        The map on the grid of the model's input, not normalised: units of the score per unit of the array
+        that was differentiated by. Techniques with absolute values or a ReLU have no negative numbers.
     image : ndarray of float32, shape (H, W, 3)
         The picture as the network saw it, RGB from 0 to 1.
     method : str
@@ -102,12 +102,12 @@ class Attribution:
     def save(self, path: PathLike, **options: Any) -> None:
         """Write a picture, or with the suffix ``.npz`` everything, for `load_result`.
 
-        `options` are those of `plot`. The kind of picture follows from the suffix.
+        `options` are those of `plot`. The suffix chooses the kind of picture.
 
         Raises
         ------
         TypeError, ValueError
-            When the options or the suffix do not suit.
+            For an option or a suffix that is not known.
         """
         suffix = files.suffix_of(path)
         if suffix == ".npz":
@@ -259,13 +259,13 @@ class Synthesis:
         Raises
         ------
         TypeError, ValueError
-            When the options or the suffix do not suit.
+            For an option or a suffix that is not known.
 
         Warns
         -----
         UserWarning
             When a fooling image goes into a kind of file, such as ``.jpg``, that does not keep its exact
-            pixels: it may fool no more.
+            pixels, so that it may not fool the network.
         """
         suffix = files.suffix_of(path)
         if suffix == ".npz":
@@ -287,7 +287,7 @@ Result = Union[Attribution, Synthesis]
 
 
 def check_path(path: PathLike, kind: Type[Result]) -> None:
-    """Refuse a path that a result of this kind cannot be saved to, before the work to make the result.
+    """Raise for a path that a result of this kind cannot be saved to, before the result is computed.
 
     Raises
     ------
@@ -335,7 +335,7 @@ def _stored_run(run: Run) -> Dict[str, Any]:
 def _save_arrays(
     path: PathLike, result: Result, members: Mapping[str, Any], options: Mapping[str, Any]
 ) -> None:
-    """Write the members of a result, with those given in place of its own."""
+    """Write the members of a result, with `members` in place of its own."""
     if options:
         raise TypeError(f"an .npz file takes no options, but got {', '.join(options)}")
     own = {name: getattr(result, name) for name in result.__dataclass_fields__ if name != "run"}

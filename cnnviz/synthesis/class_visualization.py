@@ -1,4 +1,4 @@
-"""Class model visualization: a picture that the network calls a class, made from nothing.
+"""Class model visualization: a picture of a class, made from noise.
 
 Simonyan, Vedaldi & Zisserman 2013, *Deep Inside Convolutional Networks*, section 2, and what was learnt since
 about keeping such pictures from turning into noise: jitter and blur (the course cs231n), decay and blur
@@ -38,7 +38,8 @@ from cnnviz.synthesis.recipe import (
     synthesize,
 )
 
-#: The numbers of each recipe; `learning_rate` is in the units of what the recipe moves.
+#: The numbers of each preset; `learning_rate` is in the units of the preset's variable: a spectrum, the
+#: network's input, or levels of pixels.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {"steps": 256, "learning_rate": 0.05, "l2": 0.0, "jitter": 8, "blur_every": 0, "blur": 0.0},
     "cs231n": {"steps": 100, "learning_rate": 25.0, "l2": 1e-3, "jitter": 16, "blur_every": 10, "blur": 0.5},
@@ -47,7 +48,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 #: Root mean square of the spectrum that "default" starts from (lucid): an almost even grey.
 SPECTRUM_NOISE = 0.01
-#: lucid's robustness, in units of its 224-pixel networks.
+#: lucid's random transforms, whose sizes are in pixels of its networks of 224 x 224.
 REFERENCE_SIZE = 224
 PADDING = 12
 SCALES = tuple(1 + i / 50 for i in range(-5, 6))
@@ -70,20 +71,20 @@ def class_visualization(
     callback: Optional[Callback] = None,
     keep_every: int = 0,
 ) -> Synthesis:
-    """Make a picture of what the network takes for a class, or of what any objective is after.
+    """Make a picture that maximises the score of a class, or any other objective.
 
     The objective is S_c(I) - l2 ||I||^2 (Simonyan et al. 2013, eq. 1) with S_c the score before the softmax:
     the probability could also rise by lowering the other classes. While a dead ReLU blocks the whole
-    gradient, as where nothing in the picture resembles the class yet, the redirected one is taken.
+    gradient, as where nothing in the picture resembles the class yet, the redirected gradient is taken.
 
     Parameters
     ----------
     model : Model
     target : int, str, a list of them, or Objective
-        A list makes one picture each, in one batch; each is what it would have been alone. An objective of
-        `cnnviz.objectives` takes the place of S_c: what excites a channel, a neuron or a direction, or more
-        of what a layer sees. It is code, which no file holds: ``settings`` stay empty, and the picture can be
-        resumed, but neither from a file nor replayed.
+        A list makes a picture of each class, in one batch, the same picture as alone. An objective of
+        `cnnviz.objectives` takes the place of S_c: the activation of a channel, a neuron, a direction or a
+        layer. An objective is code, which no file holds: ``settings`` stay empty, and the run can be resumed
+        in memory, but neither from a file nor by `cnnviz.replay`.
     preset : {"default", "cs231n", "simonyan", "yosinski"}
         ``"default"``: Fourier basis, decorrelated colours, Adam, and a picture that must survive padding,
         jitter, scaling and rotation at every step (Olah et al. 2017).
@@ -96,9 +97,10 @@ def class_visualization(
         third of the paper's four sets of numbers. The paper's rate belongs to gradients of its own network;
         here a step moves pixels by `learning_rate` levels of 255 in root mean square.
     steps, learning_rate, l2, jitter, blur_every, blur : optional
-        In place of the preset's. `blur` is a standard deviation in pixels, `jitter` is in pixels. `l2` is of
-        the network's own units: where it is fed 0 to 255, 1e-3 can hold a faint score at zero.
+        Numbers in place of the preset's. `blur` is a standard deviation in pixels, `jitter` is in pixels.
+        `l2` weighs the network's input: where that is 0 to 255, 1e-3 can hold a faint score at zero.
     seed : int
+        Random seed.
     progress, callback, keep_every
         As in `fooling_image`.
 
@@ -107,8 +109,8 @@ def class_visualization(
     Synthesis
         ``image`` is H,W,3, for several targets N,H,W,3; a list of one target is that target. ``report`` has
         the label and the ``probability`` that the network gives to the finished picture, each a list for
-        several targets (of an objective the label alone); ``history["probability"]`` is that of what it was
-        shown at each step.
+        several targets (of an objective the label alone); ``history["probability"]`` is that of the
+        network's input at each step.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def class_visualization(
 
     Examples
     --------
-    What a feature detector looks for, and two of them at once:
+    The pattern that excites a channel, and the one that excites two channels:
 
     >>> from cnnviz.objectives import Channel
     >>> cnnviz.class_visualization(model, Channel("fire5/concat", 12))  # doctest: +SKIP
@@ -150,9 +152,9 @@ def class_visualization(
 
 
 class _Goal(NamedTuple):
-    """What is climbed for so many pictures, and what there is to say of finished ones, given as planes.
+    """The score to climb for a number of pictures, and the report on finished ones, given as planes.
 
-    Where it is the score of `classes`, their probability is measured, and decides which picture is best.
+    The probability of `classes` is measured, and decides which picture is best.
     """
 
     score: Objective
@@ -163,7 +165,7 @@ class _Goal(NamedTuple):
 
 @dataclass(frozen=True)
 class _Climb:
-    """What a preset makes of its numbers."""
+    """The objective, the variable and the step rule that a preset makes of its numbers."""
 
     parametrization: Parametrization
     rule: StepRule
@@ -277,7 +279,7 @@ def _simonyan(model: Model, settings: Mapping[str, Any], score: Objective) -> _C
 
 
 def _yosinski(model: Model, settings: Mapping[str, Any], score: Objective) -> _Climb:
-    """Steps of so many levels in root mean square, since the size of a gradient depends on the network."""
+    """Step by `learning_rate` levels in root mean square: the size of a gradient depends on the network."""
     parametrization = Pixels()
     mean = NetworkInput(model.preprocessing).decode(np.zeros((1, model.preprocessing.channels, 1, 1)))
     blurred = _blurring(parametrization, settings, model)
@@ -310,7 +312,7 @@ _CLIMBS: Mapping[str, Callable[[Model, Mapping[str, Any], Objective], _Climb]] =
 def _blurring(
     parametrization: Parametrization, settings: Mapping[str, Any], model: Model
 ) -> Optional[Callable[[Array, int, Array], Array]]:
-    """Blur the picture after every so many steps, the first one included."""
+    """Blur the picture after every `blur_every` steps, the first one included."""
     if not settings["blur_every"] or not settings["blur"]:
         return None
     blur = gaussian(_size(model), settings["blur"])

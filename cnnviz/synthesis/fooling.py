@@ -1,4 +1,4 @@
-"""Fooling images: pictures that a network calls something that no person would.
+"""Fooling images: pictures to which a network gives a class that no person would give them.
 
 From a photograph (Szegedy et al. 2013, *Intriguing properties of neural networks*), by the normalised
 gradient ascent of the course cs231n; or from noise, by the gradient ascent of Nguyen, Yosinski & Clune 2015,
@@ -40,8 +40,8 @@ from cnnviz.synthesis.recipe import (
     synthesize,
 )
 
-#: L2 length of a step in displayed pixels, which mean the same to every network: about what cs231n's step
-#: of 1 is behind ImageNet's usual deviation of 0.225.
+#: The L2 length of a step in displayed pixels: about that of cs231n's step of 1 in a network's input whose
+#: standard deviation is ImageNet's 0.225.
 RATE = 0.25
 #: Ours and the published recipes: "cs231n" steps in units of the network's input, the others in pixels.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -49,11 +49,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "cs231n": {"steps": 100, "learning_rate": 1.0, "confidence": 0.0, "decay": 0.0},
     "nguyen": {"steps": 300, "learning_rate": 0.03, "confidence": 0.99, "decay": 0.001},
 }
-#: The share of the missing probability that a step of "nguyen" aims at, once that is less than its rate.
+#: The share of the missing probability that a step of "nguyen" aims at, once the share is less than the rate.
 LATE = 0.1
-#: How sure the network must be of a picture made from noise.
+#: The probability that a picture made from noise must reach by default.
 NOISE_CONFIDENCE = 0.99
-#: Steps to wake a class whose score a rectifier holds at zero; one whose score is alive takes none.
+#: The largest number of steps that raise a score from the zero at which a rectifier holds it.
 WAKE = 50
 
 
@@ -76,8 +76,8 @@ def fooling_image(
     """Change a picture, as little as gradient ascent needs, until the network calls it `target`.
 
     The picture that comes out is exact in 8 bits: the run goes on until the *rounded* picture fools the
-    network, so what ``result.save("x.png")`` writes does too (a JPEG changes it, and may fool no more). Every
-    number about pixels is in units of the displayed range, 0 to 1: 8/255 is eight levels.
+    network, so the file that ``result.save("x.png")`` writes fools it too (a JPEG changes pixels).
+    Every number about pixels is in units of the displayed range, 0 to 1: 8/255 is eight levels.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def fooling_image(
     image : path, PIL image, array H,W,3, a batch of them, or None
         None starts from noise, for pictures that mean nothing to a person.
     target : int, str, or a list for a batch
-        The class to be taken for. None (only with a picture) leaves the predicted class for any other.
+        The class to reach. None (only with a picture) leaves the predicted class for any other.
     preset : {"margin", "cs231n", "nguyen"}
         ``"cs231n"``: x += learning_rate * g / ||g||_2 with g the gradient of the class score and x the
         network's input, kept within the range of pixels; at most 100 steps of 1. Where two classes are alike
@@ -102,16 +102,17 @@ def fooling_image(
     margin : float, optional
         Go on until the score of the target is ahead of every other by this much.
     steps : int, optional
+        The largest number of steps, in place of the preset's.
     learning_rate, decay : float, optional
-        In place of the preset's.
+        Numbers in place of the preset's.
     seed : int
-        Of the noise.
+        Random seed of the noise.
     progress : bool, optional
-        Whether to show a progress bar; by default once it lasts.
+        Whether to show a progress bar; by default after a second.
     callback : callable (Step) -> bool or None, optional
-        Sees every step; true ends the run.
+        Called after every evaluation; a true return value ends the run.
     keep_every : int
-        Keep the picture of every so many steps, for ``result.save("x.gif")``.
+        Keep every `keep_every`-th picture of the run, for ``result.save("x.gif")``; 0 keeps none.
 
     Returns
     -------
@@ -129,7 +130,7 @@ def fooling_image(
     Warns
     -----
     UserWarning
-        When the steps did not suffice.
+        When a picture does not fool the network after all steps.
     """
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
@@ -196,7 +197,7 @@ def _waking(model: Model, goal: _Goal) -> Problem:
 
 
 class _Goal:
-    """What a fooling run is after, and how it knows that it is there."""
+    """The goal of a fooling run: its classes, its objective, and the test that ends it."""
 
     def __init__(self, model: Model, settings: Mapping[str, Any], pictures: Optional[Bytes]) -> None:
         self.model = model
@@ -216,7 +217,7 @@ class _Goal:
             self._check_they_differ(batched=len(pictures) > 1)
 
     def _check_they_differ(self, *, batched: bool) -> None:
-        """Raise ValueError where there is nothing to fool; of one class only, whoever wants a margin does."""
+        """Raise ValueError for a target that is predicted already; a single class fails at its margin."""
         same = np.flatnonzero(self.classes == self.original).tolist()
         if same and self.model.classes > 1:
             index = int(self.classes[same[0]])
@@ -257,7 +258,7 @@ class _Goal:
         return affine(z, kept, 0.5 * (1.0 - kept))
 
     def measure(self, activations: Activations) -> Mapping[str, Numbers]:
-        """How sure the network is of what it should be sure of, and by how much that leads."""
+        """Measure probability and lead of the target; without a target, those of all other classes."""
         logits = activations[LOGITS]
         rows = logits.reshape(len(logits), -1).astype(np.float64)
         sure = at_columns(self.model.probabilities(logits), self.classes)
@@ -268,12 +269,12 @@ class _Goal:
         }
 
     def measure_with_value(self, activations: Activations) -> Mapping[str, Numbers]:
-        """The same, with the value of what the run climbs once the class is awake."""
+        """Measure the same, with the value of the objective that the next stage climbs."""
         value, _ = self.objective().evaluate(activations)
         return {**self.measure(activations), "value": value}
 
     def reached(self, step: Step) -> NDArray[np.bool_]:
-        """Whether each picture still fools once it is rounded; only asked where it does so before."""
+        """Tell which pictures fool the network, before and after they are rounded to 8 bits."""
         likely = self._fools(step.measures)
         return likely & self._fools(self._look(step.planes)) if any(likely.tolist()) else likely
 
@@ -294,7 +295,7 @@ class _Goal:
         return self.measure({LOGITS: self._logits(_rounded(planes))})
 
     def _logits(self, pictures: Array) -> Array:
-        """What the network says of pictures, bit for bit as of the same ones from a file."""
+        """Return the logits of pictures, bit for bit those of the same pictures from a file."""
         logits: Array = self.model.forward(self.model.preprocessing.normalise(pictures), [LOGITS])[LOGITS]
         return logits
 
@@ -319,7 +320,7 @@ class _Goal:
         return {name: squeezed(values) for name, values in named.items()}
 
     def _sizes(self, pictures: NDArray[np.float32]) -> Dict[str, Any]:
-        """How large the change is, in units of the displayed range."""
+        """Measure the change of the pictures, in units of the displayed range."""
         if self.pictures is None:
             return {}
         original = to_pictures(planes_of(self.model, self.pictures))
@@ -330,12 +331,12 @@ class _Goal:
 
 
 def _highest(logits: Array) -> NDArray[np.int64]:
-    """The class with the highest score; probabilities of several may all be 1 to the last bit."""
+    """Return the class with the highest score: probabilities of several may all be 1 to the last bit."""
     return logits.reshape(len(logits), -1).argmax(axis=1)
 
 
 def _rounded(planes: Array) -> Array:
-    """Pictures of planes as an 8-bit file holds them; dividing in float32 is what reading the file does."""
+    """Turn planes into the pictures that an 8-bit file holds, divided in float32 as reading it does."""
     return as_float(as_bytes(to_pictures(planes)))
 
 

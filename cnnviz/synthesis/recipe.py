@@ -1,7 +1,7 @@
-"""What the techniques that make pictures share: a recipe goes in, runs, and comes out as a `Synthesis`.
+"""Recipes, of which every synthesis technique makes one: a recipe runs, and its trace becomes a `Synthesis`.
 
-A recipe is made of settings (numbers and names that fit into JSON) and sources (pictures in 8 bits), and of
-nothing else: whoever has both, and the model, can make the same picture again. `cnnviz.replay` does.
+A recipe follows from settings (numbers and names that fit into JSON) and sources (pictures in 8 bits) alone:
+from both and the model, `cnnviz.replay` makes the same picture again.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Bytes = NDArray[np.uint8]
 Callback = Callable[[Step], Optional[bool]]
 Classes = Union[ClassLike, ClassesLike]
 
-#: What a result's settings say beside those of its recipe.
+#: The names in a result's settings that are not settings of its recipe.
 ADDED = ("method", "model", "version", "position")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A trace made presentable: pictures N,H,W,3, and what there is to say about them."""
+    """The pictures N,H,W,3 of a trace, and the report on them."""
 
     image: Array
     best: Array
@@ -52,17 +52,17 @@ class Finished:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a technique decided before the first step.
+    """The decisions of a technique before the first step.
 
     Attributes
     ----------
     settings : dict
-        What fits into JSON: together with `sources` it makes the picture again.
+        Numbers and names that fit into JSON: with `sources`, they make the picture again.
     stages : sequence of Stage
     finish : callable (Trace) -> Finished, optional
-        By default the last planes and the best ones, as they are.
+        Makes the pictures and the report; by default the last and the best planes are the pictures.
     storable : bool
-        Whether settings and sources say all of it; an objective is code, which a file does not hold.
+        Whether settings and sources describe the whole run; an objective is code, which no file holds.
     """
 
     method: str
@@ -77,7 +77,7 @@ class Recipe:
         return one_line(self)
 
     def steps(self, stages: Optional[int] = None) -> int:
-        """How many steps the first so many stages have together; all of them when no number is given."""
+        """Return the number of steps of the first `stages` stages together, by default of all stages."""
         return sum(stage.steps for stage in self.stages[:stages])
 
 
@@ -87,7 +87,7 @@ def synthesize(recipe: Recipe, watch: Watch) -> Synthesis:
 
 
 def repeat(recipe: Recipe, watch: Watch, stage: int, done: int) -> Synthesis:
-    """Run a recipe from its seed to a place where it ended before: after so many steps of a stage."""
+    """Run a recipe from its seed to an earlier end: after `done` steps of the stage numbered `stage`."""
     start = begin(recipe.stages, recipe.settings["seed"])
     return _go_on(recipe, watch, start, recipe.steps(stage) + done, stages=stage + 1)
 
@@ -111,7 +111,7 @@ def _go_on(
 
 
 def _continue(recipe: Recipe, watch: Watch, trace: Trace, steps: int, _: Any) -> Synthesis:
-    """`Run.continuation` of a run in memory, which has its model and needs none."""
+    """Continue a run in memory, whose recipe has the model: its `Run.continuation`."""
     return _go_on(recipe, watch, trace, steps)
 
 
@@ -136,7 +136,7 @@ def _synthesis(recipe: Recipe, watch: Watch, trace: Trace) -> Synthesis:
 
 
 def _stored(recipe: Recipe, trace: Trace) -> Dict[str, Any]:
-    """What a file says of a run; nothing where that could not make it again."""
+    """Return the settings for a file; none where they could not make the picture again."""
     if not recipe.storable:
         return {}
     made_by = {"method": recipe.method, "model": recipe.model.name, "version": __version__}
@@ -144,7 +144,7 @@ def _stored(recipe: Recipe, trace: Trace) -> Dict[str, Any]:
 
 
 def as_they_are(trace: Trace) -> Finished:
-    """The last and the best pictures, unprocessed."""
+    """Return the last and the best pictures, unprocessed."""
     return Finished(to_pictures(trace.planes), to_pictures(trace.best), trace.converged)
 
 
@@ -168,14 +168,14 @@ def pictures_of(model: Model, image: ImagesLike, name: str = "image") -> Tuple[B
 
 
 def planes_of(model: Model, pictures: Bytes) -> Array:
-    """Pictures in 8 bits as planes."""
+    """Turn pictures in 8 bits into planes."""
     return model.preprocessing.planes(as_float(pictures))
 
 
 def measure_probability(
     model: Model, classes: Sequence[int]
 ) -> Callable[[Activations], Mapping[str, Numbers]]:
-    """A measure for the history: the probability of each picture's class."""
+    """Return a measure for the history: the probability of each picture's class."""
     columns = np.asarray(classes)
 
     def measure(activations: Activations) -> Dict[str, Numbers]:
@@ -185,5 +185,5 @@ def measure_probability(
 
 
 def chosen(given: Mapping[str, Any], preset: Mapping[str, Any]) -> Dict[str, Any]:
-    """A preset with what the caller gave (None: nothing) in its place."""
+    """Return the numbers that the caller gave, the preset's in place of None."""
     return {name: preset[name] if value is None else value for name, value in given.items()}

@@ -30,9 +30,9 @@ from cnnviz.synthesis.style_presets import PRESETS, Preset, settled
 
 Layers = Union[None, Sequence[str], Mapping[str, float]]
 
-#: Rec. 601: how bright a colour is.
+#: The weights of R, G and B in luma (Rec. 601).
 LUMA = np.array([0.299, 0.587, 0.114])
-#: No side of a picture on the way is shorter: what the coarsest layers need to see anything.
+#: The shortest side of a picture at any scale, in pixels: coarse layers see nothing in smaller ones.
 SHORTEST = 32
 
 
@@ -73,7 +73,7 @@ def style_transfer(
     Parameters
     ----------
     model : Model
-        Any network; of one that classifies, the convolutions alone are run.
+        Any network; a classifier's last layers are not run.
     content : path, PIL image, or array H,W,3
     style : the same, or a list of them
     preset : {"default", "gatys", "johnson", "cs231n-composition-vii", "cs231n-the-scream", \
@@ -85,9 +85,9 @@ def style_transfer(
         Layers, or layers with weights; chosen by resolution when not given. Listed ones share a weight of 1;
         under "johnson" each has 1, as in neural-style.
     content_weight, style_weight, tv_weight : float, optional
-        In place of the preset's.
+        Weights in place of the preset's.
     style_weights : sequence of float, optional
-        One for each style; equal by default. Only their ratios count.
+        A weight for each style; equal by default. Only their ratios count.
     size : int, optional
         Pixels of the shorter side of the result; by default the preset's, at most the content's own.
     style_size : int, optional
@@ -95,17 +95,18 @@ def style_transfer(
     style_scale : float
         A factor on `style_size`: larger makes larger strokes.
     scales : int
-        Work from coarse to fine through so many sizes, each twice the one before; `steps` for each.
+        The number of sizes, from coarse to fine, each twice the one before; each takes `steps` steps.
     colors : {"style", "content"}
         ``"content"`` keeps the colours of the content and takes the brightness (Rec. 601 luma) of the result.
     init : {"content", "noise"}, path, PIL image, or array H,W,3
-        Where the picture starts.
+        The picture that the run starts from.
     optimizer : {"lbfgs", "adam"}, optional
     learning_rate : float, optional
         Adam's, in units of the picture (0 to 1) or, for the published recipes, of the network's input.
     steps : int, optional
+        The number of steps at each size.
     seed : int
-        Of the noise.
+        Random seed of the noise.
     progress, callback, keep_every
         As in `fooling_image`.
 
@@ -162,7 +163,7 @@ def _check_names(preset: str, colors: str) -> None:
 
 
 def _result_size(content: NDArray[Any], size: Optional[int], usual: int) -> Tuple[int, int]:
-    """Height and width of the result, whose shorter side is `size`, by default `usual` or the content's."""
+    """Return the result's height and width: a shorter side of `size`, by default `usual` or the content's."""
     if size is None:
         _check_large_enough(content.shape)
         size = min(usual, min(content.shape[:2]))
@@ -219,7 +220,7 @@ class _Transfer:
 
     def starter(self, factor: float) -> Any:
         def start(problem: Problem, planes: Optional[Array], rng: np.random.Generator) -> Array:
-            if planes is not None:  # of the coarser scale
+            if planes is not None:  # those of the coarser scale
                 pictures = as_bytes(to_pictures(planes))
                 size = self._planes("content", factor).shape[2:]
                 planes = self.model.preprocessing.planes(
@@ -235,7 +236,7 @@ class _Transfer:
         return start
 
     def loss(self, factor: float) -> Objective:
-        """Everything that is minimised, with targets at this size."""
+        """Return the loss, with targets at this size."""
         s = self.settings
         terms: List[Tuple[float, Objective]] = []
         content = self._activations("content", factor, s["content_layers"])
@@ -264,7 +265,7 @@ class _Transfer:
         return Finished(pictures, best, trace.converged)
 
     def _recoloured(self, pictures: Array) -> Array:
-        """The brightness of the result with the colours of the content (neural-style's luma swap)."""
+        """Return the brightness of the result with the colours of the content (neural-style's luma swap)."""
         content = as_float(self.sources["content"])
         if content.shape != pictures.shape:  # interrupted at a coarser scale
             size = pictures.shape[1:3]
@@ -273,7 +274,7 @@ class _Transfer:
         return np.asarray((content + brighter[..., None]).clip(0, 1), dtype=np.float32)
 
     def _relative(self, size: float) -> float:
-        """1 / the mean square of a target, where losses are relative; an all-zero target counts as it is."""
+        """Return 1 / the mean square of a target for relative losses, else and for a zero target 1."""
         return 1.0 / size if self.preset.relative and size > 0 else 1.0
 
     def _variation(self) -> TotalVariation:
@@ -311,7 +312,7 @@ def _check_large_enough(shape: Sequence[int]) -> None:
 
 
 def _style_side(given: Optional[int], usual: int, scale: float) -> int:
-    """Pixels of the shorter side at which styles are looked at."""
+    """Return the pixels of the shorter side at which styles are looked at."""
     size = usual if given is None else checked_count("style_size", given, 1)
     side = round(size * checked_number("style_scale", scale, 0.01, 100))
     if side < SHORTEST:
@@ -323,7 +324,7 @@ def _style_side(given: Optional[int], usual: int, scale: float) -> int:
 
 
 def _sized(shape: Sequence[int], side: int) -> Tuple[int, int]:
-    """Height and width with a shorter side of `side` pixels, in proportion."""
+    """Return height and width in proportion, with a shorter side of `side` pixels."""
     side = checked_count("size", side, SHORTEST)
     height, width = shape[:2]
     shorter = min(height, width)
@@ -336,7 +337,7 @@ def _fitted(model: Model, picture: NDArray[Any], size: Sequence[int]) -> Bytes:
 
 
 def _shares(weights: Optional[Sequence[float]], count: int) -> List[float]:
-    """Weights of the styles, made to sum to one."""
+    """Return the weights of the styles, scaled to sum to one."""
     given = [1.0] * count if weights is None else [checked_number("style_weights", w, 0) for w in weights]
     if len(given) != count:
         raise ValueError(f"style_weights has {len(given)} numbers for {count} styles")

@@ -1,4 +1,4 @@
-"""The recipes of style transfer: the published ones to the letter, and our own."""
+"""The presets of style transfer: published recipes to the letter, and cnnviz's own."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ class Clamp:
         return np.asarray(np.clip(z, -self.most, self.most))
 
     def after(self, z: Array, steps: int, gradient: Array) -> Array:
-        """The picture is limited before each of the first `steps` evaluations."""
+        """Limit z before each of the first `steps` evaluations."""
         return self.limit(z) if steps + 1 < self.steps else z
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The parts of a recipe that are not numbers for a user to turn.
+    """A recipe of style transfer: the defaults of the options, and the constants that have none.
 
     Attributes
     ----------
     layers : callable (Model) -> (content layers with weights, style layers with weights)
     units : {"pixels", "input"}
-        What is moved and what total variation is taken of.
+        The units of the variable, and of the total variation.
     content_factor, tv_factor : float
         Constants of the published formulas, 1/2 in places.
     relative : bool
         Whether each layer's loss is taken relative to the mean square of its target.
     listed_weight : float
-        Of each layer that a caller lists without weights; 0: they share a weight of 1.
+        The weight of each layer that a caller lists without weights; with 0 they share a weight of 1.
     size, style_size : int
-        Of the shorter side; 0: that of the result.
+        Pixels of the shorter side of the result and of the styles; a `style_size` of 0 is the result's.
     """
 
     layers: Callable[[Model], Chosen]
@@ -153,7 +153,7 @@ PRESETS: Mapping[str, Preset] = {
 def settled(
     model: Model, preset: Preset, *, content_layers: Layers, style_layers: Layers, **given: Any
 ) -> Dict[str, Any]:
-    """A preset's numbers with the caller's (None: nothing) in their place, checked, and the layers."""
+    """Return the caller's numbers, the preset's in place of None, checked; and the layers."""
     if content_layers is None or style_layers is None:
         content, style = preset.layers(model)
     else:
@@ -180,7 +180,7 @@ def settled(
 def _named(
     model: Model, argument: str, layers: Union[Sequence[str], Mapping[str, float]], weight: float
 ) -> Dict[str, float]:
-    """Layers with weights, by the names that the model has for them; `weight` is that of listed ones."""
+    """Return layers with weights, by the model's names for them; `weight` is that of listed layers."""
     if isinstance(layers, str):
         raise TypeError(f"{argument} must be a list of layers: pass [{layers!r}]")
     if not len(layers):

@@ -53,7 +53,7 @@ def test_spelling_is_forgiven(typed: str, index: int) -> None:
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("crane", r"target 'crane' is 2 classes: 'crane' \(134\), 'crane' \(517\)"),
+        ("crane", r"target 'crane' matches 2 classes: 'crane' \(134\), 'crane' \(517\)"),
         ("tabbi", r"did you mean 'tabby' \(281\)\?"),
         ("xyzzy", r"'xyzzy' is not the label of a class \(1000 classes\)"),
         ("", "not the label of a class"),
