@@ -132,7 +132,7 @@ class Model:
 
         Parameters
         ----------
-        image : path, PIL image, array, or a list of them
+        image : path, PIL image, array H,W,3, or a batch of them, as for `cnnviz.saliency`
         top : int
             The number of classes to return, best first.
 
