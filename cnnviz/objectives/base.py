@@ -19,7 +19,8 @@ ValueAndCotangents = Tuple["NDArray[np.float64]", Dict[str, Array]]
 ClassLike = Union[int, "np.integer[Any]", str]
 #: ClassesLike is one class for each image of a batch, or several for one image.
 ClassesLike = Union[Listed[ClassLike], "NDArray[np.integer[Any]]"]
-#: ObjectiveLike is what `Model.gradient` takes as target: a class, one class for each image, cotangents by layer, or an objective.
+#: ObjectiveLike is what `Model.gradient` takes as target: a class, one class for each image, cotangents by
+#: layer, or an objective.
 ObjectiveLike = Union[ClassLike, ClassesLike, Mapping[str, Array], "Objective"]
 
 LOGITS = "logits"
