@@ -16,8 +16,8 @@ typedef struct cnv_op {
     const char *name;              /* name of the builder method: "conv2d", "relu", ... */
     const cnv_argument *arguments; /* inputs, in their order, and parameters */
     cnv_status (*infer)(const cnv_node *node, cnv_shape *y, cnv_error *err);
-    cnv_kernel kernel; /* portable kernel */
-    int variant;       /* operator among those that share the functions: a cnv_unary_op or a cnv_binary_op */
+    cnv_kernel kernel;   /* portable kernel */
+    const void *variant; /* of a family that shares its functions: what is this operator's own, for them */
 } cnv_op;
 
 /* The extents as "2 x 3 x 4", for messages; "scalar" for no dimensions. */
