@@ -123,6 +123,7 @@ SCHEMAS: Dict[str, Schema] = {
     "HardSigmoid": Schema((1, 1), KEEPS, {"alpha": _float(0.2), "beta": _float(0.5)}),
     "HardSwish": Schema((1, 1), ACTIVATION),
     "Elu": Schema((1, 1), ACTIVATION, {"alpha": _float(1.0)}),
+    "Celu": Schema((1, 1), ACTIVATION, {"alpha": _float(1.0)}),
     "Gelu": Schema((1, 1), KEEPS, {"approximate": Attribute("str", "none")}),
     "Mish": Schema((1, 1), KEEPS),
     "Selu": Schema(

@@ -150,6 +150,7 @@ def _reduce(method: str) -> Callable[[Lowering, Node], int]:
 ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Abs": _unary("abs"),
     "Add": _binary("add"),
+    "Celu": _unary("celu", alpha="alpha"),
     "Clip": _clip,
     "Div": _binary("div"),
     "Elu": _unary("elu", alpha="alpha"),

@@ -190,6 +190,7 @@ UNARY = [
     *[row for op in PLAIN_UNARY for row in rows_of(op, (((2, 3, 5),), {}), (((1,),), {}))],
     *[row for op in ("log", "sqrt") for row in rows_of(op, (((2, 3, 5),), {}), positive=(0,))],
     *rows_of("elu", (((2, 3, 5),), {"alpha": 0.75})),
+    *rows_of("celu", (((2, 3, 5),), {"alpha": 0.75}), (((1, 9),), {"alpha": -2.0})),
     *rows_of("selu", (((2, 3, 5),), {"alpha": 1.6732632, "gamma": 1.0507010})),
     *rows_of("hard_sigmoid", (((2, 3, 5),), {"alpha": 0.5, "beta": 0.4875})),
 ]

@@ -40,6 +40,7 @@ BAD: List[Tuple[str, List[Tuple[int, ...]], Dict[str, Any], List[str]]] = [
     ("batch_norm", [(4,), (4,), (4,), (4,), (4,)], {"epsilon": 1e-5}, ["channel axis"]),
     ("batch_norm", [X, (4,), (4,), (4,), (4,)], {"epsilon": -1.0}, ["epsilon is -1"]),
     ("batch_norm", [X, (4,), (4,), (4,), (4,)], {"epsilon": float("nan")}, ["epsilon is nan"]),
+    ("celu", [X], {"alpha": 0.0}, ["alpha is 0"]),
     ("prelu", [X, (3, 1, 1)], {}, ["do not broadcast"]),
     ("prelu", [(4, 1), (4, 5)], {}, ["slope has shape 4 x 5"]),
     ("clip", [X], {"low": float("nan"), "high": 1.0}, ["nan"]),

@@ -76,6 +76,10 @@ elu = _unary(
     lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x)),
     lambda x, alpha: np.where(x > 0, 1, alpha * np.exp(x)),
 )
+celu = _unary(
+    lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x / alpha)),
+    lambda x, alpha: np.where(x > 0, 1, np.exp(x / alpha)),
+)
 selu = _unary(
     lambda x, alpha, gamma: gamma * np.where(x > 0, x, alpha * np.expm1(x)),
     lambda x, alpha, gamma: gamma * np.where(x > 0, 1, alpha * np.exp(x)),

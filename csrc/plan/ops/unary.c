@@ -239,3 +239,25 @@ static double elu_slope(double x, double alpha, double beta)
 }
 
 ROW(elu, unary_infer, alpha_arguments, .value_with = elu, .slope_with = elu_slope);
+
+/* x > 0: x, else alpha (exp(x / alpha) - 1), for alpha other than 0 */
+static double celu(double x, double alpha, double beta)
+{
+    (void)beta;
+    return x > 0.0 ? x : alpha * expm1(x / alpha);
+}
+
+static double celu_slope(double x, double alpha, double beta)
+{
+    (void)beta;
+    return x > 0.0 ? 1.0 : exp(x / alpha);
+}
+
+static cnv_status celu_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
+{
+    if (node->params.unary.alpha == 0.0f)
+        return cnv_fail(err, CNV_INVALID, "alpha is 0: the function divides by it");
+    return unary_infer(node, y, err);
+}
+
+ROW(celu, celu_infer, alpha_arguments, .value_with = celu, .slope_with = celu_slope);
