@@ -16,7 +16,7 @@ from typing import Any, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.pictures.arithmetic import Place, resample, roll
+from cnnviz.pictures.arithmetic import AffineCoordinate, resample, roll
 
 Images = NDArray[Any]  # N,C,H,W of any float type
 Size = Tuple[int, int]
@@ -254,8 +254,8 @@ class _Window(LinearMap):
 
 @dataclass(frozen=True)
 class _Affine(LinearMap):
-    row: Place
-    column: Place
+    row: AffineCoordinate
+    column: AffineCoordinate
 
     def forward(self, x: Images) -> Images:
         return resample(x, self.row, self.column)

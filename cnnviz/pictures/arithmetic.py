@@ -1,4 +1,4 @@
-"""Passes over whole pictures between two passes through a network, each one loop in C.
+"""Operations on whole pictures between two passes through a network, each a single loop in C.
 
 Arrays of other types are converted on the way in, so that a caller may bring float64; what comes out is
 float32 and new. Results do not depend on the number of threads.
@@ -15,8 +15,10 @@ from cnnviz._config import _core
 
 Array = NDArray[np.float32]
 LARGEST = float(np.finfo(np.float32).max)
-Place = Tuple[float, float, float]  # of pixel (i, j): offset + by_row * i + by_column * j
-Bounds = Optional[Tuple[Array, Array]]  # each one number, or one for each channel
+# An affine coordinate of pixel (i, j): offset + by_row * i + by_column * j.
+AffineCoordinate = Tuple[float, float, float]
+# The lower and the upper bound of a variable, each one number or one for each channel; None is unbounded.
+Bounds = Optional[Tuple[Array, Array]]
 
 
 def single(x: NDArray[Any]) -> Array:
@@ -124,7 +126,9 @@ def roll(x: NDArray[Any], down: int, right: int) -> Array:
     return _core.roll(single(x), down, right)
 
 
-def resample(x: NDArray[Any], row: Place, column: Place, *, adjoint: bool = False) -> Array:
+def resample(
+    x: NDArray[Any], row: AffineCoordinate, column: AffineCoordinate, *, adjoint: bool = False
+) -> Array:
     """Return N,C,H,W seen through an affine map: each pixel is read at its `row` and `column`, bilinearly.
 
     Outside the picture its edge goes on. With `adjoint`, x is the gradient of that, and what comes out is

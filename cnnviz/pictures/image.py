@@ -1,4 +1,4 @@
-"""Pictures in: a path, a PIL image or an array of any common kind becomes an RGB array, or a clear error."""
+"""Reading of pictures: a path, a PIL image or an array becomes an RGB array, or a clear error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ImagesLike = Union[ImageLike, Listed[ImageLike]]
 #: H,W,3, RGB: uint8 from 0 to 255, or float32 from 0 to 1.
 Pixels = NDArray[Any]
 
-# How far outside 0 to 1 a float may lie and still be taken for rounding.
+# The distance outside 0 to 1 up to which a float is taken for a rounding error.
 _SLACK = 1e-4
 
 
@@ -73,7 +73,7 @@ def read_image(image: ImageLike, name: str = "image") -> Pixels:
     FileNotFoundError
         When the path does not exist.
     TypeError
-        For something that is no picture, or an array of another dtype.
+        For an object that is no picture, or an array of another dtype.
     ValueError
         For a file that is not a picture, and for arrays of a wrong shape or range, empty ones, and NaN.
     """
@@ -180,7 +180,7 @@ def _checked_floats(array: NDArray[Any], name: str) -> NDArray[np.float32]:
 
 
 def _on_white(rgba: Pixels) -> Pixels:
-    """Lay RGBA on white, which is how a viewer shows it; what lies under full transparency is arbitrary."""
+    """Lay RGBA on white, as a viewer shows it: colours under full transparency are arbitrary."""
     colour, alpha = as_float(rgba[..., :3]), as_float(rgba[..., 3:])
     if (alpha == 1).all():
         return np.ascontiguousarray(rgba[..., :3])

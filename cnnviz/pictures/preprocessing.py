@@ -1,4 +1,4 @@
-"""From a picture to what a network is fed, and back: geometry, channel order, range, mean and deviation."""
+"""Preprocessing of pictures to the network's input, and back: geometry, channels, range, mean and std."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a network wants its pictures: ``x = (scale * pixel - mean) / std`` with pixels from 0 to 1.
+    """The preprocessing of a network: ``x = (scale * pixel - mean) / std`` with pixels from 0 to 1.
 
     Attributes
     ----------
     size : (int, int) or None
-        Height and width fed to the network; None takes what the network's file says, else 224x224.
+        Height and width of the network's input; None takes those of the network's file, else 224x224.
     crop : float
         The share of the picture's shorter side that is kept: 0.875 is "resize to 256, crop the middle 224".
-        A picture that has exactly `size` already is taken whole, so that what was made for the network comes
-        back unchanged.
+        A picture of exactly `size` is taken whole, so that a picture that was made for the network comes back
+        unchanged.
     channel_order : {"RGB", "BGR", "L"}
         "L" is one channel of luma.
     scale, mean, std : float or tuple of float
@@ -40,7 +40,7 @@ class Preprocessing:
     resample : {"nearest", "bilinear", "bicubic", "lanczos"}
         The filter; it widens with the reduction, so that reducing does not alias (half-pixel centres).
     name : str
-        The preset that this is, for display.
+        The name of the preset, for display.
     """
 
     size: Optional[Tuple[int, int]] = None
@@ -70,7 +70,7 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """How many channels the network is fed."""
+        """The number of channels of the network's input."""
         return _ORDERS[self.channel_order]
 
     def __call__(self, pictures: Sequence[Pixels]) -> Array:
@@ -120,7 +120,7 @@ class Preprocessing:
         return Feed(float(self.scale), mean, std, reverse=self.channel_order == "BGR")
 
     def describe(self) -> str:
-        """Say it in one line."""
+        """Describe the preprocessing in one line."""
         height, width = self.size or (0, 0)
         size = f"{height}x{width}" if self.size else "the network's size"
         return (
@@ -155,7 +155,7 @@ PreprocessingLike = Union[None, str, Preprocessing]
 
 
 def as_preprocessing(preprocessing: PreprocessingLike, channels: int, size: Tuple[int, int]) -> Preprocessing:
-    """Resolve a preset's name, and fill in the size, for a network with so many input channels.
+    """Resolve a preset's name, and fill in the size, for a network with `channels` input channels.
 
     None stands for "imagenet" (for "unit" in grey, where the network has one channel). Pictures as small as
     CIFAR's (up to 64 pixels) are taken whole: their networks were trained without the customary margin.
@@ -191,7 +191,7 @@ def _not_preprocessing(value: object) -> TypeError:
 
 
 def _resized(pixels: Pixels, size: Tuple[int, int], crop: float, resample: str) -> Array:
-    """Resize the middle of H,W,3, one channel at a time, in float, so that uint8 is rounded nowhere."""
+    """Resize the middle of H,W,3, one channel at a time, in float, so that no step rounds to uint8."""
     import PIL.Image
 
     quality = PIL.Image.Resampling[resample.upper()]
@@ -204,7 +204,7 @@ def _resized(pixels: Pixels, size: Tuple[int, int], crop: float, resample: str) 
 
 
 def _crop_box(shape: Sequence[int], size: Tuple[int, int], crop: float) -> Tuple[float, float, float, float]:
-    """The largest centred box of `size`'s proportions, shrunk to `crop`: left, top, right, bottom."""
+    """Return the largest centred box of `size`'s proportions, shrunk to `crop`: left, top, right, bottom."""
     height, width = shape
     zoom = crop * min(height / size[0], width / size[1])
     rows, columns = zoom * size[0], zoom * size[1]
