@@ -42,7 +42,7 @@ class Weights:
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 
-    def packed_nbytes(self) -> Dict[str, int]:
+    def packed_usage(self) -> Dict[str, int]:
         """Return the bytes of the forms that kernels have packed so far, by constant."""
         with self._lock:
             nbytes = dict.fromkeys((name for name, _ in self._made), 0)

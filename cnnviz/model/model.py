@@ -328,7 +328,7 @@ class Model:
         """
         height, width = self.preprocessing.size or (0, 0)
         head = f"{self.name}: input {self.preprocessing.channels}x{height}x{width}, {self.classes} classes"
-        layers = self.layers.summary(self._pool.packed_nbytes())
+        layers = self.layers.summary(self._pool.packed_usage())
         return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *layers])
 
     def _checked(self, x: Array) -> Array:

@@ -85,9 +85,9 @@ class PlanPool:
         finally:
             self._give_back(workspace, request)
 
-    def packed_nbytes(self) -> Dict[str, int]:
+    def packed_usage(self) -> Dict[str, int]:
         """Return the bytes of the weights packed so far, by constant."""
-        return self._weights.packed_nbytes()
+        return self._weights.packed_usage()
 
     def nbytes(self, request: Request) -> int:
         """Return the size of the arena that a plan for `request` takes."""
@@ -115,7 +115,7 @@ class PlanPool:
                 keep=[ids[name] for name in request.keep],
                 seeds=[ids[name] for name in request.seeds],
                 wrt=[ids[name] for name in request.wrt],
-                packed_nbytes=max(0, self.packed_limit - sum(self.packed_nbytes().values())),
+                packed_nbytes=max(0, self.packed_limit - sum(self.packed_usage().values())),
                 shares=next((other.plan for other in workspace.plans.values()), None),
             )
         nbytes = int(lowered.plan.describe()["memory"]["arena"])

@@ -38,7 +38,7 @@ def measure(network: str, budgets: Sequence[int], rounds: int) -> List[str]:
     lines = []
     for nbytes, model in models.items():
         ratios = [median(_over(found, str(nbytes), str(UNBOUNDED))) for found in times]
-        packed = sum(model._pool.packed_nbytes().values()) / 1e6
+        packed = sum(model._pool.packed_usage().values()) / 1e6
         budget = "-" if nbytes == UNBOUNDED else f"{nbytes >> 20} MiB"
         lines.append(f"| {network} | {budget} | {packed:.0f} | {ratios[0]:.3f} | {ratios[1]:.3f} |")
     return lines

@@ -92,7 +92,7 @@ def test_plans_of_a_model_share_one_budget() -> None:
             model.forward(x)
         found, expected = (model.gradient(x, 3).gradients["input"] for model in (bounded, free))
         np.testing.assert_array_equal(found, expected)
-    sizes = [sum(model._pool.packed_nbytes().values()) for model in (bounded, free)]
+    sizes = [sum(model._pool.packed_usage().values()) for model in (bounded, free)]
     assert sizes[0] <= budget < sizes[1], sizes
     assert f"{sizes[1] / 1e6:.2f} MB packed" in free.summary()
 
