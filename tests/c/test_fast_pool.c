@@ -51,17 +51,15 @@ static cnv_fast_pool fast_of(const row *r, bool count_pad)
 
 static cnv_pool2d portable_of(const row *r, bool count_pad)
 {
-    cnv_pool2d p = {.planes = r->images * r->channels,
-                    .ih = r->h,
+    cnv_window v = {.ih = r->h,
                     .iw = r->w,
                     .oh = windows(r->h, r),
                     .ow = windows(r->w, r),
                     .kernel = {r->kernel, r->kernel},
                     .stride = {r->stride, r->stride},
                     .dilation = {r->dilation, r->dilation},
-                    .pad = {r->pad, r->pad, r->pad, r->pad},
-                    .count_include_pad = count_pad};
-    return p;
+                    .pad = {r->pad, r->pad, r->pad, r->pad}};
+    return (cnv_pool2d){.planes = r->images * r->channels, .window = v, .count_include_pad = count_pad};
 }
 
 /* The largest relative difference between arrays in the two layouts. */
