@@ -51,6 +51,20 @@ class Plan:
         groups: int = 1,
         name: str,
     ) -> int: ...
+    def conv_transpose2d(
+        self,
+        x: int,
+        w: int,
+        b: Optional[int] = None,
+        *,
+        stride: Tuple[int, int] = (1, 1),
+        pads: Tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilation: Tuple[int, int] = (1, 1),
+        output_padding: Tuple[int, int] = (0, 0),
+        groups: int = 1,
+        name: str,
+    ) -> int:
+        """The adjoint of `conv2d` with these weights and window; w: C,O/groups,KH,KW."""
     def linear(self, x: int, w: int, b: Optional[int] = None, *, name: str) -> int:
         """x: N,I; w: O,I; b: O -> N,O."""
     def matmul(self, a: int, b: int, *, name: str) -> int:

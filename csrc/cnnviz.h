@@ -57,15 +57,16 @@ typedef int32_t cnv_value_id;
 
 /* A window that slides over the rows and columns of a picture. */
 typedef struct cnv_window_params {
-    int64_t kernel[2]; /* rows, columns, here and below; conv2d takes w's instead */
+    int64_t kernel[2]; /* rows, columns, here and below; convolutions take w's instead */
     int64_t stride[2];
     int64_t pad[4]; /* top, left, bottom, right */
     int64_t dilation[2];
 } cnv_window_params;
 
 typedef struct cnv_conv_params {
-    cnv_window_params window;
+    cnv_window_params window; /* conv_transpose2d: of the convolution that it transposes */
     int64_t groups;
+    int64_t output_padding[2]; /* conv_transpose2d: rows and columns of y that no window reaches */
 } cnv_conv_params;
 
 typedef struct cnv_pool_params {
@@ -115,7 +116,7 @@ typedef struct cnv_reduce_params {
 
 /* The parameters of one node: the member of its operator's family. Other operators have none. */
 typedef union cnv_params {
-    cnv_conv_params conv;     /* conv2d */
+    cnv_conv_params conv;     /* conv2d, conv_transpose2d */
     cnv_pool_params pool;     /* max_pool, average_pool */
     cnv_lrn_params lrn;       /* lrn */
     float epsilon;            /* batch_norm */

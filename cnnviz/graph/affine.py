@@ -1,8 +1,9 @@
 """Scale and shift per channel, folded into the weights of the operator before them.
 
 Batch normalisation at inference is y = a x + b with a = scale / sqrt(var + epsilon) and b = bias - mean a,
-per channel (Ioffe & Szegedy 2015, algorithm 2). Conv, Gemm and BatchNormalization are affine per output
-channel themselves, so their weights can take the scale and the shift in. The folding is in float64.
+per channel (Ioffe & Szegedy 2015, algorithm 2). Conv, ConvTranspose, Gemm and BatchNormalization are affine
+per output channel themselves, so their weights can take the scale and the shift in. The folding is in
+float64.
 """
 
 from __future__ import annotations
@@ -57,6 +58,15 @@ def _linear_conv(node: Node, first: Array, others: Sequence[Array]) -> Optional[
     return Linear(first.shape[0], first.ndim) if usual else None
 
 
+def _linear_conv_transpose(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
+    group = node.attributes["group"]
+    if first.ndim < 3 or group < 1 or first.shape[0] % group:
+        return None
+    channels = first.shape[1] * group
+    usual = all(array.shape == (channels,) for array in others)
+    return Linear(channels, first.ndim) if usual else None
+
+
 def _linear_gemm(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
     if first.ndim != 2 or node.attributes["beta"] == 0:
         return None
@@ -69,6 +79,7 @@ def _linear_gemm(node: Node, first: Array, others: Sequence[Array]) -> Optional[
 _LINEAR: Dict[str, Callable[[Node, Array, Sequence[Array]], Optional[Linear]]] = {
     "BatchNormalization": _linear_norm,
     "Conv": _linear_conv,
+    "ConvTranspose": _linear_conv_transpose,
     "Gemm": _linear_gemm,
 }
 
@@ -142,11 +153,32 @@ def scaled_weights(node: Node, constants: Constants, affine: Affine) -> Dict[int
         scale, bias = (constants[name].astype(np.float64) for name in node.inputs[1:3])
         return {1: scale * affine.scale, 2: bias * affine.scale + affine.shift}
     w = constants[node.inputs[1]].astype(np.float64)
-    columns = node.op == "Gemm" and not node.attributes["transB"]
-    channels = w.shape[1] if columns else w.shape[0]
+    channels = _channels(node, w)
     factor = np.broadcast_to(affine.scale, (channels,))
-    along = factor if columns else factor.reshape((channels,) + (1,) * (w.ndim - 1))
     has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
     shift = affine.shift / node.attributes.get("beta", 1.0)  # Gemm multiplies the stored bias by beta
     bias = constants[node.inputs[2]].astype(np.float64).reshape(-1) if has_bias else np.zeros(1)
-    return {1: w * along, 2: np.broadcast_to(bias * factor + shift, (channels,))}
+    return {1: w * _along(node, w, factor), 2: np.broadcast_to(bias * factor + shift, (channels,))}
+
+
+def _channels(node: Node, w: Array) -> int:
+    """The number of output channels of a node with weights w."""
+    if node.op == "ConvTranspose":
+        return int(w.shape[1] * node.attributes["group"])
+    return int(w.shape[1] if _is_columns(node) else w.shape[0])
+
+
+def _is_columns(node: Node) -> bool:
+    """Whether the weights have an output channel in each column."""
+    return node.op == "Gemm" and not node.attributes["transB"]
+
+
+def _along(node: Node, w: Array, factor: Array) -> Array:
+    """A factor for each output channel, in a shape that broadcasts to the weights w."""
+    ones = (1,) * (w.ndim - 2)
+    if node.op == "ConvTranspose":
+        group = node.attributes["group"]
+        return np.repeat(factor.reshape(group, w.shape[1]), w.shape[0] // group, axis=0).reshape(
+            *w.shape[:2], *ones
+        )
+    return factor if _is_columns(node) else factor.reshape(-1, 1, *ones)

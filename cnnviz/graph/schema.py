@@ -96,6 +96,11 @@ _REDUCE = {"axes": _MAYBE_INTS, "keepdims": _int(1), "noop_with_empty_axes": _in
 SCHEMAS: Dict[str, Schema] = {
     # convolution and matrix products
     "Conv": Schema((2, 3), PICTURE.but(weights=1), {**_WINDOW, "group": _int(1)}),
+    "ConvTranspose": Schema(
+        (2, 3),
+        PICTURE.but(weights=1),
+        {**_WINDOW, "group": _int(1), "output_padding": _INTS, "output_shape": _INTS},
+    ),
     "Gemm": Schema(
         (2, 3),
         MIXES.but(weights=1),

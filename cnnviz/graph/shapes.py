@@ -18,6 +18,7 @@ __all__ = [
     "sliced",
     "split_sizes",
     "squeezed",
+    "transposed_pads",
     "unsqueezed",
     "window_pads",
 ]
@@ -169,3 +170,40 @@ def window_pads(
         before.append(small if auto_pad == "SAME_UPPER" else total - small)
         after.append(total - before[-1])
     return before, after
+
+
+def transposed_pads(
+    auto_pad: str,
+    pads: Sequence[int],
+    output_shape: Sequence[int],
+    output_padding: Sequence[int],
+    spatial: Shape,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> Tuple[List[int], List[int], List[int]]:
+    """The padding (before, after) of each axis of a ConvTranspose, and its output padding.
+
+    `output_shape`, or SAME's length times stride, decides about both; `pads` are then not read. The windows'
+    surplus is cut off, and where they fall short, output padding makes up the rest.
+    """
+    ndim = len(spatial)
+    output_padding = tuple(output_padding) or (0,) * ndim
+    target = tuple(output_shape)[-ndim:]  # some exporters write the batch and the channels too
+    if len(output_padding) != ndim or min(output_padding) < 0:
+        raise ValueError(f"output_padding {output_padding} must be {ndim} numbers of at least 0")
+    if len(output_shape) not in (0, ndim, ndim + 2) or any(n < 1 for n in target):
+        raise ValueError(f"output_shape {tuple(output_shape)} must be {ndim} positive numbers")
+    if not target and auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        target = tuple(n * s for n, s in zip(spatial, stride))
+    if not target:
+        return (*window_pads(auto_pad, pads, spatial, kernel, stride, dilation), list(output_padding))
+    before, after, more = [], [], []
+    for n, k, s, d, length, extra in zip(spatial, kernel, stride, dilation, target, output_padding):
+        covered = (n - 1) * s + (k - 1) * d + 1
+        total = max(covered + extra - length, 0)
+        small = total // 2
+        before.append(small if auto_pad == "SAME_UPPER" else total - small)
+        after.append(total - before[-1])
+        more.append(length - covered + total)
+    return before, after, more

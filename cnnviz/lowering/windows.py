@@ -1,4 +1,4 @@
-"""Lowering of convolution, pooling and local response normalisation.
+"""Lowering of convolution, transposed too, of pooling and local response normalisation.
 
 The core works on N,C,H,W. A signal N,C,L becomes a picture of one row before the operator and a signal again
 after it; pictures with more dimensions are not supported.
@@ -6,11 +6,11 @@ after it; pictures with more dimensions are not supported.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.graph import Node
-from cnnviz.graph.shapes import window_pads
+from cnnviz.graph.shapes import transposed_pads, window_pads
 from cnnviz.lowering.state import Lowering
 
 __all__ = ["ROWS"]
@@ -56,18 +56,39 @@ def _window(node: Node, spatial: Sequence[int], kernel: Sequence[int], was_signa
     a = node.attributes
     if was_signal:
         spatial = spatial[1:]
-    ndim = len(spatial)
+    kernel, stride, dilation = _sizes(node, kernel, len(spatial))
+    before, after = window_pads(a["auto_pad"], a["pads"], tuple(spatial), kernel, stride, dilation)
+    return _checked_window(kernel, stride, dilation, before, after, was_signal)
+
+
+def _sizes(
+    node: Node, kernel: Sequence[int], ndim: int
+) -> Tuple[Tuple[int, ...], Tuple[int, ...], Tuple[int, ...]]:
+    """The kernel, the strides and the dilations of a node, checked."""
+    a = node.attributes
     kernel = tuple(a["kernel_shape"] or kernel)
     stride, dilation = tuple(a["strides"] or (1,) * ndim), tuple(a["dilations"] or (1,) * ndim)
     for name, numbers in (("kernel_shape", kernel), ("strides", stride), ("dilations", dilation)):
         if len(numbers) != ndim or any(not 1 <= n < _MAX_PARAMETER for n in numbers):
             raise ValueError(f"{name} {numbers} must be {ndim} numbers from 1 to {_MAX_PARAMETER - 1}")
-    before, after = window_pads(a["auto_pad"], a["pads"], tuple(spatial), kernel, stride, dilation)
-    if any(not 0 <= n < _MAX_PARAMETER for n in before + after):
-        raise ValueError(f"pads {tuple(before + after)} must be numbers from 0 to {_MAX_PARAMETER - 1}")
+    return kernel, stride, dilation
+
+
+def _checked_window(
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    before: Sequence[int],
+    after: Sequence[int],
+    was_signal: bool,
+) -> _Window:
+    """The window with its padding before and after each axis; that of a signal gets a row."""
+    pads = (*before, *after)
+    if any(not 0 <= n < _MAX_PARAMETER for n in pads):
+        raise ValueError(f"pads {pads} must be numbers from 0 to {_MAX_PARAMETER - 1}")
     if was_signal:
         kernel, stride, dilation = (1, *kernel), (1, *stride), (1, *dilation)
-        before, after = [0, *before], [0, *after]
+        before, after = (0, *before), (0, *after)
     return _Window(_pair(kernel), _pair(stride), _pair(dilation), (before[0], before[1], after[0], after[1]))
 
 
@@ -76,8 +97,8 @@ def _pair(numbers: Sequence[int]) -> Pair:
     return rows, columns
 
 
-def _conv(low: Lowering, node: Node) -> int:
-    x, was_signal = _picture(low, node)
+def _filters(low: Lowering, node: Node, was_signal: bool) -> Tuple[int, Tuple[int, ...]]:
+    """The weights of a convolution as a value of four dimensions, and the kernel."""
     w = low.id(node.inputs[1])
     shape = low.plan.shape(w)
     if was_signal and len(shape) == 3:
@@ -88,15 +109,48 @@ def _conv(low: Lowering, node: Node) -> int:
         raise ValueError(
             f"kernel_shape {node.attributes['kernel_shape']} contradicts weights of shape {shape}"
         )
-    window = _window(node, low.plan.shape(x)[2:], shape[2:], was_signal)
+    return w, shape[2:]
+
+
+def _bias(low: Lowering, node: Node) -> Optional[int]:
+    return low.id(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+
+
+def _conv(low: Lowering, node: Node) -> int:
+    x, was_signal = _picture(low, node)
+    w, kernel = _filters(low, node, was_signal)
+    window = _window(node, low.plan.shape(x)[2:], kernel, was_signal)
     y = low.plan.conv2d(
         x,
         w,
-        low.id(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None,
+        _bias(low, node),
         stride=window.stride,
         pads=window.pads,
         dilation=window.dilation,
         groups=node.attributes["group"],
+        name=node.name,
+    )
+    return _back(low, node, y, was_signal)
+
+
+def _conv_transpose(low: Lowering, node: Node) -> int:
+    x, was_signal = _picture(low, node)
+    w, kernel = _filters(low, node, was_signal)
+    a, spatial = node.attributes, low.plan.shape(x)[3 if was_signal else 2 :]
+    sizes = _sizes(node, kernel, len(spatial))
+    before, after, more = transposed_pads(
+        a["auto_pad"], a["pads"], a["output_shape"], a["output_padding"], spatial, *sizes
+    )
+    window = _checked_window(*sizes, before, after, was_signal)
+    y = low.plan.conv_transpose2d(
+        x,
+        w,
+        _bias(low, node),
+        stride=window.stride,
+        pads=window.pads,
+        dilation=window.dilation,
+        output_padding=_pair((0, *more) if was_signal else more),
+        groups=a["group"],
         name=node.name,
     )
     return _back(low, node, y, was_signal)
@@ -156,6 +210,7 @@ def _lrn(low: Lowering, node: Node) -> int:
 ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "AveragePool": _average_pool,
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "GlobalAveragePool": _global_average_pool,
     "GlobalMaxPool": _global_max_pool,
     "LRN": _lrn,

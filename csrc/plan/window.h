@@ -10,8 +10,15 @@
 cnv_status cnv_infer_window(const cnv_window_params *window, const int64_t kernel[2], bool ceil_mode,
                             const cnv_shape *x, cnv_shape *y, cnv_error *err);
 
-/* The window of a conv2d node, and of a max_pool or average_pool node. */
+/* Writes the rows and columns of y for the transposed convolution of this kernel and these parameters. Checks
+ * that they make sense and that y is not empty. */
+cnv_status cnv_infer_transposed_window(const cnv_conv_params *conv, const int64_t kernel[2],
+                                       const cnv_shape *x, cnv_shape *y, cnv_error *err);
+
+/* The window of a conv2d node, that of the convolution which a conv_transpose2d node transposes, and that of
+ * a max_pool or average_pool node. */
 cnv_window cnv_conv_window(const cnv_node *node);
+cnv_window cnv_transposed_window(const cnv_node *node);
 cnv_window cnv_pool_window(const cnv_node *node);
 
 #endif

@@ -1,5 +1,5 @@
-/* Portable convolution and pooling on guarded arrays, against loops written as the definition reads: a kernel
- * that reads or writes beyond its arrays ends the program. */
+/* Portable convolution, transposed too, and pooling on guarded arrays, against loops written as the
+ * definition reads: a kernel that reads or writes beyond its arrays ends the program. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +161,35 @@ static void check_conv(const conv_case *row, int number)
     check_unguard(g.block, g.n);
 }
 
+/* The transposed convolution from y to x, whose results the same reference adds to arrays that hold numbers.
+ */
+static void check_conv_transpose(const conv_case *row, int number)
+{
+    cnv_conv2d c = geometry(row);
+    cnv_run run = {.threads = THREADS};
+    int64_t planes = c.n * c.groups * c.ic, pixels = cnv_window_inputs(&c.window);
+    array y = new_array(c.n * c.groups * c.oc * cnv_window_outputs(&c.window), 1), dy = new_array(y.n, 5);
+    array w = new_array(c.groups * c.oc * c.ic * cnv_window_taps(&c.window), 2);
+    array b = new_array(c.groups * c.ic, 3), db = new_array(b.n, 6);
+    array x = new_array(planes * pixels, 0), dx = new_array(x.n, 4);
+    workspace f = new_workspace(cnv_conv2d_forward_scratch(&c), THREADS);
+    workspace d = new_workspace(cnv_conv2d_backward_data_scratch(&c), THREADS);
+    cnv_conv_transpose2d_forward(x.guarded, y.guarded, w.guarded, b.guarded, &c, d.block, d.stride, &run);
+    cnv_conv2d_forward_add(dy.guarded, dx.guarded, w.guarded, &c, f.block, f.stride, &run);
+    cnv_conv_transpose2d_backward_bias(db.guarded, dx.guarded, &c, &run);
+    for (int64_t i = 0; i < x.n; i++) x.exact[i] = b.exact[i / pixels % b.n];
+    for (int64_t i = 0; i < x.n; i++) db.exact[i / pixels % b.n] += dx.exact[i];
+    reference(DATA, x.exact, w.exact, y.exact, &c);
+    reference(FORWARD, dx.exact, w.exact, dy.exact, &c);
+    CHECK(agrees(&x), "transposed convolution %d: output", number);
+    CHECK(agrees(&dy), "transposed convolution %d: data gradient, added to its array", number);
+    CHECK(agrees(&db), "transposed convolution %d: bias gradient, added to its array", number);
+    array *arrays[] = {&y, &dy, &w, &b, &db, &x, &dx};
+    for (int i = 0; i < 7; i++) free_array(arrays[i]);
+    check_unguard(f.block, f.n);
+    check_unguard(d.block, d.n);
+}
+
 /* planes, picture, outputs, kernel, stride, pads, dilation, count_include_pad */
 static const cnv_pool2d pools[] = {
     {1, {1, 1, 1, 1, {1, 1}, {1, 1}, {0, 0, 0, 0}, {1, 1}}, false},
@@ -258,6 +287,7 @@ int main(void)
     cnv_error err;
     CHECK(cnv_blas_init("builtin", NULL, &err) == CNV_OK, "%s", err.message);
     for (int i = 0; i < (int)(sizeof convs / sizeof convs[0]); i++) check_conv(&convs[i], i);
+    for (int i = 0; i < (int)(sizeof convs / sizeof convs[0]); i++) check_conv_transpose(&convs[i], i);
     for (int i = 0; i < (int)(sizeof pools / sizeof pools[0]); i++) {
         check_pool(&pools[i], false, i);
         check_pool(&pools[i], true, i);

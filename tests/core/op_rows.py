@@ -89,6 +89,11 @@ def conv(x: Tuple[int, ...], w: Tuple[int, ...], bias: bool = True, **params: An
     return Row("conv2d", (x, w, (w[0],)) if bias else (x, w), params)
 
 
+def conv_transpose(x: Tuple[int, ...], w: Tuple[int, ...], bias: bool = True, **params: Any) -> Row:
+    b = (w[1] * params.get("groups", 1),)
+    return Row("conv_transpose2d", (x, w, b) if bias else (x, w), params)
+
+
 def pool(x: Tuple[int, ...], kernel: Any, stride: Any = (1, 1), **params: Any) -> Tuple[Any, Dict[str, Any]]:
     return (x,), {"kernel": kernel, "stride": stride, **params}
 
@@ -115,6 +120,24 @@ CONV = [
     conv((1, 19, 7, 6), (3, 19, 3, 3), pads=(1, 1, 1, 1)),
     conv((1, 2, 48, 47), (3, 2, 30, 30), pads=(1, 0, 0, 2)),  # more than one strip of pixels, each direction
     conv((1, 1, 3, 200), (2, 1, 3, 7), pads=(0, 3, 0, 3), stride=(1, 2)),
+]
+
+CONV_TRANSPOSE = [
+    conv_transpose((1, 1, 1, 1), (1, 1, 1, 1)),
+    conv_transpose((2, 3, 4, 5), (3, 4, 2, 2), stride=(2, 2)),  # of a U-Net: the windows do not overlap
+    conv_transpose((2, 3, 4, 5), (3, 4, 3, 3), stride=(2, 2), pads=(1, 1, 1, 1), output_padding=(1, 1)),
+    conv_transpose((2, 4, 3, 3), (4, 5, 4, 4), bias=False, stride=(2, 2), pads=(1, 1, 1, 1)),  # of a DCGAN
+    conv_transpose((1, 2, 3, 4), (2, 3, 2, 3), stride=(3, 4), output_padding=(2, 5)),  # gaps; a bare margin
+    conv_transpose((1, 3, 5, 4), (3, 2, 3, 2), dilation=(2, 3), pads=(0, 1, 2, 3)),
+    conv_transpose((2, 3, 5, 6), (3, 4, 3, 3), pads=(1, 1, 1, 1)),
+    conv_transpose((1, 2, 4, 3), (2, 2, 2, 2), pads=(2, 1, 1, 0), stride=(1, 2)),  # padding cuts windows off
+    conv_transpose((2, 4, 3, 5), (4, 3, 3, 3), groups=2, stride=(2, 1), pads=(1, 0, 0, 1)),
+    conv_transpose((2, 5, 3, 4), (5, 1, 4, 4), groups=5, stride=(2, 2), pads=(1, 1, 1, 1)),  # depthwise
+    conv_transpose((1, 6, 3, 4), (6, 1, 3, 3), groups=3, stride=(2, 2), bias=False),
+    conv_transpose((1, 3, 4, 4), (3, 2, 3, 3), groups=3, dilation=(2, 1)),
+    conv_transpose((2, 7, 4, 5), (7, 9, 1, 1)),  # pointwise
+    conv_transpose((1, 5, 3, 5), (5, 70, 1, 1)),  # more than one block of output channels
+    conv_transpose((1, 3, 20, 18), (3, 2, 30, 30)),  # more than one strip of pixels, each direction
 ]
 
 LINEAR = [
@@ -267,4 +290,4 @@ SHAPE = [
     ],
 ]
 
-ROWS = [*CONV, *LINEAR, *POOL, *RECTIFIER, *BINARY, *UNARY, *NORM, *SHAPE]
+ROWS = [*CONV, *CONV_TRANSPOSE, *LINEAR, *POOL, *RECTIFIER, *BINARY, *UNARY, *NORM, *SHAPE]

@@ -7,7 +7,7 @@ from typing import Iterator, List
 
 import numpy as np
 import pytest
-from op_rows import ROWS, Row, conv, rows_of, run
+from op_rows import ROWS, Row, conv, conv_transpose, rows_of, run
 
 from cnnviz import _core
 
@@ -18,6 +18,8 @@ LARGE = [
     conv((2, 96, 30, 30), (130, 96, 1, 1)),
     conv((1, 40, 28, 28), (80, 20, 3, 3), groups=2, pads=(1, 1, 1, 1)),
     conv((2, 48, 30, 30), (48, 1, 3, 3), groups=48, pads=(1, 1, 1, 1)),
+    conv_transpose((2, 24, 20, 21), (24, 20, 4, 4), stride=(2, 2), pads=(1, 1, 1, 1)),
+    conv_transpose((2, 48, 15, 15), (48, 1, 2, 2), groups=48, stride=(2, 2)),
     *rows_of("linear", (((4, 2100), (37, 2100), (37,)), {})),
     *rows_of("matmul", (((4, 300), (300, 2100)), {}), (((5, 30, 20), (20, 40)), {})),
     *rows_of("max_pool", (((2, 20, 60, 60),), {"kernel": (3, 3), "stride": (2, 2)})),

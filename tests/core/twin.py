@@ -82,6 +82,48 @@ def conv2d(
     return y, backward
 
 
+def conv_transpose2d(
+    x: Array,
+    w: Array,
+    b: Any = None,
+    *,
+    stride: Sequence[int] = (1, 1),
+    pads: Sequence[int] = (0, 0, 0, 0),
+    dilation: Sequence[int] = (1, 1),
+    output_padding: Sequence[int] = (0, 0),
+    groups: int = 1,
+) -> Twin:
+    """Each pixel of x stamps w, scaled, on a canvas, from which the padding is cut."""
+    n, c, h, wide = x.shape
+    reach = [(w.shape[2 + a] - 1) * dilation[a] + 1 for a in range(2)]
+    full = [(x.shape[2 + a] - 1) * stride[a] + reach[a] + output_padding[a] for a in range(2)]
+    xg, wg = x.reshape(n, groups, c // groups, h, wide), w.reshape(groups, c // groups, *w.shape[1:])
+    inside = np.s_[:, :, pads[0] : full[0] - pads[2], pads[1] : full[1] - pads[3]]
+
+    def stamp(i: int, j: int) -> Any:
+        top, left = i * stride[0], j * stride[1]
+        return np.s_[:, :, top : top + reach[0] : dilation[0], left : left + reach[1] : dilation[1]]
+
+    pixels = [(i, j) for i in range(h) for j in range(wide)]
+    canvas = np.zeros((n, groups * w.shape[1], *full))
+    for i, j in pixels:
+        part = np.einsum("ngc,gcokl->ngokl", xg[..., i, j], wg)
+        canvas[stamp(i, j)] += part.reshape(n, groups * w.shape[1], *w.shape[2:])
+    y = canvas[inside]
+
+    def backward(dy: Array) -> Tuple[Array, ...]:
+        dcanvas, dx, dw = np.zeros_like(canvas), np.zeros_like(xg), np.zeros_like(wg)
+        dcanvas[inside] = dy
+        for i, j in pixels:
+            part = dcanvas[stamp(i, j)].reshape(n, groups, *w.shape[1:])
+            dx[..., i, j] = np.einsum("ngokl,gcokl->ngc", part, wg)
+            dw += np.einsum("ngc,ngokl->gcokl", xg[..., i, j], part)
+        gradients = (dx.reshape(x.shape), dw.reshape(w.shape))
+        return gradients + (() if b is None else (dy.sum(axis=(0, 2, 3)),))
+
+    return y if b is None else y + b[:, None, None], backward
+
+
 def linear(x: Array, w: Array, b: Any = None) -> Twin:
     y = x @ w.T + (0.0 if b is None else b)
     return y, lambda dy: (dy @ w, dy.T @ x) + (() if b is None else (dy.sum(axis=0),))

@@ -19,6 +19,8 @@ CONSTANTS: Dict[str, np.ndarray] = {
     "w": random.normal(size=(4, 3, 3, 3)),
     "b": random.normal(size=4),
     "wd": random.normal(size=(4, 1, 3, 3)),
+    "wt": random.normal(size=(3, 4, 2, 3)),
+    "wg": random.normal(size=(4, 2, 2, 2)),
     "scale": random.normal(size=4),
     "shift": random.normal(size=4),
     "mean": random.normal(size=4),
@@ -71,6 +73,22 @@ ROWS: Dict[str, Tuple[List[NodeProto], List[str]]] = {
     "depthwise, batch norm": (
         [CONV, node("Conv", "a wd b", "d", group=4), node("BatchNormalization", f"d {NORM}", "y")],
         ["Conv", "Conv"],
+    ),
+    "transposed, batch norm, div": (
+        [
+            node("ConvTranspose", "x wt b", "a", strides=[2, 1]),
+            node("BatchNormalization", f"a {NORM}", "n"),
+            node("Div", "n c11", "y"),
+        ],
+        ["ConvTranspose"],
+    ),
+    "transposed in groups, batch norm": (
+        [CONV, node("ConvTranspose", "a wg", "d", group=2), node("BatchNormalization", f"d {NORM}", "y")],
+        ["Conv", "ConvTranspose"],
+    ),
+    "transposed, add row": (
+        [node("ConvTranspose", "x wt", "a", strides=[1, 1], output_shape=[8, 8]), node("Add", "a row", "y")],
+        ["ConvTranspose", "Add"],
     ),
     "conv, batch norm, mul, add": (
         [

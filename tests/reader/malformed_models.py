@@ -46,6 +46,11 @@ def conv(weights: Optional[TensorProto] = None, **attributes: Any) -> ModelProto
     return net(node("Conv", "x", "w", **attributes), initializers=[weights or tensor()])
 
 
+def conv_transpose(**attributes: Any) -> ModelProto:
+    """A transposed convolution of x, 1,3,8,8, with a kernel of 3x3 and two channels per group."""
+    return net(node("ConvTranspose", "x", "w", **attributes), initializers=[tensor("w", (3, 2, 3, 3))])
+
+
 def edited(change: Callable[[ModelProto], Any], model: Optional[ModelProto] = None) -> ModelProto:
     """A good model after one change."""
     model = model or conv()
@@ -183,6 +188,19 @@ ATTRIBUTES: Dict[str, Row] = {
     "group -1": (lambda: conv(group=-1), F, "the Conv"),
     "group 2": (lambda: conv(group=2), F, "the Conv"),
     "group 2**40": (lambda: conv(group=2**40), F, "the Conv"),
+    "transposed strides of 0": (lambda: conv_transpose(strides=[1, 0]), F, "strides"),
+    "transposed pads below 0": (lambda: conv_transpose(pads=[0, 0, 0, -1]), F, "pads"),
+    "transposed pads of everything": (lambda: conv_transpose(pads=[5, 0, 5, 0]), F, "leaves none"),
+    "transposed output padding": (lambda: conv_transpose(output_padding=[0, -1]), F, "output_padding"),
+    "transposed output padding of 1": (lambda: conv_transpose(output_padding=[1]), F, "output_padding"),
+    "transposed output padding 2**40": (lambda: conv_transpose(output_padding=[0, 2**40]), F, "output padding"),
+    "transposed output of 0": (lambda: conv_transpose(output_shape=[0, 9]), F, "output_shape"),
+    "transposed output of 3": (lambda: conv_transpose(output_shape=[1, 9, 9]), F, "output_shape"),
+    "transposed output of 2**50": (lambda: conv_transpose(output_shape=[2**50, 9]), F, "the ConvTranspose"),
+    "transposed output too large": (lambda: conv_transpose(output_shape=[2**30, 2**30]), F, "too large"),
+    "transposed strides too large": (lambda: conv_transpose(strides=[2**30, 2**30]), F, "too large"),
+    "transposed group 2": (lambda: conv_transpose(group=2), F, "the ConvTranspose"),
+    "transposed filters": (lambda: net(node("ConvTranspose", "x", "w"), initializers=[tensor()]), F, "4 filters"),
     "pool kernel 0": (lambda: net(node("MaxPool", "x", kernel_shape=[0, 2])), F, "kernel_shape"),
     "pool kernel of length 1": (lambda: net(node("MaxPool", "x", kernel_shape=[2])), F, "kernel_shape"),
     "pool pads beyond kernel": (lambda: net(node("MaxPool", "x", kernel_shape=[2, 2], pads=[9, 9, 9, 9])), F, "the MaxPool"),
@@ -262,6 +280,7 @@ BOMBS: Dict[str, Row] = {
     "Pad": (lambda: net(node("Pad", "x", "p"), initializers=[ints("p", *[10**6] * 8)]), F, "the Pad"),
     "Pad overflow": (lambda: net(node("Pad", "x", "p"), initializers=[ints("p", *[2**62] * 8)]), F, "the Pad"),
     "conv pads": (lambda: conv(pads=[10**6] * 4), F, "elements"),
+    "transposed output": (lambda: conv_transpose(output_shape=[10**5, 10**5]), F, "elements"),
     "Resize": (lambda: net(node("Resize", "x", "", "s"), initializers=[numpy_helper.from_array(np.float32([1, 1, 1e30, 1]), "s")]), F, "the Resize"),
     "Gather": (lambda: net(node("Gather", "w", "i", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (2, 10**5)), numpy_helper.from_array(np.zeros(10**5, np.int64), "i")]), F, "elements"),
     "doubling": (lambda: net(*[node("Concat", f"v{i}", f"v{i}", output=f"v{i + 1}", axis=0) for i in range(60)], node("Relu", "v60"), initializers=[tensor("v0", (1,))]), F, "elements"),

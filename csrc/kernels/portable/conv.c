@@ -22,9 +22,18 @@ void cnv_conv2d_forward(float *y, const float *x, const float *w, const float *b
                         void *scratch, size_t scratch_stride, cnv_run *run)
 {
     if (cnv_conv2d_is_depthwise(c))
-        cnv_conv_depthwise_forward(y, x, w, b, c, run);
+        cnv_conv_depthwise_forward(y, x, w, b, false, c, run);
     else
-        cnv_conv_gemm_forward(y, x, w, b, c, scratch, scratch_stride, run);
+        cnv_conv_gemm_forward(y, x, w, b, false, c, scratch, scratch_stride, run);
+}
+
+void cnv_conv2d_forward_add(float *y, const float *x, const float *w, const cnv_conv2d *c, void *scratch,
+                            size_t scratch_stride, cnv_run *run)
+{
+    if (cnv_conv2d_is_depthwise(c))
+        cnv_conv_depthwise_forward(y, x, w, NULL, true, c, run);
+    else
+        cnv_conv_gemm_forward(y, x, w, NULL, true, c, scratch, scratch_stride, run);
 }
 
 void cnv_conv2d_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c, void *scratch,

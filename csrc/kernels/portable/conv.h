@@ -34,12 +34,29 @@ size_t cnv_conv2d_backward_weight_scratch(const cnv_conv2d *c);
 /* b may be NULL. */
 void cnv_conv2d_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
                         void *scratch, size_t scratch_stride, cnv_run *run);
+/* Adds the convolution to y, for the gradient of a transposed one. */
+void cnv_conv2d_forward_add(float *y, const float *x, const float *w, const cnv_conv2d *c, void *scratch,
+                            size_t scratch_stride, cnv_run *run);
 void cnv_conv2d_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c, void *scratch,
                               size_t scratch_stride, cnv_run *run);
 /* The images are summed in order. */
 void cnv_conv2d_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,
                                 void *scratch, size_t scratch_stride, cnv_run *run);
 void cnv_conv2d_backward_bias(float *db, const float *dy, const cnv_conv2d *c, cnv_run *run);
+
+/*
+ * A transposed convolution is the adjoint of the convolution c, from c's outputs to its inputs: the passes of
+ * one are those of the other, exchanged. Only the bias, groups*IC, and its gradient are not c's.
+ *
+ *     forward          y += cnv_conv2d_backward_data(dy = x), onto y filled with b
+ *     backward_data    dx += cnv_conv2d_forward(x = dy), the scratch is cnv_conv2d_forward_scratch
+ *     backward_weight  dw += cnv_conv2d_backward_weight(dy = x, x = dy)
+ *
+ * x: N, groups*OC, OH, OW   w: groups*OC, IC, KH, KW   y: N, groups*IC, IH, IW
+ */
+void cnv_conv_transpose2d_forward(float *y, const float *x, const float *w, const float *b,
+                                  const cnv_conv2d *c, void *scratch, size_t scratch_stride, cnv_run *run);
+void cnv_conv_transpose2d_backward_bias(float *db, const float *dy, const cnv_conv2d *c, cnv_run *run);
 
 /* The functions above choose between a direct loop (cnv_conv_depthwise_*) and a GEMM (cnv_conv_gemm_*). */
 
@@ -57,8 +74,9 @@ static inline bool cnv_conv2d_is_pointwise(const cnv_conv2d *c)
            v->pad[1] == 0 && v->oh == v->ih && v->ow == v->iw;
 }
 
-void cnv_conv_depthwise_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
-                                cnv_run *run);
+/* In the forward passes, `add` keeps the numbers of y and adds to them; b is then NULL. */
+void cnv_conv_depthwise_forward(float *y, const float *x, const float *w, const float *b, bool add,
+                                const cnv_conv2d *c, cnv_run *run);
 void cnv_conv_depthwise_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c,
                                       cnv_run *run);
 void cnv_conv_depthwise_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,
@@ -66,8 +84,8 @@ void cnv_conv_depthwise_backward_weight(float *dw, const float *dy, const float 
 
 size_t cnv_conv_gemm_forward_scratch(const cnv_conv2d *c);
 size_t cnv_conv_gemm_backward_scratch(const cnv_conv2d *c);
-void cnv_conv_gemm_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
-                           void *scratch, size_t scratch_stride, cnv_run *run);
+void cnv_conv_gemm_forward(float *y, const float *x, const float *w, const float *b, bool add,
+                           const cnv_conv2d *c, void *scratch, size_t scratch_stride, cnv_run *run);
 void cnv_conv_gemm_backward_data(float *dx, const float *dy, const float *w, const cnv_conv2d *c,
                                  void *scratch, size_t scratch_stride, cnv_run *run);
 void cnv_conv_gemm_backward_weight(float *dw, const float *dy, const float *x, const cnv_conv2d *c,

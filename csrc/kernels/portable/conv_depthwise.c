@@ -11,6 +11,7 @@ typedef struct {
     const float *w;
     const float *b;
     const float *dy;
+    bool add; /* forward: the numbers of y are kept and added to */
     const cnv_conv2d *c;
 } depthwise_work;
 
@@ -55,9 +56,14 @@ static double dot_row(const float *dy, const float *x, int64_t stride, int64_t n
     return sum;
 }
 
-static void forward_plane(float *y, const float *x, const float *w, float bias, const cnv_window *v)
+static void fill_plane(float *y, float bias, int64_t pixels)
 {
-    for (int64_t p = 0; p < cnv_window_outputs(v); p++) y[p] = bias;
+    for (int64_t p = 0; p < pixels; p++) y[p] = bias;
+}
+
+/* Adds the filtered plane to y. */
+static void forward_plane(float *y, const float *x, const float *w, const cnv_window *v)
+{
     for (int64_t k = 0; k < cnv_window_taps(v); k++) {
         tap t = tap_at(v, k / v->kernel[1], k % v->kernel[1]);
         int64_t n = t.columns.end - t.columns.begin;
@@ -105,11 +111,11 @@ static void forward_planes(void *context, int64_t begin, int64_t end, int worker
     const cnv_conv2d *c = work->c;
     int64_t channels = c->groups * c->oc;
     for (int64_t plane = begin; plane < end; plane++) {
-        int64_t o = plane % channels;
-        forward_plane(work->out + plane * cnv_window_outputs(&c->window),
-                      work->x + plane / c->oc * cnv_window_inputs(&c->window),
-                      work->w + o * cnv_window_taps(&c->window), work->b != NULL ? work->b[o] : 0.0f,
-                      &c->window);
+        int64_t o = plane % channels, pixels = cnv_window_outputs(&c->window);
+        float *y = work->out + plane * pixels;
+        if (!work->add) fill_plane(y, work->b != NULL ? work->b[o] : 0.0f, pixels);
+        forward_plane(y, work->x + plane / c->oc * cnv_window_inputs(&c->window),
+                      work->w + o * cnv_window_taps(&c->window), &c->window);
     }
     (void)worker;
 }
@@ -145,10 +151,10 @@ static void weight_channel(void *context, int64_t o, int worker)
     (void)worker;
 }
 
-void cnv_conv_depthwise_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
-                                cnv_run *run)
+void cnv_conv_depthwise_forward(float *y, const float *x, const float *w, const float *b, bool add,
+                                const cnv_conv2d *c, cnv_run *run)
 {
-    depthwise_work work = {.out = y, .x = x, .w = w, .b = b, .c = c};
+    depthwise_work work = {.out = y, .x = x, .w = w, .b = b, .add = add, .c = c};
     cnv_parallel_range(run, c->n * c->groups * c->oc,
                        cnv_grain_of(cnv_window_outputs(&c->window) * cnv_window_taps(&c->window)),
                        forward_planes, &work);

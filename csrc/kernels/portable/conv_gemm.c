@@ -82,6 +82,7 @@ typedef struct {
     const float *w;
     const float *b;
     const float *dy;
+    bool add; /* forward: the numbers of y are kept and added to */
     const cnv_conv2d *c;
     int64_t image; /* weight gradient: the image that is added */
     char *scratch;
@@ -130,14 +131,20 @@ static void forward_strip(void *context, int64_t item, int worker)
                    c->ic, strip, c, &stride);
     if (work->b != NULL) fill_bias(y, work->b + group * c->oc, strip, c);
     cnv_sgemm(false, false, c->oc, strip.end - strip.begin, rows, 1.0f, work->w + group * c->oc * rows, rows,
-              columns, stride, work->b != NULL ? 1.0f : 0.0f, y + strip.begin, pixels);
+              columns, stride, work->b != NULL || work->add ? 1.0f : 0.0f, y + strip.begin, pixels);
 }
 
-void cnv_conv_gemm_forward(float *y, const float *x, const float *w, const float *b, const cnv_conv2d *c,
-                           void *scratch, size_t scratch_stride, cnv_run *run)
+void cnv_conv_gemm_forward(float *y, const float *x, const float *w, const float *b, bool add,
+                           const cnv_conv2d *c, void *scratch, size_t scratch_stride, cnv_run *run)
 {
-    gemm_work work = {
-        .out = y, .x = x, .w = w, .b = b, .c = c, .scratch = scratch, .scratch_stride = scratch_stride};
+    gemm_work work = {.out = y,
+                      .x = x,
+                      .w = w,
+                      .b = b,
+                      .add = add,
+                      .c = c,
+                      .scratch = scratch,
+                      .scratch_stride = scratch_stride};
     cnv_parallel(run, c->n * c->groups * ceil_div(cnv_window_outputs(&c->window), forward_width(c)),
                  forward_strip, &work);
 }
