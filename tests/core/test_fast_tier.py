@@ -53,6 +53,12 @@ class Net:
         self.top = self.plan.conv2d(x, w, b, name=f"conv{w}", **geometry)
         return self
 
+    def up(self, out: int, kernel: int, *, bias: bool = True, **geometry: Any) -> Net:
+        w = self.constant(self.plan.shape(self.top)[1], out, kernel, kernel)
+        b = self.constant(out) if bias else None
+        self.top = self.plan.conv_transpose2d(self.top, w, b, name=f"up{w}", **geometry)
+        return self
+
     def op(self, op: str, *inputs: int, **params: Any) -> Net:
         """Append any other operator, on the newest value unless `inputs` are given."""
         self.top = getattr(self.plan, op)(*(inputs or (self.top,)), name=f"{op}{self.top}", **params)
@@ -107,6 +113,24 @@ def branches(n: int) -> Net:
     return net.op("max_pool", kernel=(2, 2), stride=(2, 2)).name("end")
 
 
+def decoder(n: int) -> Net:
+    """Transposed convolutions of each kernel (direct, F(4x4), F(2x2), 1x1), with gaps and bare margins."""
+    net = Net((n, 20, 5, 6), seed=5)
+    net.up(24, 2, stride=(2, 2)).op("relu").name("doubled")
+    net.up(32, 3, **same(3)).name("f4")
+    skip = net.top
+    net.up(33, 4, stride=(2, 2), pads=(1, 1, 1, 1), bias=False).op("relu").conv(
+        16, 3, stride=(2, 2), **same(3)
+    )
+    net.op("concat", [net.top, skip], axis=1).name("joined")
+    net.up(18, 2, stride=(3, 4), output_padding=(1, 2)).name("gaps").op(
+        "max_pool", kernel=(4, 4), stride=(4, 4)
+    )
+    net.up(16, 3, pads=(1, 1, 1, 1)).op("relu").name("f2")
+    net.up(17, 1).name("pointwise").op("leaky_relu", slope=0.1)
+    return net.up(8, 3, dilation=(2, 1), pads=(2, 0, 1, 1), stride=(1, 2)).name("end")
+
+
 def mobile(n: int) -> Net:
     """Depthwise convolutions with both strides between clipped 1x1 ones."""
     net = Net((n, 3, 32, 30), seed=3)
@@ -137,12 +161,20 @@ def dense(n: int) -> Net:
     return net.op("max_pool", kernel=(2, 2), stride=(2, 2)).conv(24, 1).name("end")
 
 
-NETS = {"chain": chain, "residual": residual, "branches": branches, "mobile": mobile, "dense": dense}
+NETS = {
+    "chain": chain,
+    "residual": residual,
+    "branches": branches,
+    "mobile": mobile,
+    "dense": dense,
+    "decoder": decoder,
+}
 # The values that each request differentiates by: the picture, or values in the middle too.
 REQUESTS: Dict[str, List[List[str]]] = {
     "chain": [["x"], ["x", "f4", "pooled"], ["linear conv", "mean"], ["clipped"]],
     "residual": [["x"], ["x", "start", "block"], ["sum", "twice"], ["squashed"]],
     "branches": [["x"], ["root", "right"], ["x", "joined", "leaky"]],
+    "decoder": [["x"], ["doubled", "f4", "x"], ["gaps", "joined"], ["f2", "pointwise"]],
     "mobile": [["x"], ["stem", "depthwise", "x"], ["sum", "narrow"]],
     "dense": [["x"], ["x", "a", "one"], ["two", "c"], ["stem", "b", "three"]],
 }
@@ -254,6 +286,14 @@ def test_describe_names_kernels_and_what_is_fused() -> None:
     assert all(node["forward_seconds"] > 0 for node in nodes if "direct" in node["kernel"])
     assert nodes[0]["saved_nbytes"] >= 2 * 8 * 7 * 2  # one bit for each of 32 channels
     assert nodes[1]["saved_nbytes"] == 0
+
+
+def test_transposed_convolutions_have_fast_kernels() -> None:
+    net = decoder(1)
+    net.plan.prepare(keep=[net.named["end"]], seeds=[net.named["end"]], wrt=[net.named["x"]])
+    nodes = net.plan.describe()["nodes"]
+    kernels = [node["kernel"].split(maxsplit=1)[-1] for node in nodes if node["name"].startswith("up")]
+    assert kernels == ["direct", "winograd 4x4", "direct", "direct", "winograd 2x2", "direct", "direct"]
 
 
 # Pictures of 1 x 1 and of 5 x 4, kernels of 3 x 3; beyond some dilation a copy with its padding is out of all

@@ -46,7 +46,10 @@ extern const cnv_kernel cnv_kernel_blocked_max_pool, cnv_kernel_blocked_average_
 extern const cnv_kernel cnv_kernel_fast_linear;    /* x, w, b or none, all plain */
 extern const cnv_kernel cnv_kernel_blocked_concat; /* any number of pictures */
 
-/* The form of a user's conv2d node, in one block, or NULL when memory is out. `planar`: x is N,C,H,W. */
+extern const cnv_kernel cnv_kernel_blocked_conv_transpose; /* x, w, b or none */
+
+/* The form of a user's conv2d or conv_transpose2d node, in one block, or NULL when memory is out. `planar`: x
+ * is N,C,H,W. */
 void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int threads);
 void *cnv_depthwise_form(const cnv_node *node, const cnv_fast *fast);
 
@@ -54,6 +57,19 @@ void *cnv_depthwise_form(const cnv_node *node, const cnv_fast *fast);
 bool cnv_conv_is_served(const cnv_node *node);
 bool cnv_depthwise_is_served(const cnv_node *node);
 bool cnv_conv_is_planar(const cnv_node *node);
+
+/* The pooling of a user's node, and whether a kernel can compute it. */
+cnv_fast_pool cnv_pool_of(const cnv_node *node);
+bool cnv_pool_is_served(const cnv_node *node);
+
+/* The kinds of packed weights; see cnv_packing. */
+typedef enum {
+    CNV_PACK_DIRECT,
+    CNV_PACK_WINOGRAD,
+    CNV_PACK_GRADIENT,
+    CNV_PACK_BIAS,
+    CNV_PACK_DEPTHWISE
+} cnv_pack_kind;
 
 /* Packs the constant that is an input of the node, and adds the size to node->packed_nbytes. cnv_pack_bias
  * packs input 2; *packed is NULL where it is absent. */

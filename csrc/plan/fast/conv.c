@@ -12,15 +12,15 @@
 
 #include "plan/fast/blocked.h"
 #include "plan/constant.h"
+#include "plan/op.h"
 #include "plan/window.h"
 #include "runtime/alloc.h"
 
 #define F4_TILES 9  /* fewest tiles of 4x4 for F(4x4,3x3) */
 #define F2_TILES 16 /* fewest tiles of 2x2 for F(2x2,3x3) */
 
-typedef enum { PACK_DIRECT, PACK_WINOGRAD, PACK_GRADIENT, PACK_BIAS, PACK_DEPTHWISE } pack_kind;
-
-/* One sum over taps. A strided backward pass has several, every other pass one. */
+/* One sum over taps. A strided backward pass has several, every other pass one. Forward and backward are the
+ * passes of the form's convolution, here and below. */
 typedef struct conv_sum {
     cnv_direct d;        /* description of a direct sum */
     const float *packed; /* packed weights; NULL: the pass packs the plain ones as it goes */
@@ -30,7 +30,8 @@ typedef struct conv_form {
     cnv_form form;
     cnv_geometry g;
     bool planar;
-    int64_t m; /* extent of a Winograd tile; 0: direct */
+    bool transposed; /* the node's forward pass is g's backward pass, and the other way round */
+    int64_t m;       /* extent of a Winograd tile; 0: direct */
     int threads;
     cnv_winograd winograd[2];    /* forward, backward */
     cnv_image_gradient gradient; /* backward of a planar one */
@@ -41,14 +42,18 @@ typedef struct conv_form {
     conv_sum back[];
 } conv_form;
 
+/* The convolution that a node computes or transposes. */
 static cnv_geometry geometry_of(const cnv_node *node)
 {
-    const cnv_window v = cnv_conv_window(node);
-    return (cnv_geometry){.images = node->x_shape[0]->dim[0],
-                          .ic = node->x_shape[0]->dim[1],
+    const bool transposed = node->op == &cnv_op_conv_transpose2d;
+    const cnv_shape *x = transposed ? node->y_shape : node->x_shape[0];
+    const cnv_shape *y = transposed ? node->x_shape[0] : node->y_shape;
+    const cnv_window v = transposed ? cnv_transposed_window(node) : cnv_conv_window(node);
+    return (cnv_geometry){.images = x->dim[0],
+                          .ic = x->dim[1],
                           .ih = v.ih,
                           .iw = v.iw,
-                          .oc = node->y_shape->dim[1],
+                          .oc = y->dim[1],
                           .oh = v.oh,
                           .ow = v.ow,
                           .kernel = {v.kernel[0], v.kernel[1]},
@@ -88,6 +93,7 @@ void *cnv_conv_form(const cnv_node *node, const cnv_fast *fast, bool planar, int
     f->form.high = INFINITY;
     f->g = g;
     f->planar = planar;
+    f->transposed = node->op == &cnv_op_conv_transpose2d;
     f->m = m;
     f->threads = threads;
     f->n_back = n_back;
@@ -161,12 +167,6 @@ static void pack_winograd(const cnv_packing *p, const float *data, const cnv_sha
     cnv_fast_kernels()->winograd_pack(packed, data, &d);
 }
 
-static void pack_bias(const cnv_packing *p, const float *data, const cnv_shape *shape, void *packed)
-{
-    memset(packed, 0, p->nbytes);
-    memcpy(packed, data, (size_t)shape->dim[0] * sizeof(float));
-}
-
 /* The packing of one sum's weights. */
 static cnv_packing packing_of(const conv_form *f, bool backward, int64_t sum)
 {
@@ -175,11 +175,11 @@ static cnv_packing packing_of(const conv_form *f, bool backward, int64_t sum)
                                g->kernel[1],   g->stride[0],  g->stride[1], g->pad[0], g->pad[1],
                                g->dilation[0], g->dilation[1]};
     const conv_sum *direct = backward ? &f->back[sum] : &f->forward;
-    cnv_packing p = {.kind = PACK_DIRECT, .pack = pack_direct};
+    cnv_packing p = {.kind = CNV_PACK_DIRECT, .pack = pack_direct};
     if (f->m != 0)
-        p = (cnv_packing){.kind = PACK_WINOGRAD, .pack = pack_winograd};
+        p = (cnv_packing){.kind = CNV_PACK_WINOGRAD, .pack = pack_winograd};
     else if (f->planar && backward)
-        p = (cnv_packing){.kind = PACK_GRADIENT, .pack = pack_gradient};
+        p = (cnv_packing){.kind = CNV_PACK_GRADIENT, .pack = pack_gradient};
     p.nbytes = f->m != 0               ? cnv_winograd_weights(&f->winograd[backward])
                : f->planar && backward ? cnv_image_gradient_weights(&f->gradient)
                                        : cnv_direct_weights(&direct->d);
@@ -187,44 +187,11 @@ static cnv_packing packing_of(const conv_form *f, bool backward, int64_t sum)
     return p;
 }
 
-static cnv_packing bias_packing(const cnv_plan *plan, cnv_value_id bias)
+/* Whether a pass of the node runs the form's backward pass, or its forward pass. */
+static bool runs(const cnv_node *node, bool backward)
 {
-    const int64_t lanes = cnv_blocks(plan->values[bias]->shape.dim[0]) * CNV_LANES;
-    return (cnv_packing){.kind = PACK_BIAS, .nbytes = (size_t)lanes * sizeof(float), .pack = pack_bias};
-}
-
-cnv_status cnv_pack(cnv_plan *plan, cnv_node *node, int input, const cnv_packing *packing,
-                    const float **packed, cnv_error *err)
-{
-    cnv_constant *constant = plan->values[node->inputs[input]]->constant;
-    const void *bytes = cnv_constant_data(constant); /* for a sum without taps */
-    cnv_status status = CNV_OK;
-    if (packing->nbytes > 0) status = cnv_constant_pack(constant, packing, &bytes, err);
-    node->packed_nbytes += packing->nbytes;
-    *packed = bytes;
-    return status;
-}
-
-void cnv_claim_needed(const cnv_plan *plan, const cnv_node *node, int input, const cnv_packing *packing,
-                      size_t *room)
-{
-    if (cnv_constant_has(plan->values[node->inputs[input]]->constant, packing)) return;
-    *room -= packing->nbytes < *room ? packing->nbytes : *room;
-}
-
-void cnv_claim_bias(const cnv_plan *plan, const cnv_node *node, size_t *room)
-{
-    if (node->inputs[2] == CNV_NONE) return;
-    const cnv_packing packing = bias_packing(plan, node->inputs[2]);
-    cnv_claim_needed(plan, node, 2, &packing, room);
-}
-
-cnv_status cnv_pack_bias(cnv_plan *plan, cnv_node *node, const float **packed, cnv_error *err)
-{
-    *packed = NULL;
-    if (node->inputs[2] == CNV_NONE) return CNV_OK;
-    const cnv_packing packing = bias_packing(plan, node->inputs[2]);
-    return cnv_pack(plan, node, 2, &packing, packed, err);
+    const conv_form *f = node->form;
+    return backward != f->transposed ? cnv_wants(node, 0) : node->runs_forward;
 }
 
 static cnv_status conv_settle(cnv_plan *plan, cnv_node *node, cnv_error *err)
@@ -232,11 +199,11 @@ static cnv_status conv_settle(cnv_plan *plan, cnv_node *node, cnv_error *err)
     conv_form *f = node->form;
     cnv_status status = CNV_OK;
     if (node->runs_forward) CNV_TRY(cnv_pack_bias(plan, node, &f->bias, err));
-    if (node->runs_forward && f->packs[0]) {
+    if (runs(node, false) && f->packs[0]) {
         const cnv_packing packing = packing_of(f, false, 0);
         CNV_TRY(cnv_pack(plan, node, 1, &packing, &f->forward.packed, err));
     }
-    for (int64_t i = 0; i < f->n_back && cnv_wants(node, 0) && f->packs[1]; i++) {
+    for (int64_t i = 0; i < f->n_back && runs(node, true) && f->packs[1]; i++) {
         const cnv_packing packing = packing_of(f, true, i);
         CNV_TRY(cnv_pack(plan, node, 1, &packing, &f->back[i].packed, err));
     }
@@ -294,21 +261,25 @@ static size_t winograd_scratch(const cnv_winograd *d, int threads)
            whole_lines((shared + (size_t)threads - 1) / (size_t)threads);
 }
 
+/* Scratch per worker of the form's forward or backward pass. */
+static size_t pass_scratch(const conv_form *f, bool backward)
+{
+    if (f->m != 0) return winograd_scratch(&f->winograd[backward], f->threads);
+    if (!backward) return cnv_direct_scratch(&f->forward.d);
+    size_t most = f->planar ? cnv_image_gradient_scratch(&f->gradient) : 0;
+    for (int64_t i = 0; i < f->n_back && !f->planar; i++) {
+        const size_t scratch = cnv_direct_scratch(&f->back[i].d);
+        if (scratch > most) most = scratch;
+    }
+    return most;
+}
+
 static void conv_needs(const cnv_node *node, cnv_needs *needs)
 {
     const conv_form *f = node->form;
     needs->saved_nbytes = cnv_bits_nbytes(&f->form);
-    if (f->m != 0) {
-        needs->forward_scratch = winograd_scratch(&f->winograd[0], f->threads);
-        needs->backward_scratch = winograd_scratch(&f->winograd[1], f->threads);
-        return;
-    }
-    needs->forward_scratch = cnv_direct_scratch(&f->forward.d);
-    needs->backward_scratch = f->planar ? cnv_image_gradient_scratch(&f->gradient) : 0;
-    for (int64_t i = 0; i < f->n_back && !f->planar; i++) {
-        const size_t scratch = cnv_direct_scratch(&f->back[i].d);
-        if (scratch > needs->backward_scratch) needs->backward_scratch = scratch;
-    }
+    needs->forward_scratch = pass_scratch(f, f->transposed);
+    needs->backward_scratch = pass_scratch(f, !f->transposed);
 }
 
 /* The weights as the sum reads them: packed or plain. */
@@ -318,50 +289,58 @@ static const float *weights_of(const conv_sum *sum, const cnv_io *io)
 }
 
 static void run_winograd(const conv_form *f, bool backward, float *y, const float *x, const float *weights,
-                         const cnv_finish *finish, const cnv_gate *gate, const cnv_io *io, cnv_run *run)
+                         const float *bias, const cnv_finish *finish, const cnv_gate *gate, const cnv_io *io,
+                         cnv_run *run)
 {
     const cnv_winograd *d = &f->winograd[backward];
     char *own = (char *)io->scratch + whole_lines(cnv_winograd_shared(d));
-    f->form.fast->winograd(y, x, weights, backward ? NULL : f->bias, finish, gate, d, io->scratch, own,
+    f->form.fast->winograd(y, x, weights, bias, finish, gate, d, io->scratch, own,
                            whole_lines(cnv_winograd_scratch(d)), run);
+}
+
+static void run_forward(const conv_form *f, float *y, const float *x, const float *bias,
+                        const cnv_finish *finish, const cnv_io *io, cnv_run *run)
+{
+    const cnv_gate open = {0};
+    const float *weights = weights_of(&f->forward, io);
+    if (f->m != 0)
+        run_winograd(f, false, y, x, weights, bias, finish, &open, io, run);
+    else
+        f->form.fast->direct(y, x, weights, bias, finish, &open, &f->forward.d, io->scratch,
+                             io->scratch_stride, run);
+}
+
+static void run_backward(const conv_form *f, float *dx, const float *dy, const float *bias,
+                         const cnv_finish *finish, const cnv_gate *gate, const cnv_io *io, cnv_run *run)
+{
+    const cnv_fast *fast = f->form.fast;
+    for (int64_t i = 0; i < f->n_back; i++) {
+        const float *weights = weights_of(&f->back[i], io);
+        if (f->m != 0)
+            run_winograd(f, true, dx, dy, weights, bias, finish, gate, io, run);
+        else if (f->planar)
+            fast->image_gradient(dx, dy, weights, gate, finish->accumulate, &f->gradient, io->scratch,
+                                 io->scratch_stride, run);
+        else
+            fast->direct(dx, dy, weights, bias, finish, gate, &f->back[i].d, io->scratch, io->scratch_stride,
+                         run);
+    }
 }
 
 static void conv_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 {
     const conv_form *f = node->form;
-    const cnv_gate open = {0};
     cnv_finish finish = cnv_finish_of(&f->form, io);
     finish.add = io->x[3];
-    const float *weights = weights_of(&f->forward, io);
-    if (f->m != 0)
-        run_winograd(f, false, io->y, io->x[0], weights, &finish, &open, io, run);
-    else
-        f->form.fast->direct(io->y, io->x[0], weights, f->bias, &finish, &open, &f->forward.d, io->scratch,
-                             io->scratch_stride, run);
-}
-
-static void conv_backward_data(const conv_form *f, const cnv_gate *gate, const cnv_io *io, cnv_run *run)
-{
-    const cnv_fast *fast = f->form.fast;
-    const cnv_finish finish = {.accumulate = !cnv_is_fresh(io, 0)};
-    for (int64_t i = 0; i < f->n_back; i++) {
-        const float *weights = weights_of(&f->back[i], io);
-        if (f->m != 0)
-            run_winograd(f, true, io->dx[0], io->dy, weights, &finish, gate, io, run);
-        else if (f->planar)
-            fast->image_gradient(io->dx[0], io->dy, weights, gate, finish.accumulate, &f->gradient,
-                                 io->scratch, io->scratch_stride, run);
-        else
-            fast->direct(io->dx[0], io->dy, weights, NULL, &finish, gate, &f->back[i].d, io->scratch,
-                         io->scratch_stride, run);
-    }
+    run_forward(f, io->y, io->x[0], f->bias, &finish, io, run);
 }
 
 static void conv_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 {
     const conv_form *f = node->form;
     const cnv_gate gate = cnv_gate_of(&f->form, io, run);
-    if (io->dx[0] != NULL) conv_backward_data(f, &gate, io, run);
+    const cnv_finish finish = {.accumulate = !cnv_is_fresh(io, 0)};
+    if (io->dx[0] != NULL) run_backward(f, io->dx[0], io->dy, NULL, &finish, &gate, io, run);
     if (io->dx[3] != NULL)
         f->form.fast->gate(io->dx[3], io->dy, &gate, !cnv_is_fresh(io, 3), &f->form.picture, run);
 }
@@ -373,4 +352,27 @@ const cnv_kernel cnv_kernel_blocked_conv = {
     .needs = conv_needs,
     .forward = conv_forward,
     .backward = conv_backward,
+};
+
+static void transposed_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    const conv_form *f = node->form;
+    const cnv_gate open = {0};
+    const cnv_finish finish = {0};
+    run_backward(f, io->y, io->x[0], f->bias, &finish, &open, io, run);
+}
+
+static void transposed_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    const cnv_finish finish = {.accumulate = !cnv_is_fresh(io, 0)};
+    if (io->dx[0] != NULL) run_forward(node->form, io->dx[0], io->dy, NULL, &finish, io, run);
+}
+
+const cnv_kernel cnv_kernel_blocked_conv_transpose = {
+    .fresh = true,
+    .claim = conv_claim,
+    .settle = conv_settle,
+    .needs = conv_needs,
+    .forward = transposed_forward,
+    .backward = transposed_backward,
 };

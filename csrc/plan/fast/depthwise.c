@@ -7,8 +7,6 @@
 #include "plan/window.h"
 #include "runtime/alloc.h"
 
-#define PACK_KIND 64 /* differs from every pack_kind of conv.c */
-
 typedef struct depthwise_form {
     cnv_form form;
     cnv_depthwise d;
@@ -54,7 +52,8 @@ static void pack_depthwise(const cnv_packing *p, const float *data, const cnv_sh
 
 static cnv_packing packing_of(const depthwise_form *f)
 {
-    return (cnv_packing){.kind = PACK_KIND, .nbytes = cnv_depthwise_weights(&f->d), .pack = pack_depthwise};
+    return (cnv_packing){
+        .kind = CNV_PACK_DEPTHWISE, .nbytes = cnv_depthwise_weights(&f->d), .pack = pack_depthwise};
 }
 
 static void depthwise_claim(cnv_plan *plan, cnv_node *node, cnv_claim claim, size_t *room)

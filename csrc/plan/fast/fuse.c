@@ -41,6 +41,15 @@ bool cnv_is_fast_conv(const cnv_plan *plan, const cnv_node *node)
     return cnv_conv_is_served(node) || cnv_depthwise_is_served(node);
 }
 
+bool cnv_is_fast_transposed(const cnv_plan *plan, const cnv_node *node)
+{
+    if (node->op != &cnv_op_conv_transpose2d || !is_fixed(plan, node->inputs[1]) ||
+        !is_fixed(plan, node->inputs[2]))
+        return false;
+    if (node->y_shape->dim[1] < FEWEST_CHANNELS || node->x_shape[0]->dim[1] < FEWEST_CHANNELS) return false;
+    return cnv_conv_is_served(node);
+}
+
 bool cnv_is_fast_linear(const cnv_plan *plan, const cnv_node *node)
 {
     return node->op == &cnv_op_linear && is_fixed(plan, node->inputs[1]) && is_fixed(plan, node->inputs[2]);

@@ -20,6 +20,7 @@ typedef struct cnv_fusion {
 bool cnv_is_rectifier(const cnv_node *node); /* relu, or clip from 0 to something above it */
 bool cnv_is_addition(const cnv_plan *plan, const cnv_node *node); /* of two pictures of one shape */
 bool cnv_is_fast_conv(const cnv_plan *plan, const cnv_node *node);
+bool cnv_is_fast_transposed(const cnv_plan *plan, const cnv_node *node);
 bool cnv_is_fast_linear(const cnv_plan *plan, const cnv_node *node);
 
 /* Writes an entry of fusion for each node. readers has an entry for each value: the number of node inputs

@@ -5,6 +5,7 @@
 #include "plan/fast/blocked.h"
 #include "plan/constant.h"
 #include "plan/op.h"
+#include "plan/window.h"
 
 cnv_picture cnv_picture_of(const cnv_shape *plain)
 {
@@ -129,6 +130,30 @@ const cnv_kernel cnv_kernel_to_plain = {
 };
 
 /* ---- pooling */
+
+cnv_fast_pool cnv_pool_of(const cnv_node *node)
+{
+    const cnv_window v = cnv_pool_window(node);
+    return (cnv_fast_pool){.images = node->x_shape[0]->dim[0],
+                           .channels = node->x_shape[0]->dim[1],
+                           .ih = v.ih,
+                           .iw = v.iw,
+                           .oh = v.oh,
+                           .ow = v.ow,
+                           .kernel = {v.kernel[0], v.kernel[1]},
+                           .stride = {v.stride[0], v.stride[1]},
+                           .dilation = {v.dilation[0], v.dilation[1]},
+                           .pad = {v.pad[0], v.pad[1], v.pad[2], v.pad[3]},
+                           .count_include_pad = node->params.pool.count_include_pad};
+}
+
+bool cnv_pool_is_served(const cnv_node *node)
+{
+    const cnv_window_params *p = &node->params.pool.window;
+    return (node->op == &cnv_op_max_pool || node->op == &cnv_op_average_pool) &&
+           p->kernel[0] <= CNV_POOL_KERNEL && p->kernel[1] <= CNV_POOL_KERNEL &&
+           p->stride[1] <= CNV_POOL_STRIDE;
+}
 
 static void max_pool_needs(const cnv_node *node, cnv_needs *needs)
 {

@@ -13,7 +13,6 @@
 #include "plan/fast/blocked.h"
 #include "plan/fast/fuse.h"
 #include "plan/op.h"
-#include "plan/window.h"
 #include "runtime/alloc.h"
 
 /* A value of the user's. */
@@ -184,6 +183,22 @@ done:
     return status;
 }
 
+/* A transposed convolution. */
+static cnv_status lower_transposed(lowering *l, int n, cnv_error *err)
+{
+    cnv_status status = CNV_OK;
+    const cnv_node *user = l->plan->nodes[n];
+    cnv_value_id inputs[3] = {CNV_NONE, user->inputs[1], user->inputs[2]};
+    cnv_node *node = NULL;
+    CNV_TRY(blocked(l, user->inputs[0], &inputs[0], err));
+    cnv_form *form = cnv_conv_form(user, l->fast, false, l->plan->threads);
+    CNV_TRY(make(l, &cnv_kernel_blocked_conv_transpose, inputs, 3, user, user->name, form, &node, err));
+    credit(l->plan, n, node, form->text);
+    CNV_TRY(emit(l, node, user->output, err));
+done:
+    return status;
+}
+
 /* An addition or a rectifier that is not fused with a convolution. */
 static cnv_status lower_finish(lowering *l, int n, cnv_error *err)
 {
@@ -202,30 +217,6 @@ done:
     return status;
 }
 
-static cnv_fast_pool pool_of(const cnv_node *node)
-{
-    const cnv_window v = cnv_pool_window(node);
-    return (cnv_fast_pool){.images = node->x_shape[0]->dim[0],
-                           .channels = node->x_shape[0]->dim[1],
-                           .ih = v.ih,
-                           .iw = v.iw,
-                           .oh = v.oh,
-                           .ow = v.ow,
-                           .kernel = {v.kernel[0], v.kernel[1]},
-                           .stride = {v.stride[0], v.stride[1]},
-                           .dilation = {v.dilation[0], v.dilation[1]},
-                           .pad = {v.pad[0], v.pad[1], v.pad[2], v.pad[3]},
-                           .count_include_pad = node->params.pool.count_include_pad};
-}
-
-static bool pool_is_served(const cnv_node *node)
-{
-    const cnv_window_params *p = &node->params.pool.window;
-    return (node->op == &cnv_op_max_pool || node->op == &cnv_op_average_pool) &&
-           p->kernel[0] <= CNV_POOL_KERNEL && p->kernel[1] <= CNV_POOL_KERNEL &&
-           p->stride[1] <= CNV_POOL_STRIDE;
-}
-
 static cnv_status lower_pool(lowering *l, int n, cnv_error *err)
 {
     cnv_status status = CNV_OK;
@@ -237,7 +228,7 @@ static cnv_status lower_pool(lowering *l, int n, cnv_error *err)
     cnv_form *form = new_form(l, max ? "max pool" : "average pool", user->y_shape);
     CNV_TRY(make(l, max ? &cnv_kernel_blocked_max_pool : &cnv_kernel_blocked_average_pool, &x, 1, user,
                  user->name, form, &node, err));
-    form->pool = pool_of(user);
+    form->pool = cnv_pool_of(user);
     credit(l->plan, n, node, form->text);
     CNV_TRY(emit(l, node, user->output, err));
 done:
@@ -254,7 +245,7 @@ static cnv_status lower_mean(lowering *l, int n, cnv_error *err)
     CNV_TRY(blocked(l, user->inputs[0], &x, err));
     cnv_form *form = new_form(l, "mean", user->x_shape[0]);
     CNV_TRY(make(l, &cnv_kernel_blocked_mean, &x, 1, user, user->name, form, &node, err));
-    form->pool = pool_of(user);
+    form->pool = cnv_pool_of(user);
     credit(l->plan, n, node, form->text);
     status = append(l, node, user->output, err);
     if (status != CNV_OK) cnv_node_free(node);
@@ -331,10 +322,11 @@ static cnv_status lower_node(lowering *l, int n, cnv_error *err)
     const cnv_fusion *f = &l->fusion[n];
     if (f->last != n) return CNV_OK; /* fused with a later node */
     if (f->first != n || cnv_is_fast_conv(l->plan, node)) return lower_conv(l, n, err);
+    if (cnv_is_fast_transposed(l->plan, node)) return lower_transposed(l, n, err);
     if (cnv_is_fast_linear(l->plan, node)) return lower_linear(l, n, err);
     if (!reads_blocked(l, node)) return keep(l, n, err);
     if (cnv_is_rectifier(node) || cnv_is_addition(l->plan, node)) return lower_finish(l, n, err);
-    if (pool_is_served(node)) return lower_pool(l, n, err);
+    if (cnv_pool_is_served(node)) return lower_pool(l, n, err);
     if (node->op == &cnv_op_global_average_pool && node->x_shape[0]->ndim == 4) return lower_mean(l, n, err);
     if (concat_is_served(node)) return lower_concat(l, n, err);
     return keep(l, n, err);
