@@ -110,7 +110,7 @@ typedef struct cnv_slice_params {
 } cnv_slice_params;
 
 typedef struct cnv_reduce_params {
-    cnv_shape axes; /* dim[i] is 1 where axis i is summed, else 0 */
+    cnv_shape axes; /* dim[i] is 1 where axis i is reduced, else 0 */
     bool keepdims;
 } cnv_reduce_params;
 
@@ -128,7 +128,7 @@ typedef union cnv_params {
     cnv_shape perm;           /* transpose: axis i of the output is axis perm.dim[i] of x */
     cnv_pad_params pad;       /* pad */
     cnv_slice_params slice;   /* slice */
-    cnv_reduce_params reduce; /* reduce_mean, reduce_sum */
+    cnv_reduce_params reduce; /* reduce_mean, reduce_sum, reduce_max, ... */
 } cnv_params;
 
 cnv_status cnv_plan_new(cnv_plan **plan, cnv_error *err);

@@ -161,8 +161,10 @@ SCHEMAS: Dict[str, Schema] = {
     "Mean": Schema((1, MAX_LIST), KEEPS),
     "Min": Schema((1, MAX_LIST), KEEPS),
     "Max": Schema((1, MAX_LIST), KEEPS),
-    "ReduceMean": Schema((1, 2), MIXES, _REDUCE, {1: "axes"}),
-    "ReduceSum": Schema((1, 2), MIXES, _REDUCE, {1: "axes"}),
+    **{
+        f"Reduce{kind}": Schema((1, 2), MIXES, _REDUCE, {1: "axes"})
+        for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+    },
     # shape
     "Concat": Schema((1, MAX_LIST), MIXES.but(axes="joins"), {"axis": _NEEDED_INT}),
     "DepthToSpace": Schema((1, 1), PICTURE, {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
@@ -243,7 +245,6 @@ SCHEMAS: Dict[str, Schema] = {
     "Not": Schema((1, 1), KNOWN_ONLY),
     "Or": Schema((2, 2), KNOWN_ONLY),
     "Range": Schema((3, 3), KNOWN_ONLY, {"stash_type": _int(1)}),
-    "ReduceProd": Schema((1, 2), KNOWN_ONLY, _REDUCE, {1: "axes"}),
     "Shape": Schema((1, 1), FROM_SHAPE, {"start": _int(0), "end": _MAYBE_INT}),
     "Size": Schema((1, 1), FROM_SHAPE),
     "Where": Schema((3, 3), KNOWN_ONLY),

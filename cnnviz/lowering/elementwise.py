@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from numpy.typing import NDArray
 
@@ -131,20 +131,48 @@ def _limit(low: Lowering, node: Node) -> int:
     return y
 
 
-def _reduce(method: str) -> Callable[[Lowering, Node], int]:
-    def row(low: Lowering, node: Node) -> int:
-        x, a = low.id(node.inputs[0]), node.attributes
-        ndim = len(low.plan.shape(x))
-        if not a["axes"] and a["noop_with_empty_axes"]:
-            return x
-        axes: Tuple[int, ...] = axes_of(a["axes"], ndim) if a["axes"] else tuple(range(ndim))
-        keepdims = bool(a["keepdims"])
-        if method == "reduce_mean" and ndim == 4 and axes == (2, 3) and keepdims:
-            return low.plan.global_average_pool(x, name=node.name)
-        value: int = getattr(low.plan, method)(x, axes=axes, keepdims=keepdims, name=node.name)
+def _square(low: Lowering, x: int, name: str) -> int:
+    return low.plan.mul(x, x, name=name)
+
+
+def _apply(method: str) -> Callable[[Lowering, int, str], int]:
+    """A builder method of one input."""
+
+    def apply(low: Lowering, x: int, name: str) -> int:
+        value: int = getattr(low.plan, method)(x, name=name)
         return value
 
+    return apply
+
+
+_Step = Optional[Callable[[Lowering, int, str], int]]
+
+
+def _reduce(method: str, *, before: _Step = None, after: _Step = None) -> Callable[[Lowering, Node], int]:
+    """A reduction of the core, of `before` of each number; `after` of its result."""
+
+    def row(low: Lowering, node: Node) -> int:
+        x, a = low.id(node.inputs[0]), node.attributes
+        x = x if before is None else before(low, x, node.name)
+        x = _reduced(low, node, method, x, a["axes"], bool(a["keepdims"]))
+        return x if after is None else after(low, x, node.name)
+
     return row
+
+
+def _reduced(
+    low: Lowering, node: Node, method: str, x: int, axes: Optional[Sequence[int]], keepdims: bool
+) -> int:
+    ndim = len(low.plan.shape(x))
+    over: Tuple[int, ...] = axes_of(axes, ndim) if axes else tuple(range(ndim))
+    if not axes and node.attributes["noop_with_empty_axes"]:
+        if method in ("reduce_sum", "reduce_mean"):
+            return x
+        over = ()
+    if method == "reduce_mean" and ndim == 4 and over == (2, 3) and keepdims:
+        return low.plan.global_average_pool(x, name=node.name)
+    value: int = getattr(low.plan, method)(x, axes=over, keepdims=keepdims, name=node.name)
+    return value
 
 
 ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
@@ -171,8 +199,16 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "PRelu": _binary("prelu"),
     "Pow": _pow,
     "Reciprocal": _reciprocal,
+    "ReduceL1": _reduce("reduce_sum", before=_apply("abs")),
+    "ReduceL2": _reduce("reduce_l2"),
+    "ReduceLogSum": _reduce("reduce_sum", after=_apply("log")),
+    "ReduceLogSumExp": _reduce("reduce_log_sum_exp"),
+    "ReduceMax": _reduce("reduce_max"),
     "ReduceMean": _reduce("reduce_mean"),
+    "ReduceMin": _reduce("reduce_max", before=_apply("neg"), after=_apply("neg")),
+    "ReduceProd": _reduce("reduce_prod"),
     "ReduceSum": _reduce("reduce_sum"),
+    "ReduceSumSquare": _reduce("reduce_sum", before=_square),
     "Relu": _unary("relu"),
     "Selu": _unary("selu", alpha="alpha", gamma="gamma"),
     "Sigmoid": _unary("sigmoid"),

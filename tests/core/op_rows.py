@@ -279,7 +279,14 @@ SHAPE = [
     ),
     *[
         row
-        for op in ("reduce_sum", "reduce_mean")
+        for op in (
+            "reduce_sum",
+            "reduce_mean",
+            "reduce_max",
+            "reduce_prod",
+            "reduce_l2",
+            "reduce_log_sum_exp",
+        )
         for row in [
             *rows_of(op, (((2, 3, 4, 5),), {"axes": (2, 3), "keepdims": True})),
             *rows_of(op, (((2, 3, 4, 5),), {"axes": (1, 3), "keepdims": False})),

@@ -92,6 +92,7 @@ BAD: List[Tuple[str, List[Tuple[int, ...]], Dict[str, Any], List[str]]] = [
     ("slice", [(5,)], {"start": (0,), "shape": (3,), "step": (2**62,)}, ["4611686018427387904"]),
     ("slice", [(5, 2)], {"start": (0, 0), "shape": (3,), "step": (1, 1)}, ["1 dimensions"]),
     ("reduce_mean", [(2, 3)], {"axes": (2,), "keepdims": True}, ["2"]),
+    ("reduce_max", [(2, 3)], {"axes": (2,), "keepdims": True}, ["'axes' has 2", "0..1"]),
     ("add", [(2**20, 1), (1, 2**50)], {}, ["too large"]),
 ]
 

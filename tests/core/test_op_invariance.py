@@ -32,6 +32,8 @@ LARGE = [
     *rows_of(
         "mul", (((3, 30, 33, 35), (30, 1, 1)), {}), (((3, 30, 33, 35), (3, 30, 33, 35)), {}), batched=()
     ),
+    *rows_of("reduce_max", (((3, 30, 33, 35),), {"axes": (1,), "keepdims": True})),
+    *rows_of("reduce_log_sum_exp", (((3, 30, 33, 35),), {"axes": (1, 3), "keepdims": False})),
     *rows_of("reduce_mean", (((3, 30, 33, 35),), {"axes": (1, 2), "keepdims": True})),
 ]
 

@@ -362,6 +362,7 @@ def reduce_mean(x: Array, *, axes: Sequence[int], keepdims: bool) -> Twin:
 def twin_of(op: str) -> Callable[..., Twin]:
     """Return the twin of a builder method; those that would hide a builtin end in an underscore."""
     import twin_elementwise
+    import twin_reduce
 
-    names = {**vars(twin_elementwise), **globals()}
+    names = {**vars(twin_elementwise), **vars(twin_reduce), **globals()}
     return names.get(op + "_") or names[op]
