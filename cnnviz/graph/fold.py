@@ -26,7 +26,7 @@ from cnnviz.graph.shapes import (
     unsqueezed,
 )
 
-__all__ = ["RESHAPES", "Budget", "can_evaluate", "evaluate", "shape_value"]
+__all__ = ["BOOL", "RESHAPES", "Budget", "can_evaluate", "evaluate", "shape_value"]
 
 Array = NDArray[Any]
 Shape = Tuple[int, ...]
@@ -154,7 +154,7 @@ def _constant_of_shape(node: Node, shape: Array) -> Array:
 
 def _cast(node: Node, x: Array) -> Array:
     to = node.attributes["to"]
-    if to == _BOOL:
+    if to == BOOL:
         return np.not_equal(x, 0)
     if to in FLOAT_TYPES:
         return x.astype(np.float32)
@@ -163,7 +163,8 @@ def _cast(node: Node, x: Array) -> Array:
     raise UnsupportedModelError(f"node {node.name!r} (Cast): element type {to} is not supported", ["Cast"])
 
 
-_BOOL = 9  # TensorProto.BOOL
+#: TensorProto.BOOL
+BOOL = 9
 _INT_TYPES = frozenset({2, 3, 4, 5, 6, 7, 12, 13})  # TensorProto's integers of 8 to 64 bits
 
 

@@ -134,9 +134,12 @@ SCHEMAS: Dict[str, Schema] = {
     "Selu": Schema(
         (1, 1), ACTIVATION, {"alpha": _float(1.6732631921768188), "gamma": _float(1.0507010221481323)}
     ),
+    "Shrink": Schema((1, 1), KEEPS, {"bias": _float(0.0), "lambd": _float(0.5)}),
     "Softplus": Schema((1, 1), KEEPS),
+    "Softsign": Schema((1, 1), KEEPS),
     "Swish": Schema((1, 1), KEEPS, {"alpha": _float(1.0)}),
     "Tanh": Schema((1, 1), ACTIVATION),
+    "ThresholdedRelu": Schema((1, 1), KEEPS, {"alpha": _float(1.0)}),
     "Softmax": Schema((1, 1), KEEPS.but(probability="multiclass"), {"axis": _int(-1)}),
     "LogSoftmax": Schema((1, 1), KEEPS.but(probability="multiclass"), {"axis": _int(-1)}),
     # pooling
@@ -156,6 +159,14 @@ SCHEMAS: Dict[str, Schema] = {
     "Neg": Schema((1, 1), KEEPS),
     "Pow": Schema((2, 2), KEEPS),
     "Reciprocal": Schema((1, 1), KEEPS),
+    "Atan": Schema((1, 1), KEEPS),
+    "Ceil": Schema((1, 1), KEEPS),
+    "Cos": Schema((1, 1), KEEPS),
+    "Floor": Schema((1, 1), KEEPS),
+    "Round": Schema((1, 1), KEEPS),
+    "Sign": Schema((1, 1), KEEPS),
+    "Sin": Schema((1, 1), KEEPS),
+    "Tan": Schema((1, 1), KEEPS),
     "Sqrt": Schema((1, 1), KEEPS),
     "Sum": Schema((1, MAX_LIST), KEEPS),
     "Mean": Schema((1, MAX_LIST), KEEPS),
@@ -165,6 +176,17 @@ SCHEMAS: Dict[str, Schema] = {
         f"Reduce{kind}": Schema((1, 2), MIXES, _REDUCE, {1: "axes"})
         for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
     },
+    # comparisons and choices
+    "And": Schema((2, 2), KEEPS),
+    "Equal": Schema((2, 2), KEEPS),
+    "Greater": Schema((2, 2), KEEPS),
+    "GreaterOrEqual": Schema((2, 2), KEEPS),
+    "Less": Schema((2, 2), KEEPS),
+    "LessOrEqual": Schema((2, 2), KEEPS),
+    "Not": Schema((1, 1), KEEPS),
+    "Or": Schema((2, 2), KEEPS),
+    "Where": Schema((3, 3), KEEPS),
+    "Xor": Schema((2, 2), KEEPS),
     # shape
     "Concat": Schema((1, MAX_LIST), MIXES.but(axes="joins"), {"axis": _NEEDED_INT}),
     "DepthToSpace": Schema((1, 1), PICTURE, {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
@@ -234,20 +256,11 @@ SCHEMAS: Dict[str, Schema] = {
     ),
     "Identity": Schema((1, 1), KEEPS.but(same_numbers=True)),
     # sizes and constants
-    "And": Schema((2, 2), KNOWN_ONLY),
-    "Ceil": Schema((1, 1), KNOWN_ONLY),
     "ConstantOfShape": Schema((1, 1), KNOWN_ONLY, {"value": Attribute("tensor")}),
-    "Equal": Schema((2, 2), KNOWN_ONLY),
-    "Floor": Schema((1, 1), KNOWN_ONLY),
-    "Greater": Schema((2, 2), KNOWN_ONLY),
-    "Less": Schema((2, 2), KNOWN_ONLY),
     "Mod": Schema((2, 2), KNOWN_ONLY, {"fmod": _int(0)}),
-    "Not": Schema((1, 1), KNOWN_ONLY),
-    "Or": Schema((2, 2), KNOWN_ONLY),
     "Range": Schema((3, 3), KNOWN_ONLY, {"stash_type": _int(1)}),
     "Shape": Schema((1, 1), FROM_SHAPE, {"start": _int(0), "end": _MAYBE_INT}),
     "Size": Schema((1, 1), FROM_SHAPE),
-    "Where": Schema((3, 3), KNOWN_ONLY),
 }
 
 

@@ -82,6 +82,12 @@ def _gelu(low: Lowering, node: Node) -> int:
     return plan.mul(x, plan.sigmoid(twice, name=node.name), name=node.name)
 
 
+def _softsign(low: Lowering, node: Node) -> int:
+    """The quotient x / (1 + |x|)."""
+    x, name = low.id(node.inputs[0]), node.name
+    return low.plan.div(x, low.plan.add(low.plan.abs(x, name=name), low.number(1.0), name=name), name=name)
+
+
 def _reciprocal(low: Lowering, node: Node) -> int:
     return low.plan.div(low.number(1.0), low.id(node.inputs[0]), name=node.name)
 
@@ -178,12 +184,16 @@ def _reduced(
 ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Abs": _unary("abs"),
     "Add": _binary("add"),
+    "Atan": _unary("atan"),
+    "Ceil": _unary("ceil"),
     "Celu": _unary("celu", alpha="alpha"),
     "Clip": _clip,
+    "Cos": _unary("cos"),
     "Div": _binary("div"),
     "Elu": _unary("elu", alpha="alpha"),
     "Erf": _unary("erf"),
     "Exp": _unary("exp"),
+    "Floor": _unary("floor"),
     "Gelu": _gelu,
     "HardSigmoid": _unary("hard_sigmoid", alpha="alpha", beta="beta"),
     "HardSwish": _unary("hard_swish"),
@@ -210,13 +220,18 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "ReduceSum": _reduce("reduce_sum"),
     "ReduceSumSquare": _reduce("reduce_sum", before=_square),
     "Relu": _unary("relu"),
+    "Round": _unary("round"),
     "Selu": _unary("selu", alpha="alpha", gamma="gamma"),
     "Sigmoid": _unary("sigmoid"),
+    "Sign": _unary("sign"),
+    "Sin": _unary("sin"),
     "Softmax": _softmax("softmax"),
     "Softplus": _unary("softplus"),
+    "Softsign": _softsign,
     "Sqrt": _unary("sqrt"),
     "Sub": _binary("sub"),
     "Sum": _sum,
     "Swish": _swish,
+    "Tan": _unary("tan"),
     "Tanh": _unary("tanh"),
 }

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import UnsupportedModelError
-from cnnviz.graph.fold import RESHAPES
+from cnnviz.graph.fold import BOOL, RESHAPES
 from cnnviz.graph.graph import FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
 from cnnviz.graph.shapes import axes_of, axis_of, expanded, reshaped, sliced, split_sizes
+from cnnviz.lowering.logic import truth
 from cnnviz.lowering.resize import resize_matrices
 from cnnviz.lowering.state import Lowering
 
@@ -47,7 +48,9 @@ def _same(low: Lowering, node: Node) -> int:
 
 
 def _cast(low: Lowering, node: Node) -> int:
-    """Activations are float32 throughout, so a cast to any float type changes nothing."""
+    """Activations are float32, so a cast to any float type changes nothing; one to bool makes a mask."""
+    if node.attributes["to"] == BOOL:
+        return truth(low, low.id(node.inputs[0]), node.name)
     if node.attributes["to"] not in FLOAT_TYPES:
         raise UnsupportedModelError(
             f"node {node.name!r} (Cast): activations cannot be cast to element type {node.attributes['to']}",

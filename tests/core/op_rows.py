@@ -203,12 +203,35 @@ BROADCASTS = [
 ]
 
 BINARY = [
-    *[row for op in ("add", "sub", "mul", "min", "max") for row in rows_of(op, *BROADCASTS, batched=())],
+    *[
+        row
+        for op in ("add", "sub", "mul", "min", "max", "greater", "equal", "masked")
+        for row in rows_of(op, *BROADCASTS, batched=())
+    ],
     *rows_of("div", *BROADCASTS, positive=(1,), batched=()),
     *rows_of("pow", *BROADCASTS, positive=(0,), batched=()),
 ]
 
-PLAIN_UNARY = ["sigmoid", "tanh", "exp", "neg", "abs", "erf", "softplus", "hard_swish", "silu", "gelu"]
+PLAIN_UNARY = [
+    "sign",
+    "floor",
+    "ceil",
+    "round",
+    "sin",
+    "cos",
+    "tan",
+    "atan",
+    "sigmoid",
+    "tanh",
+    "exp",
+    "neg",
+    "abs",
+    "erf",
+    "softplus",
+    "hard_swish",
+    "silu",
+    "gelu",
+]
 UNARY = [
     *[row for op in PLAIN_UNARY for row in rows_of(op, (((2, 3, 5),), {}), (((1,),), {}))],
     *[row for op in ("log", "sqrt") for row in rows_of(op, (((2, 3, 5),), {}), positive=(0,))],

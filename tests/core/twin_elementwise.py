@@ -36,6 +36,15 @@ max_ = _binary(np.maximum, lambda a, b: _half_at_ties(a, b), lambda a, b: _half_
 pow_ = _binary(np.power, lambda a, b: b * a ** (b - 1), lambda a, b: a**b * np.log(a))
 
 
+def _flat(*numbers: Array) -> Array:
+    return np.zeros(())
+
+
+greater = _binary(lambda a, b: (a > b).astype(float), _flat, _flat)
+equal = _binary(lambda a, b: (a == b).astype(float), _flat, _flat)
+masked = _binary(lambda a, mask: np.where(mask != 0, a, 0.0), lambda a, mask: mask != 0, _flat)
+
+
 def _unary(value: Callable[..., Array], slope: Callable[..., Array]) -> Callable[..., Twin]:
     def twin(x: Array, **parameters: float) -> Twin:
         return value(x, **parameters), lambda dy: (dy * slope(x, **parameters),)
@@ -70,6 +79,14 @@ log = _unary(np.log, lambda x: 1 / x)
 sqrt = _unary(np.sqrt, lambda x: 0.5 / np.sqrt(x))
 neg = _unary(np.negative, lambda x: -np.ones_like(x))
 abs_ = _unary(np.abs, np.sign)
+sign = _unary(np.sign, _flat)
+floor = _unary(np.floor, _flat)
+ceil = _unary(np.ceil, _flat)
+round_ = _unary(np.round, _flat)
+sin = _unary(np.sin, np.cos)
+cos = _unary(np.cos, lambda x: -np.sin(x))
+tan = _unary(np.tan, lambda x: np.cos(x) ** -2.0)
+atan = _unary(np.arctan, lambda x: 1 / (1 + x**2))
 erf = _unary(_erf, lambda x: 2 / math.sqrt(math.pi) * np.exp(-(x**2)))
 softplus = _unary(lambda x: np.logaddexp(0, x), _sigmoid)
 elu = _unary(

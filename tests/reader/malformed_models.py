@@ -154,7 +154,7 @@ GRAPHS: Dict[str, Row] = {
     "mask of a node with NUL in its name is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"], name="a\0b"), node("Relu", "m")), U, "Dropout (only its first output is supported): a\0b"),
     "custom domain with NUL": (lambda: net(helper.make_node("Relu", ["x"], ["y"], domain="com\0example", name="n")), U, "com\0example.Relu (custom domain): n"),
     "operand from the picture": (lambda: net(node("Reshape", "x", "x")), U, "shape depends on the picture"),
-    "sizes only": (lambda: net(node("Floor", "x")), U, "Floor"),
+    "sizes only": (lambda: net(node("Mod", "x", "x")), U, "Mod"),
     "string input": (lambda: edited(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 8)), U, "string"),
     "sequence input": (lambda: edited(lambda m: m.graph.input[0].type.sequence_type.SetInParent()), U, "not a tensor"),
     "negative dimension": (lambda: net(node("Relu", "x"), shape=(1, 3, -5, 8)), F, "dimension of -5"),

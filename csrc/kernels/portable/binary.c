@@ -26,6 +26,12 @@ ALWAYS_INLINE float apply(cnv_binary_op op, float a, float b)
         return a > b || a != a ? a : b;
     case CNV_POW:
         return powf(a, b);
+    case CNV_GREATER:
+        return a > b ? 1.0f : 0.0f;
+    case CNV_EQUAL:
+        return a == b ? 1.0f : 0.0f;
+    case CNV_MASKED:
+        return b != 0.0f ? a : 0.0f;
     }
     return 0.0f;
 }
@@ -49,6 +55,11 @@ ALWAYS_INLINE double slope(cnv_binary_op op, bool to_a, double a, double b)
     case CNV_POW:
         if (to_a) return b == 0.0 ? 0.0 : b * pow(a, b - 1.0);
         return a == 0.0 ? 0.0 : pow(a, b) * log(a);
+    case CNV_GREATER:
+    case CNV_EQUAL:
+        return 0.0;
+    case CNV_MASKED:
+        return to_a && b != 0.0 ? 1.0 : 0.0;
     }
     return 0.0;
 }
@@ -104,15 +115,24 @@ static void forward_row(cnv_binary_op op, const row *r)
     case CNV_POW:
         forward_loops(CNV_POW, r);
         break;
+    case CNV_GREATER:
+        forward_loops(CNV_GREATER, r);
+        break;
+    case CNV_EQUAL:
+        forward_loops(CNV_EQUAL, r);
+        break;
+    case CNV_MASKED:
+        forward_loops(CNV_MASKED, r);
+        break;
     }
 }
 
 /* dy times the derivative at element i of the row. Operands that the derivative does not read may be NULL. */
 ALWAYS_INLINE double term(cnv_binary_op op, bool to_a, const row *r, int64_t i)
 {
-    bool sum = op == CNV_ADD || op == CNV_SUB;
-    double a = sum || (op == CNV_MUL && to_a) ? 0.0 : r->a[i * r->a_step];
-    double b = sum || (op == CNV_MUL && !to_a) ? 0.0 : r->b[i * r->b_step];
+    bool sum = op == CNV_ADD || op == CNV_SUB, product = op == CNV_MUL || op == CNV_MASKED;
+    double a = sum || (product && to_a) ? 0.0 : r->a[i * r->a_step];
+    double b = sum || (product && !to_a) ? 0.0 : r->b[i * r->b_step];
     return r->dy[i * r->y_step] * slope(op, to_a, a, b);
 }
 
@@ -163,6 +183,12 @@ static void backward_row(cnv_binary_op op, bool to_a, const row *r, double *sum)
         break;
     case CNV_POW:
         backward_loops(CNV_POW, to_a, r, sum);
+        break;
+    case CNV_GREATER:
+    case CNV_EQUAL:
+        break;
+    case CNV_MASKED:
+        backward_loops(CNV_MASKED, to_a, r, sum);
         break;
     }
 }

@@ -2,7 +2,8 @@
  * sigmoid(x), tanh(x), exp(x), ...: functions of each element, any shape. Each operator is a function, its
  * derivative and a row. alpha and beta are the ONNX attributes of that name; selu's beta is ONNX's gamma.
  *
- * At a kink (abs at 0, the ends of hard sigmoid) the derivative is 0.
+ * At a kink (abs at 0, the ends of hard sigmoid) the derivative is 0, and at the steps of sign and of the
+ * roundings too.
  */
 #include <math.h>
 
@@ -142,6 +143,46 @@ static double abs_slope(double x)
 }
 
 PLAIN(abs, .value = fabs, .slope = abs_slope);
+
+static double no_slope(double x)
+{
+    (void)x;
+    return 0.0;
+}
+
+/* NaN stays NaN. */
+static double sign(double x)
+{
+    return x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x;
+}
+
+PLAIN(sign, .value = sign, .slope = no_slope);
+PLAIN(floor, .value = floor, .slope = no_slope);
+PLAIN(ceil, .value = ceil, .slope = no_slope);
+PLAIN(round, .value = rint, .slope = no_slope); /* half to even */
+
+PLAIN(sin, .value = sin, .slope = cos);
+
+static double cos_slope(double x)
+{
+    return -sin(x);
+}
+
+PLAIN(cos, .value = cos, .slope = cos_slope);
+
+static double tan_slope(double y)
+{
+    return 1.0 + y * y;
+}
+
+PLAIN(tan, .value = tan, .slope = tan_slope, .slope_of_y = true);
+
+static double atan_slope(double x)
+{
+    return 1.0 / (1.0 + x * x);
+}
+
+PLAIN(atan, .value = atan, .slope = atan_slope);
 
 static double erf_slope(double x)
 {
