@@ -106,6 +106,7 @@ SCHEMAS: Dict[str, Schema] = {
         MIXES.but(weights=1),
         {"alpha": _float(1.0), "beta": _float(1.0), "transA": _int(0), "transB": _int(0)},
     ),
+    "Einsum": Schema((1, MAX_LIST), MIXES, {"equation": Attribute("str", required=True)}),
     "MatMul": Schema((2, 2), MIXES.but(weights=1)),
     # normalisation
     "BatchNormalization": Schema((5, 5), KEEPS.but(weights=1), {"epsilon": _float(1e-5)}),
@@ -153,6 +154,7 @@ SCHEMAS: Dict[str, Schema] = {
     "Sub": Schema((2, 2), KEEPS),
     "Mul": Schema((2, 2), KEEPS),
     "Div": Schema((2, 2), KEEPS),
+    "CumSum": Schema((2, 2), KEEPS, {"exclusive": _int(0), "reverse": _int(0)}),
     "Erf": Schema((1, 1), KEEPS),
     "Exp": Schema((1, 1), KEEPS),
     "Log": Schema((1, 1), KEEPS),
@@ -194,6 +196,7 @@ SCHEMAS: Dict[str, Schema] = {
     "Expand": Schema((2, 2), MIXES, {"shape": _NEEDED_INTS}, {1: "shape"}),
     "Flatten": Schema((1, 1), NEW_SHAPE, {"axis": _int(1)}),
     "Gather": Schema((2, 2), MIXES, {"axis": _int(0)}),
+    "GatherND": Schema((2, 2), MIXES, {"batch_dims": _int(0)}),
     "Pad": Schema(
         (1, 4),
         KEEPS,
@@ -225,6 +228,7 @@ SCHEMAS: Dict[str, Schema] = {
         },
         {1: "roi", 2: "scales", 3: "sizes"},
     ),
+    "ScatterND": Schema((3, 3), KEEPS, {"reduction": Attribute("str", "none")}),
     "Slice": Schema(
         (1, 5),
         KEEPS,
@@ -241,6 +245,7 @@ SCHEMAS: Dict[str, Schema] = {
     "Squeeze": Schema((1, 2), NEW_SHAPE, {"axes": _MAYBE_INTS}, {1: "axes"}),
     "Tile": Schema((2, 2), MIXES, {"repeats": _NEEDED_INTS}, {1: "repeats"}),
     "Transpose": Schema((1, 1), MIXES.but(axes="permutes"), {"perm": _MAYBE_INTS}),
+    "Trilu": Schema((1, 2), KEEPS, {"upper": _int(1)}),
     "Unsqueeze": Schema((1, 2), NEW_SHAPE, {"axes": _MAYBE_INTS}, {1: "axes"}),
     # no computation at inference
     "Cast": Schema(

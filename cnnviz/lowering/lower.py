@@ -15,7 +15,9 @@ from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.fold import can_evaluate, evaluate, shape_value
 from cnnviz.graph.graph import Graph, Node
 from cnnviz.graph.schema import SCHEMAS, bind
+from cnnviz.lowering.einsum import ROWS as EINSUM
 from cnnviz.lowering.elementwise import ROWS as ELEMENTWISE
+from cnnviz.lowering.indexing import ROWS as INDEXING
 from cnnviz.lowering.logic import ROWS as LOGIC
 from cnnviz.lowering.movement import ROWS as MOVEMENT
 from cnnviz.lowering.movement import rebatched
@@ -30,7 +32,7 @@ __all__ = ["Lowered", "lower", "supported_ops"]
 # more is made to exhaust the memory.
 MAX_VALUE_ELEMENTS = 1 << 31
 
-_ROWS = {**ELEMENTWISE, **LOGIC, **MOVEMENT, **PRODUCTS, **WINDOWS}
+_ROWS = {**EINSUM, **ELEMENTWISE, **INDEXING, **LOGIC, **MOVEMENT, **PRODUCTS, **WINDOWS}
 
 
 def supported_ops() -> FrozenSet[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from cnnviz.graph.fold import BOOL, RESHAPES
 from cnnviz.graph.graph import FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
 from cnnviz.graph.shapes import axes_of, axis_of, expanded, reshaped, sliced, split_sizes
+from cnnviz.lowering.indexing import part
 from cnnviz.lowering.logic import truth
 from cnnviz.lowering.resize import resize_matrices
 from cnnviz.lowering.state import Lowering
@@ -82,51 +83,13 @@ def _slice(low: Lowering, node: Node) -> int:
     return low.plan.slice(x, start=start, shape=count, step=step, name=node.name)
 
 
-def _part(low: Lowering, x: int, axis: int, start: int, count: int, name: str) -> int:
-    """A slice of `count` elements along one axis."""
-    shape = list(low.plan.shape(x))
-    first = [0] * len(shape)
-    first[axis], shape[axis] = start, count
-    return low.plan.slice(x, start=first, shape=shape, step=[1] * len(shape), name=name)
-
-
 def _split(low: Lowering, node: Node) -> Tuple[int, ...]:
     x = low.id(node.inputs[0])
     shape, a = low.plan.shape(x), node.attributes
     axis = axis_of(a["axis"], len(shape))
     sizes = split_sizes(shape[axis], len(node.outputs), a["split"], a["num_outputs"])
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return tuple(_part(low, x, axis, *part, node.name) for part in zip(starts, sizes))
-
-
-def _gather(low: Lowering, node: Node) -> int:
-    """Known indices into an activation: one slice for each run of neighbours, joined."""
-    x = low.id(node.inputs[0])
-    shape = low.plan.shape(x)
-    axis = axis_of(node.attributes["axis"], len(shape))
-    if node.inputs[1] not in low.known:
-        raise UnsupportedModelError(
-            f"node {node.name!r} (Gather): its indices depend on the picture", ["Gather"]
-        )
-    indices = low.known[node.inputs[1]]
-    if indices.size and (int(indices.min()) < -shape[axis] or int(indices.max()) >= shape[axis]):
-        raise ValueError(f"an index is out of range for {shape[axis]} elements")
-    runs = _runs([int(i) % shape[axis] for i in indices.ravel()])
-    parts = [_part(low, x, axis, start, count, node.name) for start, count in runs]
-    y = parts[0] if len(parts) == 1 else low.plan.concat(parts, axis=axis, name=node.name)
-    target = (*shape[:axis], *indices.shape, *shape[axis + 1 :])
-    return low.plan.reshape(y, shape=target, name=node.name)
-
-
-def _runs(indices: List[int]) -> List[Tuple[int, int]]:
-    """Runs of consecutive indices, each as (first, count)."""
-    runs: List[Tuple[int, int]] = []
-    for index in indices:
-        if runs and index == sum(runs[-1]):
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        else:
-            runs.append((index, 1))
-    return runs
+    return tuple(part(low, x, axis, start, size, node.name) for start, size in zip(starts, sizes))
 
 
 def _pad(low: Lowering, node: Node) -> int:
@@ -240,7 +203,6 @@ ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, ...]]]] = {
     "Dropout": _same,
     "Expand": _expand,
     "Flatten": _reshape,
-    "Gather": _gather,
     "Identity": _same,
     "Pad": _pad,
     "Reshape": _reshape,

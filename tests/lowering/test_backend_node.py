@@ -35,6 +35,9 @@ EXCLUDED = {
     r"test_rotary_embedding_((no_position_ids_)?(interleaved_)?|3d_input_)expanded": "empty slices",
     r"test_slice_start_out_of_bounds": "empty slices",
     r"test_reduce_(l1|l2|log_sum|log_sum_exp|max|min|sum_square)_empty_set(_bool)?_cpu": "empty inputs",
+    r"test_tri[lu]_zero": "empty inputs",
+    r"test_einsum_batch_diagonal": "a label twice in one term",
+    r"test_scatternd_(add|max|min|multiply)": "reductions while scattering",
     r"test_shape_start_greater_than_end": "empty outputs",
 }
 if helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16).name != "bfloat16":
