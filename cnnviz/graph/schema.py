@@ -27,12 +27,28 @@ from cnnviz.graph.traits import (
     Traits,
 )
 
-__all__ = ["MAX_LIST", "NEWEST_OPSET", "OLDEST_OPSET", "SCHEMAS", "Schema", "bind", "complete"]
+__all__ = [
+    "CONTRIB_DOMAIN",
+    "MAX_LIST",
+    "NEWEST_OPSET",
+    "OLDEST_OPSET",
+    "SCHEMAS",
+    "STANDARD_DOMAINS",
+    "Schema",
+    "bind",
+    "complete",
+    "has_schema",
+]
 
 OLDEST_OPSET = 7
 NEWEST_OPSET = 28
 #: The longest list in an attribute and the largest number of inputs, CNV_MANY of csrc/cnnviz.h.
 MAX_LIST = 4096
+
+
+#: The two names of ONNX's own domain, and the domain of ONNX Runtime's operators.
+STANDARD_DOMAINS = ("", "ai.onnx")
+CONTRIB_DOMAIN = "com.microsoft"
 
 
 class Attribute(NamedTuple):
@@ -59,6 +75,8 @@ class Schema:
         Position of an input -> the attribute that holds its numbers once they are known.
     many_outputs : bool
         False: the reader drops outputs after the first, and refuses a file in which a node reads one.
+    domains : tuple of str
+        The domains in which a file may name the operator.
     """
 
     inputs: Tuple[int, int]
@@ -66,6 +84,7 @@ class Schema:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     operands: Mapping[int, str] = field(default_factory=dict)
     many_outputs: bool = False
+    domains: Tuple[str, ...] = STANDARD_DOMAINS
 
 
 def _int(default: int) -> Attribute:
@@ -130,7 +149,15 @@ SCHEMAS: Dict[str, Schema] = {
     "HardSwish": Schema((1, 1), ACTIVATION),
     "Elu": Schema((1, 1), ACTIVATION, {"alpha": _float(1.0)}),
     "Celu": Schema((1, 1), ACTIVATION, {"alpha": _float(1.0)}),
-    "Gelu": Schema((1, 1), KEEPS, {"approximate": Attribute("str", "none")}),
+    "Gelu": Schema(
+        (1, 1),
+        KEEPS,
+        {"approximate": Attribute("str", "none")},
+        domains=(*STANDARD_DOMAINS, CONTRIB_DOMAIN),
+    ),
+    "BiasGelu": Schema((2, 2), KEEPS, domains=(CONTRIB_DOMAIN,)),
+    "FastGelu": Schema((1, 2), KEEPS, domains=(CONTRIB_DOMAIN,)),
+    "QuickGelu": Schema((1, 1), KEEPS, {"alpha": _float(1.702)}, domains=(CONTRIB_DOMAIN,)),
     "Mish": Schema((1, 1), KEEPS),
     "Selu": Schema(
         (1, 1), ACTIVATION, {"alpha": _float(1.6732631921768188), "gamma": _float(1.0507010221481323)}
@@ -267,6 +294,11 @@ SCHEMAS: Dict[str, Schema] = {
     "Shape": Schema((1, 1), FROM_SHAPE, {"start": _int(0), "end": _MAYBE_INT}),
     "Size": Schema((1, 1), FROM_SHAPE),
 }
+
+
+def has_schema(op: str, domain: str) -> bool:
+    """Whether the table has an operator of this domain."""
+    return op in SCHEMAS and domain in SCHEMAS[op].domains
 
 
 def bind(node: Node, known: Mapping[str, NDArray[Any]]) -> Node:

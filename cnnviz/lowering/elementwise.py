@@ -67,19 +67,33 @@ def _mish(low: Lowering, node: Node) -> int:
 
 
 def _gelu(low: Lowering, node: Node) -> int:
-    """The exact GELU, or Hendrycks & Gimpel's x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
-
-    The latter is x sigmoid(2 sqrt(2 / pi) (...)), because 1 + tanh z = 2 sigmoid 2z.
-    """
-    plan, x, approximate = low.plan, low.id(node.inputs[0]), node.attributes["approximate"]
+    x, approximate = low.id(node.inputs[0]), node.attributes["approximate"]
     if approximate == "none":
-        return plan.gelu(x, name=node.name)
+        return low.plan.gelu(x, name=node.name)
     if approximate != "tanh":
         raise ValueError(f"approximate is {approximate!r}, not 'none' or 'tanh'")
-    cube = plan.mul(plan.mul(x, x, name=node.name), x, name=node.name)
-    inner = plan.add(x, plan.mul(cube, low.number(0.044715), name=node.name), name=node.name)
-    twice = plan.mul(inner, low.number(2 * math.sqrt(2 / math.pi)), name=node.name)
-    return plan.mul(x, plan.sigmoid(twice, name=node.name), name=node.name)
+    return _gelu_by_tanh(low, x, node.name)
+
+
+def _gelu_by_tanh(low: Lowering, x: int, name: str) -> int:
+    """Hendrycks & Gimpel's x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+
+    It is x sigmoid(2 sqrt(2 / pi) (...)), because 1 + tanh z = 2 sigmoid 2z.
+    """
+    plan = low.plan
+    cube = plan.mul(plan.mul(x, x, name=name), x, name=name)
+    inner = plan.add(x, plan.mul(cube, low.number(0.044715), name=name), name=name)
+    twice = plan.mul(inner, low.number(2 * math.sqrt(2 / math.pi)), name=name)
+    return plan.mul(x, plan.sigmoid(twice, name=name), name=name)
+
+
+def _bias_gelu(low: Lowering, node: Node) -> int:
+    return low.plan.gelu(_sum(low, node), name=node.name)
+
+
+def _fast_gelu(low: Lowering, node: Node) -> int:
+    """The approximation by tanh, of the input plus the bias if there is one."""
+    return _gelu_by_tanh(low, _sum(low, node), node.name)
 
 
 def _softsign(low: Lowering, node: Node) -> int:
@@ -185,6 +199,7 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Abs": _unary("abs"),
     "Add": _binary("add"),
     "Atan": _unary("atan"),
+    "BiasGelu": _bias_gelu,
     "Ceil": _unary("ceil"),
     "Celu": _unary("celu", alpha="alpha"),
     "Clip": _clip,
@@ -193,6 +208,7 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Elu": _unary("elu", alpha="alpha"),
     "Erf": _unary("erf"),
     "Exp": _unary("exp"),
+    "FastGelu": _fast_gelu,
     "Floor": _unary("floor"),
     "Gelu": _gelu,
     "HardSigmoid": _unary("hard_sigmoid", alpha="alpha", beta="beta"),
@@ -208,6 +224,7 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Neg": _unary("neg"),
     "PRelu": _binary("prelu"),
     "Pow": _pow,
+    "QuickGelu": _swish,
     "Reciprocal": _reciprocal,
     "ReduceL1": _reduce("reduce_sum", before=_apply("abs")),
     "ReduceL2": _reduce("reduce_l2"),

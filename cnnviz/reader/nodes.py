@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, Names, Node, Tensor
-from cnnviz.graph.schema import MAX_LIST, SCHEMAS, bind, complete
+from cnnviz.graph.schema import MAX_LIST, SCHEMAS, STANDARD_DOMAINS, bind, complete, has_schema
 from cnnviz.reader.attributes import decode_attributes, decode_constant
 from cnnviz.reader.opsets import RENAMED, normalise, refuse_training
 from cnnviz.reader.tensors import MAX_NDIM, TensorDecoder, data_type_name, text
 
-__all__ = ["STANDARD_DOMAINS", "GraphReader"]
-
-STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
+__all__ = ["GraphReader"]
 
 
 class _Problem(NamedTuple):
@@ -64,11 +62,11 @@ class GraphReader:
             label = op if domain in STANDARD_DOMAINS else f"{domain}.{op}"
             if domain not in STANDARD_DOMAINS and (domain, op) in self._functions:
                 self._refuse_operator(index, proto, label, f"{label} (a function of the file)")
-            elif domain not in STANDARD_DOMAINS:
+            elif domain not in STANDARD_DOMAINS and not has_schema(op, domain):
                 self._refuse_operator(index, proto, label, f"{label} (custom domain)")
             elif not op:
                 raise ModelFormatError(f"node {index} has no op_type")
-            elif op not in SCHEMAS and op not in RENAMED and op != "Constant":
+            elif not has_schema(op, domain) and op not in RENAMED and op != "Constant":
                 self._refuse_operator(index, proto, label, label)
         self._raise_problems()
 

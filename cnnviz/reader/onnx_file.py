@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, List, Optional, Set, Tuple, Union
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, prune
-from cnnviz.graph.schema import NEWEST_OPSET, OLDEST_OPSET
+from cnnviz.graph.schema import NEWEST_OPSET, OLDEST_OPSET, STANDARD_DOMAINS
 from cnnviz.reader.external import ExternalData
-from cnnviz.reader.nodes import STANDARD_DOMAINS, GraphReader
+from cnnviz.reader.nodes import GraphReader
 from cnnviz.reader.tensors import TensorDecoder, text
 
 if TYPE_CHECKING:

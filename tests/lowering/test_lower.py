@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 import pytest
@@ -198,6 +199,34 @@ def test_softmax_before_opset_13_flattens(axis: int) -> None:
     rows = x.reshape({1: 2, 2: 6, -1: 6}[axis], -1)
     expected = np.exp(rows) / np.exp(rows).sum(1, keepdims=True)
     np.testing.assert_allclose(run(graph, x)[0], expected.reshape(x.shape), rtol=1e-5)
+
+
+BIAS = np.array([0.5, -1.0, 2.0], np.float32)
+_erf = np.vectorize(math.erf)
+
+
+def _by_tanh(x: np.ndarray) -> np.ndarray:
+    return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+# ONNX Runtime's activations: inputs, attributes, function
+CONTRIB: Dict[str, Tuple[str, List[str], Dict[str, Any], Callable[[np.ndarray], np.ndarray]]] = {
+    "exact": ("Gelu", ["x"], {}, lambda x: x / 2 * (1 + _erf(x / math.sqrt(2)))),
+    "bias": ("BiasGelu", ["x", "b"], {}, lambda x: (x + BIAS) / 2 * (1 + _erf((x + BIAS) / math.sqrt(2)))),
+    "fast": ("FastGelu", ["x"], {}, _by_tanh),
+    "fast with a bias": ("FastGelu", ["x", "b"], {}, lambda x: _by_tanh(x + BIAS)),
+    "fast without its bias": ("FastGelu", ["x", ""], {}, _by_tanh),
+    "quick": ("QuickGelu", ["x"], {}, lambda x: x / (1 + np.exp(-1.702 * x))),
+    "quick, alpha": ("QuickGelu", ["x"], {"alpha": 1.0}, lambda x: x / (1 + np.exp(-x))),
+}
+
+
+@pytest.mark.parametrize("name", CONTRIB)
+def test_activations_of_onnx_runtime(name: str) -> None:
+    op, inputs, attributes, function = CONTRIB[name]
+    graph = small([node(op, inputs, domain="com.microsoft", **attributes)], shape=(2, 3), b=BIAS)
+    x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    np.testing.assert_allclose(run(graph, x)[0], function(x.astype(np.float64)), rtol=1e-5, atol=1e-6)
 
 
 def test_signals_are_pictures_of_one_row() -> None:

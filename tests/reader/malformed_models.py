@@ -147,6 +147,8 @@ GRAPHS: Dict[str, Row] = {
     "absent input": (lambda: net(node("Add", "x", "")), F, "has 1 inputs, expected 2"),
     "unknown operator": (lambda: net(node("Frobnicate", "x")), U, "Frobnicate: the Frobnicate"),
     "custom domain": (lambda: net(helper.make_node("Relu", ["x"], ["y"], domain="com.example")), U, "com.example.Relu"),
+    "contrib domain": (lambda: net(helper.make_node("Relu", ["x"], ["y"], domain="com.microsoft")), U, "com.microsoft.Relu (custom domain)"),
+    "contrib operator of ONNX": (lambda: net(node("FastGelu", "x")), U, "FastGelu: the FastGelu"),
     "subgraph": (subgraph, U, "If"),
     "recursive function": (function_call, U, "mine.Twice"),
     "training": (lambda: net(node("BatchNormalization", *"xssss", training_mode=1), initializers=[tensor("s", (3,))], opset=15), U, "training_mode=1"),
