@@ -15,18 +15,19 @@ from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.fold import can_evaluate, evaluate, shape_value
 from cnnviz.graph.graph import Graph, Node
 from cnnviz.graph.schema import SCHEMAS, bind
+from cnnviz.lowering.batch import MixedBatchError
+from cnnviz.lowering.batched_plan import BatchedPlan
 from cnnviz.lowering.einsum import ROWS as EINSUM
 from cnnviz.lowering.elementwise import ROWS as ELEMENTWISE
 from cnnviz.lowering.indexing import ROWS as INDEXING
 from cnnviz.lowering.logic import ROWS as LOGIC
 from cnnviz.lowering.movement import ROWS as MOVEMENT
-from cnnviz.lowering.movement import rebatched
 from cnnviz.lowering.products import ROWS as PRODUCTS
 from cnnviz.lowering.state import Lowering
 from cnnviz.lowering.weights import Weights
 from cnnviz.lowering.windows import ROWS as WINDOWS
 
-__all__ = ["Lowered", "lower", "supported_ops"]
+__all__ = ["Lowered", "MixedBatchError", "lower", "supported_ops"]
 
 # The limit for one value of a plan: 8 GiB of float32. No known network comes near it; a file that asks for
 # more is made to exhaust the memory.
@@ -58,11 +59,14 @@ class Lowered:
     inputs: Tuple[str, ...]
 
 
-def lower(graph: Graph, input_shapes: Mapping[str, Sequence[int]], weights: Weights) -> Lowered:
+def lower(
+    graph: Graph, input_shapes: Mapping[str, Sequence[int]], weights: Weights, *, apart: bool = False
+) -> Lowered:
     """Build the plan of a graph for inputs of the given shapes.
 
-    The batch may differ from the one that the file declares: a Reshape whose hard-coded leading dimension
-    stands for the file's batch follows the real one. So may the spatial size, where the network allows it.
+    The batch may differ from the one that the file declares: the plan then computes for each image what the
+    file computes for it in a batch of the declared size, and every step is proved to keep the images apart
+    (`cnnviz.lowering.batched_plan`). The spatial size may differ too, where the network allows it.
 
     Parameters
     ----------
@@ -71,6 +75,9 @@ def lower(graph: Graph, input_shapes: Mapping[str, Sequence[int]], weights: Weig
         A shape for each of the graph's inputs.
     weights : Weights
         The constants of the same graph.
+    apart : bool
+        Whether the proof is asked for even if the file declares this batch or leaves it open. An open batch
+        counts as one image.
 
     Raises
     ------
@@ -78,26 +85,60 @@ def lower(graph: Graph, input_shapes: Mapping[str, Sequence[int]], weights: Weig
         A node does not accept its shapes; a ModelFormatError when the file itself declares these shapes.
     UnsupportedModelError
         A node needs an operand in advance (the target of Reshape, say) that depends on the picture.
+    MixedBatchError
+        The images of the batch cannot be followed through a node.
     """
-    shapes = {tensor.name: _input_shape(graph, tensor.name, input_shapes) for tensor in graph.inputs}
+    given = {tensor.name: _input_shape(graph, tensor.name, input_shapes) for tensor in graph.inputs}
+    shapes, batched = _for_declared_batch(graph, given, apart)
     node: Optional[Node] = None
     try:
-        low = Lowering(graph, shapes, weights)
+        low = Lowering(graph, shapes, weights, batched or _core.Plan())
         for node in graph.nodes:
             _lower_node(low, node)
         for tensor in graph.outputs:
             low.id(tensor.name)
+        node = None
+        if batched is not None:
+            plan, values = batched.finish(low.values, [tensor.name for tensor in graph.outputs])
+            return Lowered(plan, values, tuple(shapes))
+    except MixedBatchError as error:
+        raise _mixed(error, node, batched) from None
     except (ModelFormatError, UnsupportedModelError):
         raise
     except (ValueError, IndexError) as error:
-        raise _blame(graph, shapes)(_located(error, node)) from None
+        raise _blame(graph, given)(_located(error, node)) from None
     return Lowered(low.plan, low.values, tuple(shapes))
+
+
+def _for_declared_batch(
+    graph: Graph, shapes: Mapping[str, Tuple[int, ...]], apart: bool
+) -> Tuple[Mapping[str, Tuple[int, ...]], Optional[BatchedPlan]]:
+    """The shapes for the batch that the file declares, and a builder for another batch if there is one."""
+    first = graph.inputs[0] if graph.inputs else None
+    if first is None or not shapes[first.name]:
+        return shapes, None
+    size, declared = shapes[first.name][0], (first.shape or (None,))[0]
+    shown = declared or 1
+    if size == shown == 1 or (not apart and declared in (None, size)):
+        return shapes, None
+    names = frozenset(name for name, shape in shapes.items() if shape[:1] == (size,))
+    declared_shapes = {
+        name: (shown, *shape[1:]) if name in names else shape for name, shape in shapes.items()
+    }
+    return declared_shapes, BatchedPlan(shown, size, names)
+
+
+def _mixed(error: MixedBatchError, node: Optional[Node], plan: Optional[BatchedPlan]) -> MixedBatchError:
+    """The error with its node; without one, it is about an output."""
+    where = "the network" if node is None else f"node {node.name!r} ({node.op})"
+    message = f"{where} mixes the images of a batch: {error}"
+    if plan is not None and plan.declared != 1:
+        message += f"; the file declares a batch of {plan.declared}: export it with a batch of one"
+    return MixedBatchError(message)
 
 
 def _lower_node(low: Lowering, node: Node) -> None:
     """Evaluate one node in advance, or append its operators to the plan."""
-    if node.op == "Reshape" and "shape" in node.attributes and node.inputs[0] not in low.known:
-        node = rebatched(node, low.shape(node.inputs[0]), low.declared_batch, low.batch)
     node = bind(node, low.known)
     inputs = [name for name in node.inputs if name]
     if SCHEMAS[node.op].traits.reads == "shape":

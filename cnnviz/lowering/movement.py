@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,31 +12,15 @@ from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.fold import BOOL, RESHAPES
 from cnnviz.graph.graph import FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
-from cnnviz.graph.shapes import axes_of, axis_of, expanded, reshaped, sliced, split_sizes
+from cnnviz.graph.shapes import axes_of, axis_of, expanded, sliced, split_sizes
 from cnnviz.lowering.indexing import part
 from cnnviz.lowering.logic import truth
 from cnnviz.lowering.resize import resize_matrices
 from cnnviz.lowering.state import Lowering
 
-__all__ = ["ROWS", "rebatched"]
+__all__ = ["ROWS"]
 
 _PAD_MODES = ("constant", "reflect", "edge")
-
-
-def rebatched(node: Node, shape: Tuple[int, ...], declared: Optional[int], batch: Optional[int]) -> Node:
-    """A Reshape whose target was written for the declared batch, made to fit another batch.
-
-    Exporters trace a network with a batch of one and write its leading 1 (or a multiple of it) into the
-    target. The target is resolved for the declared batch, and its leading dimension scaled.
-    """
-    if declared is None or batch is None or declared == batch or shape[:1] != (batch,):
-        return node
-    allow_zero = bool(node.attributes["allowzero"])
-    target = reshaped((declared, *shape[1:]), node.attributes["shape"], allow_zero=allow_zero)
-    if not target or target[0] * batch % declared:
-        return node
-    target = (target[0] * batch // declared, *target[1:])
-    return node.replace(attributes={**node.attributes, "shape": target})
 
 
 def _reshape(low: Lowering, node: Node) -> int:

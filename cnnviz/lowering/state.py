@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Tuple, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cnnviz._config import _core
 from cnnviz.graph.fold import Budget
 from cnnviz.graph.graph import Graph, Node
+from cnnviz.lowering.batched_plan import BatchedPlan
 from cnnviz.lowering.weights import Weights, as_constant
 
 __all__ = ["Lowering"]
@@ -20,30 +21,30 @@ class Lowering:
 
     Attributes
     ----------
-    plan : _core.Plan
+    plan : _core.Plan or BatchedPlan
+        The builder; the second one has the methods of the first.
     known : mapping of str to ndarray
         The arrays of the values that do not depend on the inputs' numbers.
     values : mapping of str to int
         The plan's value id for each value of the graph that is in the plan.
     budget : Budget
         The number of elements that evaluation in advance may still make.
-    batch, declared_batch : int or None
-        The leading dimension of the first input, as it is and as the file declares it.
     """
 
-    def __init__(self, graph: Graph, input_shapes: Mapping[str, Tuple[int, ...]], weights: Weights) -> None:
-        self.plan = _core.Plan()
+    def __init__(
+        self,
+        graph: Graph,
+        input_shapes: Mapping[str, Tuple[int, ...]],
+        weights: Weights,
+        plan: Union[_core.Plan, BatchedPlan],
+    ) -> None:
+        self.plan = cast(_core.Plan, plan)
         self.known: Dict[str, NDArray[Any]] = dict(graph.constants)
         self.values: Dict[str, int] = {}
         self._weights = weights
         self.budget = Budget()
         for tensor in graph.inputs:
             self.values[tensor.name] = self.plan.input(input_shapes[tensor.name], name=tensor.name)
-        self.batch: Optional[int] = None
-        self.declared_batch: Optional[int] = None
-        if graph.inputs and input_shapes[graph.inputs[0].name]:
-            self.batch = input_shapes[graph.inputs[0].name][0]
-            self.declared_batch = (graph.inputs[0].shape or (None,))[0]
 
     def id(self, name: str) -> int:
         """The plan's value id for a value of the graph."""
