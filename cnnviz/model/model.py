@@ -329,7 +329,10 @@ class Model:
         height, width = self.preprocessing.size or (0, 0)
         head = f"{self.name}: input {self.preprocessing.channels}x{height}x{width}, {self.classes} classes"
         layers = self.layers.summary(self._pool.packed_usage())
-        return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *layers])
+        request = Request((1, self.preprocessing.channels, height, width), (self.graph.outputs[0].name,))
+        mixing = self._pool.mixing(request) if height and width else None
+        notes = [] if mixing is None else [f"one picture at a time: {mixing}"]
+        return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *notes, *layers])
 
     def _checked(self, x: Array) -> Array:
         """Return `x` as the C-contiguous float32 N,C,H,W that plans read, or raise an error."""

@@ -23,12 +23,14 @@ BUDGET_NBYTES = 2**30
 def pieces(pool: PlanPool, x: Array, request: Request) -> Iterator[Tuple[Array, int, int]]:
     """Cut a batch into pieces, so that plans stay small: each piece with its first index and its end.
 
-    Results do not depend on the cut.
+    Results do not depend on the cut. The images of a batch that the network would mix run one by one.
     """
     step = min(len(x), MOST_IMAGES)
     if step > 1:
         one = pool.nbytes(request._replace(shape=(1, *request.shape[1:])))
         step = max(1, min(step, BUDGET_NBYTES // max(one, 1)))
+    if step > 1 and pool.mixing(request) is not None:
+        step = 1
     for start in range(0, len(x), step):
         stop = min(start + step, len(x))
         yield x[start:stop], start, stop

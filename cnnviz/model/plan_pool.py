@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from cnnviz._config import _core
 from cnnviz.fork_lock import ForkLock
 from cnnviz.graph.graph import Graph, Tensor, prune
-from cnnviz.lowering.lower import Lowered, lower
+from cnnviz.lowering.lower import Lowered, MixedBatchError, lower
 from cnnviz.lowering.weights import Weights
 
 # The default limits on the memory of packed weights; docs/decisions/packed-weights.md has the cost of less.
@@ -30,6 +30,11 @@ class Request(NamedTuple):
     keep: Tuple[str, ...]
     seeds: Tuple[str, ...] = ()
     wrt: Tuple[str, ...] = ()
+
+    @property
+    def values(self) -> Tuple[str, ...]:
+        """All these values, each once."""
+        return tuple(dict.fromkeys((*self.keep, *self.seeds, *self.wrt)))
 
 
 Key = Tuple[Request, int]  # the request and the number of threads
@@ -60,6 +65,7 @@ class PlanPool:
         self._packing = ForkLock()
         self._idle: List[_Workspace] = []  # in the order of their last use
         self._nbytes: Dict[Request, int] = {}
+        self._mixing: Dict[Request, Optional[str]] = {}
         self._lock = ForkLock()
 
     def lower(self, shape: Tuple[int, ...], values: Optional[Sequence[str]] = None) -> Lowered:
@@ -71,7 +77,22 @@ class PlanPool:
         graph = self._graph
         if values is not None:
             graph = prune(graph.replace(outputs=tuple(Tensor(name, None) for name in values)))
-        return lower(graph, {graph.inputs[0].name: shape}, self._weights)
+        return lower(graph, {graph.inputs[0].name: shape}, self._weights, apart=True)
+
+    def mixing(self, request: Request) -> Optional[str]:
+        """Return the reason why no plan for `request` takes several images, None if one does."""
+        key = request._replace(shape=(2, *request.shape[1:]))
+        with self._lock:
+            if key in self._mixing:
+                return self._mixing[key]
+        reason = None
+        try:
+            self.lower(key.shape, key.values)
+        except MixedBatchError as error:
+            reason = str(error)
+        with self._lock:
+            self._mixing[key] = reason
+        return reason
 
     @contextmanager
     def lend(self, request: Request) -> Iterator[Lowered]:
@@ -107,8 +128,7 @@ class PlanPool:
             return self._idle.pop() if self._idle else _Workspace()
 
     def _prepared(self, request: Request, workspace: _Workspace) -> Lowered:
-        wanted = dict.fromkeys((*request.keep, *request.seeds, *request.wrt))
-        lowered = self.lower(request.shape, tuple(wanted))
+        lowered = self.lower(request.shape, request.values)
         ids = lowered.values
         with self._packing:
             lowered.plan.prepare(
