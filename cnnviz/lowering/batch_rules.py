@@ -274,10 +274,12 @@ _RECTIFIERS = ("relu", "clip")
 _UNARY = (
     *("sigmoid", "tanh", "exp", "log", "sqrt", "neg", "abs", "erf", "softplus", "elu", "celu", "selu"),
     *("hard_sigmoid", "hard_swish", "silu", "gelu", "leaky_relu"),
+    *("sign", "floor", "ceil", "round", "sin", "cos", "tan", "atan"),
 )
-_BINARY = ("add", "sub", "mul", "div", "min", "max", "pow", "prelu")
+_BINARY = ("add", "sub", "mul", "div", "min", "max", "pow", "greater", "equal", "masked", "prelu")
+_REDUCTIONS = ("reduce_l2", "reduce_log_sum_exp", "reduce_max", "reduce_mean", "reduce_prod", "reduce_sum")
 _ROWS = (
-    *("conv2d", "linear", "batch_norm", "lrn", "max_pool", "average_pool"),
+    *("conv2d", "conv_transpose2d", "linear", "batch_norm", "lrn", "max_pool", "average_pool"),
     *("global_average_pool", "global_max_pool"),
 )
 
@@ -287,12 +289,11 @@ RULES: Dict[str, Rule] = {
     **dict.fromkeys(_UNARY, _each),
     **dict.fromkeys(_BINARY, _broadcast),
     **dict.fromkeys(_ROWS, _rows),
+    **dict.fromkeys(_REDUCTIONS, _reduce),
     "concat": _concat,
     "log_softmax": _softmax,
     "matmul": _matmul,
     "pad": _pad,
-    "reduce_mean": _reduce,
-    "reduce_sum": _reduce,
     "reshape": _reshape,
     "slice": _slice,
     "softmax": _softmax,
