@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from cnnviz.evaluation.pointing import Evaluation, evaluate
     from cnnviz.loading.convert import from_keras, from_torch
     from cnnviz.loading.load import load
+    from cnnviz.model.answers import Prediction
     from cnnviz.model.gradients import Gradient
     from cnnviz.model.labels import Labels
-    from cnnviz.model.model import Model, Prediction
+    from cnnviz.model.model import Model
     from cnnviz.pictures.preprocessing import Preprocessing
     from cnnviz.replaying import load_result, replay, resume
     from cnnviz.results.results import Attribution, Synthesis
@@ -46,7 +47,7 @@ _HOMES = {
     "Labels": "cnnviz.model.labels",
     "Model": "cnnviz.model.model",
     "ModelFormatError": "cnnviz.errors",
-    "Prediction": "cnnviz.model.model",
+    "Prediction": "cnnviz.model.answers",
     "Preprocessing": "cnnviz.pictures.preprocessing",
     "SanityCheck": "cnnviz.attribution.sanity",
     "Synthesis": "cnnviz.results.results",

@@ -25,6 +25,7 @@ cnnviz.plot.overlay("a.png")  # error: call-arg
 cnnviz.bundled.draw("many")  # error: arg-type
 cnnviz.load(3)  # error: arg-type
 str(model.predict(["a.png", "b.png"])[0].label)  # error: attr-defined
+round(model.predict("a.png")[0].probability * 100)  # error: operator
 str(model.forward(x)["logits"])  # error: call-overload
 model.forward(x, "logits")  # error: call-overload
 str(model.forward(x, ["logits"]).shape)  # error: attr-defined

@@ -34,7 +34,9 @@ classes = np.array([3, 5])
 
 # A network.
 assert_type(model.predict("a.png"), List[cnnviz.Prediction])
-assert_type(model.predict(pixels, top=3)[0].probability, float)
+assert_type(model.predict(pixels, top=3)[0].probability, Optional[float])
+assert_type(model.answer, str)
+model.need_classes()
 assert_type(model.predict(["a.png", "b.png"]), List[List[cnnviz.Prediction]])
 assert_type(model.predict(paths), List[List[cnnviz.Prediction]])
 assert_type(model.predict(["a.png", Path("b.png"), photograph, pixels]), List[List[cnnviz.Prediction]])

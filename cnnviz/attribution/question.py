@@ -123,7 +123,7 @@ def ask_and_differentiate(
     relu: str = "plain",
 ) -> Tuple[Question, Gradient]:
     """Ask, and differentiate each row's score; one forward pass serves both for the predicted class."""
-    if target is not None or not model.classes:
+    if target is not None or model.answer == "dense":
         question = ask(model, image, target)
         return question, question.gradient(wrt=wrt, relu=relu)
     pictures, many = read_images(image)

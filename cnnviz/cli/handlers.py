@@ -159,7 +159,9 @@ def info(arguments: argparse.Namespace) -> None:
         cnnviz.show_config()
         return
     for prediction in model.predict(arguments.image):
-        say(f"{prediction.probability:7.2%}  {prediction.label} ({prediction.index})")
+        share = prediction.probability
+        found = f"{prediction.score:g}" if share is None else f"{share:7.2%}"
+        say(f"{found}  {prediction.label} ({prediction.index})")
 
 
 def models(arguments: argparse.Namespace) -> None:

@@ -44,7 +44,8 @@ def load(
         three channels and ``"unit"`` for one.
     labels : "imagenet", "cifar10", path or sequence of str, optional
         The names of the classes. Without it they come from the file's metadata, else from the number of
-        classes: 1000 are ImageNet's, 1001 the same after a background class.
+        classes: 1000 are ImageNet's, 1001 the same after a background class. A network that ends in a Sigmoid
+        of one score takes the names of its negative and its positive class, or that of the latter alone.
     packed_nbytes : int, optional
         The bytes that packed weights, copies in the order in which kernels read them, may take beside the
         weights themselves: by default 192 MiB, and 8 MiB for networks of more than 8e9 multiply-adds, which

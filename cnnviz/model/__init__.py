@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from cnnviz.model.answers import Prediction
 from cnnviz.model.gradients import Gradient
 from cnnviz.model.labels import Labels
-from cnnviz.model.model import Model, Prediction
+from cnnviz.model.model import Model
 
 __all__ = ["Gradient", "Labels", "Model", "Prediction"]

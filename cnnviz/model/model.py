@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, overload
 
 import numpy as np
@@ -11,18 +10,16 @@ from numpy.typing import NDArray
 from cnnviz.checks import renamed
 from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
-from cnnviz.graph.schema import SCHEMAS
-from cnnviz.graph.scores import pre_softmax, probability_node
 from cnnviz.graph.simplify import simplify
+from cnnviz.model.answers import Prediction, answer_of, with_both_scores, without_batch_axis
 from cnnviz.model.gradients import Gradient, gradient_request
-from cnnviz.model.labels import LabelsLike, as_labels
+from cnnviz.model.labels import LabelsLike
 from cnnviz.model.layers import LayerList
 from cnnviz.model.metadata import labels_in, preprocessing_in
 from cnnviz.model.passes import run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
-from cnnviz.objectives.scores import sigmoid, softmax
-from cnnviz.one_line import shortened
+from cnnviz.one_line import shortened, times
 from cnnviz.pictures.arithmetic import all_finite, single
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed, read_images
 from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
@@ -32,19 +29,6 @@ RELU_RULES = ("plain", "guided", "deconv", "redirected")
 
 # The memory that idle plans may keep, in bytes: a dozen plans of SqueezeNet at its usual size.
 _IDLE_NBYTES = 2**28
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class of a prediction: `probability` is the softmax over all classes, `score` the logit.
-
-    Where the network ends in a Sigmoid, `probability` is the sigmoid of the logit; these do not sum to one.
-    """
-
-    index: int
-    label: str
-    probability: float
-    score: float
 
 
 class Model:
@@ -73,9 +57,15 @@ class Model:
     ----------
     preprocessing : Preprocessing
     labels : Labels
-        Empty for a network that does not classify.
-    multi_label : bool
-        Whether the network ends in a Sigmoid: a picture may have several classes, or none.
+        The names of the classes. A network that gives one value has one label, dense outputs have none.
+    classes : int
+        The number of classes: 0 for a network that gives a value or dense outputs.
+    answer : {"classes", "labels", "binary", "value", "dense"}
+        The kind of answer to a picture. "classes": scores of classes that exclude each other. "labels": the
+        network ends in a Sigmoid, a picture may have several classes, or none. "binary": it ends in a Sigmoid
+        of one score; class 1, "positive", has that score, class 0, "negative", has minus it. "value": one
+        number without a Sigmoid, such as an age. "dense": any other output, such as feature maps, boxes or
+        time steps, about which `predict` says nothing and targets are objectives or cotangents.
     """
 
     def __init__(
@@ -90,23 +80,28 @@ class Model:
         self.name = name
         self.graph = simplify(channels_first(graph))
         self.input_name, channels, size = image_input(self.graph, name)
-        self.logits_name = pre_softmax(self.graph, self.graph.outputs[0].name)
-        last = probability_node(self.graph, self.graph.outputs[0].name)
-        self.multi_label = last is not None and SCHEMAS[last.op].traits.probability == "multilabel"
         carried = preprocessing_in(graph.metadata) if preprocessing is None else preprocessing
         self.preprocessing = as_preprocessing(carried, channels, size)
         given = PACKED_NBYTES if packed_nbytes is None else packed_nbytes
+        shape = (1, channels, *(self.preprocessing.size or size))
         self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
-        usual = self._pool.lower((1, channels, *(self.preprocessing.size or size)))
-        self.layers = LayerList(self.graph, usual, {INPUT: self.input_name, LOGITS: self.logits_name}, name)
+        self.layers = LayerList(self.graph, self._pool.lower(shape), {INPUT: self.input_name}, name)
+        self._answer = answer_of(self.graph, self.layers)
+        if self._answer.kind == "binary":
+            self.graph, self._answer = with_both_scores(self.graph, self._answer, self.layers)
+            self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
+        self.answer, self.logits_name = self._answer.kind, self._answer.scores
+        special = {INPUT: self.input_name, LOGITS: self.logits_name}
+        self.layers = LayerList(self.graph, self._pool.lower(shape), special, name)
         if packed_nbytes is None:
             self._pool.packed_limit = usual_packed_nbytes(self.layers.macs())
         self.packed_nbytes = self._pool.packed_limit
-        self.classes = self._count_classes()
-        self.labels = as_labels(labels_in(graph.metadata) if labels is None else labels, self.classes)
+        self.classes = self._answer.classes
+        self.labels = self._answer.labels(labels_in(graph.metadata) if labels is None else labels)
 
     def __repr__(self) -> str:
-        return f"<cnnviz.Model {shortened(self.name)!r}: {len(self.layers)} layers, {self.classes} classes>"
+        answer = self._answer.described()
+        return f"<cnnviz.Model {shortened(self.name)!r}: {len(self.layers)} layers, {answer}>"
 
     def __reduce__(self) -> Tuple[Any, ...]:
         # Read-only views of dictionaries cannot be pickled, dictionaries can.
@@ -128,7 +123,7 @@ class Model:
     @overload
     def predict(self, image: Listed[ImageLike], top: int = 5) -> List[List[Prediction]]: ...
     def predict(self, image: ImagesLike, top: int = 5) -> Union[List[Prediction], List[List[Prediction]]]:
-        """Classify a picture.
+        """Classify a picture, or give its value.
 
         Parameters
         ----------
@@ -139,21 +134,21 @@ class Model:
         Returns
         -------
         list of Prediction, or a list of such lists for a batch
+            A network that gives one number has one prediction, without a probability.
 
         Raises
         ------
         TypeError, ValueError
-            When the network does not classify, or `top` is not a positive integer.
+            When the network's output is dense (the message names what can be asked in place of a class), or
+            `top` is not a positive integer.
         """
         if isinstance(top, bool) or not isinstance(top, (int, np.integer)):
             raise TypeError(f"top must be an integer, not {top!r}")
         if top < 1:
             raise ValueError(f"top must be at least 1, not {top}")
-        self._need_classes()
+        self._need_scores()
         pictures, batched = read_images(image)
-        x = self.preprocessing(pictures)
-        scores = self.forward(x, [LOGITS])[LOGITS]
-        answers = [self._ranked(*row, top) for row in zip(scores, self.probabilities(scores))]
+        answers = self._answer.ranked(self._scores(self.preprocessing(pictures)), self.labels, top)
         return answers if batched else answers[0]
 
     def activations(self, image: ImagesLike, layers: Union[str, Listed[str]]) -> Dict[str, Array]:
@@ -266,6 +261,8 @@ class Model:
         x = self._checked(x)
         goals = [self.objective(target) for target in targets]
         for goal in goals:
+            for layer in goal.layers:
+                self._check_readable(layer)
             goal.check_batch(len(x))
             if IMAGE in goal.layers:
                 raise ValueError(
@@ -291,7 +288,7 @@ class Model:
         return Logit([self.class_index(one) for one in target])  # type: ignore[union-attr]
 
     def class_index(self, target: object) -> int:
-        """Return the index of a class given by index or by label.
+        """Return the index of a class given by index or by label; a value has index 0.
 
         Raises
         ------
@@ -300,25 +297,44 @@ class Model:
         ValueError
             When there is no such class, or the label fits several; the message lists candidates.
         """
-        self._need_classes()
+        self._need_scores()
         if isinstance(target, str):
             return self.labels.find(target)
         if isinstance(target, (bool, np.bool_)) or not isinstance(target, (int, np.integer)):
             raise TypeError(f"target must be a class index or a label, not {target!r}")
-        if not 0 <= target < self.classes:
-            raise ValueError(f"target {target} is not a class index: the network has {self.classes} classes")
+        if not 0 <= target < len(self.labels):
+            has = self._answer.described()
+            raise ValueError(f"target {target} is not a class index: the network has {has}")
         return int(target)
+
+    def need_classes(self) -> None:
+        """Raise ValueError unless the network has classes; the message says what can be asked of it."""
+        if not self.classes:
+            raise ValueError(self._answer.refusal(self.name, self.layers))
 
     def predicted(self, x: Array) -> List[int]:
         """Return the class with the highest score for each image of a preprocessed batch."""
-        self._need_classes()
-        scores = self.forward(x, [LOGITS])[LOGITS]
+        self._need_scores()
+        scores = self._scores(x)
         return [int(best) for best in scores.reshape(len(scores), -1).argmax(axis=1)]
 
     def probabilities(self, scores: Array) -> NDArray[np.float64]:
-        """Return the probabilities N,K of logits N,...: softmax, or sigmoid where the network ends in one."""
-        rows = scores.reshape(len(scores), -1).astype(np.float64)
-        return sigmoid(rows) if self.multi_label else softmax(rows)
+        """Return the probabilities N,K of logits N,...: softmax, or sigmoid where the network ends in one.
+
+        Raises
+        ------
+        ValueError
+            When the network has no classes.
+        """
+        shares = self._answer.probabilities(scores.reshape(len(scores), -1).astype(np.float64))
+        if shares is None:
+            raise ValueError(self._answer.refusal(self.name, self.layers))
+        return shares
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may have several classes, or none: `answer` is "labels"."""
+        return self.answer == "labels"
 
     def summary(self) -> str:
         """Describe the network in a table: a line for each layer, with its operator, shape and weights.
@@ -327,7 +343,8 @@ class Model:
         `packed_nbytes` of `cnnviz.load`.
         """
         height, width = self.preprocessing.size or (0, 0)
-        head = f"{self.name}: input {self.preprocessing.channels}x{height}x{width}, {self.classes} classes"
+        shape = times((self.preprocessing.channels, height, width))
+        head = f"{self.name}: input {shape}, {self._answer.described()}"
         layers = self.layers.summary(self._pool.packed_usage())
         request = Request((1, self.preprocessing.channels, height, width), (self.graph.outputs[0].name,))
         mixing = self._pool.mixing(request) if height and width else None
@@ -350,23 +367,31 @@ class Model:
             raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
         return array
 
-    def _count_classes(self) -> int:
-        """Return the number of scores of an image; 0 for a network that ends in feature maps."""
-        shape = self.layers.get(self.logits_name, ())
-        return shape[1] if len(shape) >= 2 and all(extent == 1 for extent in shape[2:]) else 0
-
-    def _need_classes(self) -> None:
-        if not self.classes:
-            shape = "x".join(map(str, self.layers.get(self.logits_name, ())))
+    def _scores(self, x: Array) -> Array:
+        """Return the scores of a preprocessed batch, one row for each image."""
+        scores = self.forward(x, [LOGITS])[LOGITS]
+        if len(scores) != len(x):
             raise ValueError(
-                f"{self.name} does not classify: it ends in {self.logits_name!r}, {shape}; read layers with "
-                "activations(), or take an objective of cnnviz.objectives for the target"
+                f"{self.name}: {self.logits_name!r} has {len(scores)} rows for {len(x)} images: "
+                "the network mixes the images of a batch, give them one by one"
             )
+        return scores
 
-    def _ranked(self, scores: Array, shares: NDArray[np.float64], top: int) -> List[Prediction]:
-        logits = scores.reshape(-1)
-        best = np.argsort(-logits, kind="stable")[:top]
-        return [Prediction(int(i), self.labels[i], float(shares[i]), float(logits[i])) for i in best]
+    def _check_readable(self, layer: str) -> None:
+        """Raise ValueError for a layer whose rows are not the images of a batch."""
+        if layer == IMAGE:
+            return
+        try:
+            value = self.layers.resolve(layer)
+        except ValueError:
+            return  # the pass names it, after the size of the batch has been checked
+        why = without_batch_axis(self.graph, self.layers, value)
+        if why is not None:
+            raise ValueError(f"{self.name}: {why}")
+
+    def _need_scores(self) -> None:
+        if self.answer == "dense":
+            self.need_classes()
 
 
 def _rebuilt(

@@ -125,7 +125,7 @@ def fooling_image(
     ------
     TypeError, ValueError, FileNotFoundError
         For an image, a class or a number that does not exist or is out of range, for the class that the
-        network sees in the picture as it is, and for a network that has only one class.
+        network sees in the picture as it is, and for a network without classes.
 
     Warns
     -----
@@ -243,7 +243,7 @@ class _Goal:
 
     def objective(self) -> Objective:
         classes = self.classes.tolist()
-        if self.settings["preset"] == "nguyen" and self.model.multi_label:
+        if self.settings["preset"] == "nguyen" and self.model.answer != "classes":
             raise ValueError(
                 f"preset 'nguyen' climbs the softmax probability, and {self.model.name} ends in a Sigmoid"
             )

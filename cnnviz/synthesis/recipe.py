@@ -149,7 +149,14 @@ def as_they_are(trace: Trace) -> Finished:
 
 
 def classes_of(model: Model, target: Classes) -> Tuple[Tuple[int, ...], bool]:
-    """Return class indices, and whether a list of them was given."""
+    """Return class indices, and whether a list of them was given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a class that does not exist, and for a network without classes.
+    """
+    model.need_classes()
     if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
         if len(target) == 0:
             raise ValueError("target is an empty list")

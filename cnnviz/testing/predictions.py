@@ -83,9 +83,10 @@ def assert_prediction(
     AssertionError
         With every picture that failed, the scores, and a picture of both.
     ValueError
-        When the class or a change is unknown, or the network has a single class.
+        When the class or a change is unknown, or the network has no classes.
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    model.need_classes()
     wanted = model.class_index(label)
     picture = as_float(read_image(image))
     named: Dict[str, Change] = {"as it is": lambda unchanged: unchanged, **_chosen(changes)}
@@ -206,15 +207,21 @@ def assert_models_agree(
 
 
 def _most(model: Model, ours: Any, theirs: Any, allowed: float, row: int, column: int) -> str:
-    label = model.labels[column] if column < len(model.labels) else f"output {column}"
+    label = _output_names(model, ours.shape[1])[column]
     gap = ours[row, column] - theirs[row, column]
     got = f"{ours[row, column]:.6g}, the reference's {theirs[row, column]:.6g}"
     return f"most on picture {row}, {str(label)!r}: {got}, off by {gap:+.3g} with {allowed:.3g} allowed"
 
 
+def _output_names(model: Model, count: int) -> Tuple[str, ...]:
+    """The labels where the output has one number for each of them, else the numbers of its places."""
+    known = len(model.labels) == count
+    return tuple(model.labels) if known else tuple(f"output {i}" for i in range(count))
+
+
 def _agreement(model: Model, x: Any, ours: Any, theirs: Any, row: int) -> List[Panel]:
     """The picture, then bars of both scores and their difference, for the best and most different classes."""
-    names: Tuple[str, ...] = tuple(model.labels) or tuple(f"output {i}" for i in range(len(ours)))
+    names = _output_names(model, len(ours))
     best = [np.argsort(-scores, kind="stable")[:4] for scores in (theirs, ours, np.abs(ours - theirs))]
     chosen = np.array(list(dict.fromkeys(int(index) for group in zip(*best) for index in group))[:8])
     chosen = chosen[np.argsort(-theirs[chosen], kind="stable")]

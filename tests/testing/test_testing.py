@@ -356,10 +356,22 @@ def test_the_expected_class_is_marked_however_long_its_name():
     assert names == ("a dog of very many wor", "a dog of very many wor (expected)")
 
 
-def test_one_class_has_no_margin():
-    single = cnnviz.load(small_classifier(classes=1, sigmoid=True), preprocessing="unit")
-    with pytest.raises(ValueError, match="a margin needs a network with at least two classes"):
+def test_a_value_has_no_margin():
+    single = cnnviz.load(small_classifier(classes=1), preprocessing="unit")
+    with pytest.raises(ValueError, match=r"does not classify: .* a value"):
         assert_prediction(single, np.zeros((32, 32, 3), np.uint8), 0)
+
+
+def test_a_binary_network_has_a_margin_and_an_output():
+    single = cnnviz.load(small_classifier(classes=1, sigmoid=True), preprocessing="unit")
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    best = single.predict(picture)[0]
+    assert_prediction(single, picture, best.label, margin=1.9 * best.score)
+    with pytest.raises(AssertionError, match=f"expected {single.labels[1 - best.index]!r}"):
+        assert_prediction(single, picture, 1 - best.index)
+    assert_gradient_agrees(single, picture, "positive")
+    with pytest.raises(AssertionError, match="'output 0': "):
+        assert_models_agree(single, lambda x: single.forward(x) + 0.5, picture)
 
 
 def test_a_gradient_off_by_a_tenth_is_found_by_differences(model, monkeypatch):
