@@ -21,6 +21,8 @@ cnnviz.saliency("a.png", model)  # error: call-overload
 cnnviz.salincy(model, "a.png")  # error: attr-defined
 cnnviz.testing.assert_predicts(model, "a.png", 3)  # error: attr-defined
 cnnviz.objectives.Logits(3)  # error: attr-defined
+cnnviz.objectives.Score("logits", "cat")  # error: arg-type
+cnnviz.objectives.Region("logits")  # error: call-arg
 cnnviz.plot.overlay("a.png")  # error: call-arg
 cnnviz.bundled.draw("many")  # error: arg-type
 cnnviz.load(3)  # error: arg-type

@@ -187,6 +187,11 @@ terms: List[objectives.Objective] = [
     objectives.Product(score, score),
     objectives.Sum([(1.0, score)]),
     objectives.as_objective(3),
+    objectives.Score("output0", (7, 130)),
+    objectives.Score("logits", np.int64(3)),
+    objectives.Region("logits", 2),
+    objectives.Region("logits", 2, np.ones((14, 14), bool), axis=3),
+    objectives.Similarity(x, layer="relu1"),
 ]
 target: objectives.ObjectiveLike = terms[0]
 

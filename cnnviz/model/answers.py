@@ -113,7 +113,6 @@ class Answer:
         """Say why the network has no classes, and which questions it answers in their place."""
         shape = shapes.get(self.output, ())
         says = f"{network} does not classify: it ends in {self.output!r}, {times(shape)} for one picture"
-        ask = f"{{{self.scores!r}: cotangent}}"
         if self.kind == "value":
             return f"{says}, a value; take an objective for the target, such as objectives.Logit(0)"
         if shape[:1] != (1,):
@@ -122,9 +121,10 @@ class Answer:
             return f"{says}; take an earlier layer for the target, as {{layer: cotangent}} or an objective"
         if self.scores != self.output:
             says += f"; {self.scores!r}, {times(shapes[self.scores])}, has the scores"
+        question = "Region({!r}, class)" if len(shapes[self.scores]) == 4 else "Score({!r}, index)"
         return (
-            f"{says}; read layers with activations(), and take for the target {ask} or an objective of "
-            "cnnviz.objectives"
+            f"{says}; read layers with activations(), and take for the target an objective such as "
+            f"objectives.{question.format(self.scores)}, or {{{self.scores!r}: cotangent}}"
         )
 
 

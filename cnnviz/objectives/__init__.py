@@ -11,10 +11,12 @@ Objectives combine like numbers::
     Logit(281) - 1e-3 * L2()                       # Simonyan et al. 2013, eq. 1
     Channel("fire5/concat", 12) + Channel("fire5/concat", 40)
     Neuron("fire5/concat", 12) * Probability(281)
+    Score("boxes", (7, 130)) - Score("boxes", (7, 12))
 """
 
 from cnnviz.objectives.base import IMAGE, INPUT, LOGITS, Cotangents, Objective, ObjectiveLike, Product, Sum
 from cnnviz.objectives.features import Channel, Content, Direction, Gram, Layer, Neuron, gram_matrix
+from cnnviz.objectives.outputs import Region, Score, Similarity
 from cnnviz.objectives.penalties import L1, L2, TotalVariation
 from cnnviz.objectives.scores import CrossEntropy, Logit, Margin, Probability, as_objective
 
@@ -38,6 +40,9 @@ __all__ = [
     "ObjectiveLike",
     "Probability",
     "Product",
+    "Region",
+    "Score",
+    "Similarity",
     "Sum",
     "TotalVariation",
     "as_objective",

@@ -19,6 +19,7 @@ SCORES: Shapes = {LOGITS: (2, 6)}
 RNG = np.random.default_rng(7)
 TARGET = RNG.normal(size=(2, 3, 4, 5)).astype(np.float32)
 GRAM = obj.gram_matrix(TARGET[:1])[0]
+MASKS = RNG.random((2, 4, 5)) > 0.4
 VECTOR = np.array([1.0, -2.0, 0.5], np.float32)
 
 ROWS = [
@@ -44,6 +45,16 @@ ROWS = [
     (obj.Channel("conv", 0) * obj.Logit(1), {**MAPS, **SCORES}),
     (-(obj.Logit(1) - obj.L2("conv")) / 4, {**MAPS, **SCORES}),
     (1.0 - obj.Probability(2), SCORES),
+    (obj.Score("conv", (2, 3, 0)), MAPS),
+    (obj.Score(LOGITS, 4), {LOGITS: (2, 6, 1, 1)}),
+    (obj.Region("conv", 1), MAPS),
+    (obj.Region("conv", 1, MASKS[0]), MAPS),
+    (obj.Region("conv", 2, MASKS * 0.3), MAPS),
+    (obj.Region("conv", 4, np.ones((3, 4), bool), axis=3), MAPS),
+    (obj.Region("conv", 0), {"conv": (2, 1, 4, 5)}),
+    (obj.Similarity(np.arange(1, 7)), SCORES),
+    (obj.Similarity(TARGET, layer="conv"), MAPS),
+    (obj.Similarity(TARGET[:1], layer="conv") * 2.0 - obj.Score(LOGITS, 1), {**MAPS, **SCORES}),
 ] + [
     (obj.Gram("conv", GRAM, normalization=normalization, reduction=reduction), MAPS)
     for normalization in ("elements", "positions", "none")
@@ -102,6 +113,14 @@ def test_known_values() -> None:
         (obj.TotalVariation(2, layer="x", reduction="sum"), 4 * 1 + 4 * 4),
         (obj.Direction("x", np.array([0.0, 2.0])), 11.0),
         (obj.Content("x", np.zeros_like(x)), 17.5),
+        (obj.Score("x", (1, 0, 1)), 5.0),
+        (obj.Region("x", 0, np.array([[0, 1], [0, 1]])), 2.0),
+        (obj.Region("x", 0, np.array([[0.0, 1.0], [0.0, 3.0]])), 2.5),
+        (obj.Region("x", 1), 5.5),
+        (obj.Region("x", 0), 0.0),
+        (obj.Region("x", 1, axis=-1), 4.0),
+        (obj.Similarity(x * 3, layer="x"), 1.0),
+        (obj.Similarity([0, 0, 0, -2, 0, 0, 0, 0], layer="x"), -3 / np.sqrt(140)),
     ]
     for objective, expected in maps:
         np.testing.assert_allclose(objective.evaluate({"x": x})[0], [expected], err_msg=repr(objective))
@@ -150,6 +169,22 @@ REFUSED = [
     (lambda: obj.Sum([]), ValueError, "at least one term"),
     (lambda: obj.Channel("conv", 1.5), TypeError, "channel must be an integer, not 1.5"),
     (lambda: obj.Neuron("conv", 1, 2, 1.0), TypeError, "column must be an integer, not 1.0"),
+    (lambda: obj.Score("conv", 1.5), TypeError, "index must be an integer or a tuple of integers, not 1.5"),
+    (lambda: obj.Score("conv", ()), TypeError, "index must be an integer"),
+    (lambda: obj.Score("conv", (1, -1, 0)), ValueError, "positions count from 0"),
+    (lambda: obj.Score("conv", 1).evaluate(draw(MAPS)), ValueError, "3x4x5 for one picture: give 3 integers"),
+    (lambda: obj.Score(LOGITS, (1, 0)).evaluate(draw(SCORES)), ValueError, "give 1 integers"),
+    (lambda: obj.Score("conv", (0, 4, 0)).evaluate(draw(MAPS)), ValueError, "axis 2 has 4 positions"),
+    (lambda: obj.Region("conv", "sky"), TypeError, "cls must be an integer"),
+    (lambda: obj.Region("conv", 0, axis=2), ValueError, "axis is 2"),
+    (lambda: obj.Region("conv", 3).evaluate(draw(MAPS)), ValueError, "which has 3 classes"),
+    (lambda: obj.Region(LOGITS, 3).evaluate(draw(SCORES)), ValueError, "needs N,C,H,W"),
+    (lambda: obj.Region("conv", 0, np.ones(4)), ValueError, "mask must be an array H,W"),
+    (lambda: obj.Region("conv", 0, np.zeros((4, 5))), ValueError, "mask is empty"),
+    (lambda: obj.Region("conv", 0, np.full((4, 5), -1)), ValueError, "at least 0"),
+    (lambda: obj.Region("conv", 0, np.ones((8, 5))).evaluate(draw(MAPS)), ValueError, "mask is 8x5.*is 4x5"),
+    (lambda: obj.Similarity(np.zeros(6)), ValueError, "not all 0"),
+    (lambda: obj.Similarity(np.ones(5)).evaluate(draw(SCORES)), ValueError, "5 numbers, layer 'logits' 6"),
 ]
 
 
@@ -167,6 +202,8 @@ FOR_TWENTY = [
         obj.Content("conv", np.zeros((20, 3, 2, 2))),
         r"target of layer 'conv' has shape \(20, 3, 2, 2\).* of {} i",
     ),
+    (obj.Region("conv", 0, np.ones((20, 2, 2))), r"mask has shape \(20, 2, 2\) for a batch of {} images"),
+    (obj.Similarity(np.ones((20, 6))), "reference has 20 rows for a batch of {} images"),
     (obj.Cotangents({"conv": np.zeros((20, 3))}), r"target\['conv'\] has shape \(20, 3\).* of {} images"),
 ]
 
