@@ -26,6 +26,7 @@ cnnviz.objectives.Region("logits")  # error: call-arg
 cnnviz.plot.overlay("a.png")  # error: call-arg
 cnnviz.bundled.draw("many")  # error: arg-type
 cnnviz.load(3)  # error: arg-type
+cnnviz.load(size=320)  # error: arg-type
 str(model.predict(["a.png", "b.png"])[0].label)  # error: attr-defined
 round(model.predict("a.png")[0].probability * 100)  # error: operator
 str(model.forward(x)["logits"])  # error: call-overload

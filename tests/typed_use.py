@@ -26,6 +26,7 @@ assert_type(cnnviz.from_torch(object(), object(), name="mine"), cnnviz.Model)
 assert_type(cnnviz.from_keras(object()), cnnviz.Model)
 own = cnnviz.load(Path("net.onnx"), preprocessing=cnnviz.Preprocessing(size=(96, 96), mean=(0.5, 0.5, 0.5)))
 labels: cnnviz.Labels = own.labels
+assert_type(cnnviz.load("net.onnx", size=(320, 320), outputs=["/head/cls", "/head/box"]), cnnviz.Model)
 
 pixels = np.zeros((96, 96, 3), np.uint8)
 photograph = PIL.Image.new("RGB", (96, 96))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple, Union
 
 from cnnviz.loading import zoo
 from cnnviz.model.labels import LabelsLike
@@ -27,6 +27,8 @@ def load(
     *,
     preprocessing: PreprocessingLike = None,
     labels: LabelsLike = None,
+    size: Optional[Tuple[int, int]] = None,
+    outputs: Optional[Sequence[str]] = None,
     packed_nbytes: Optional[int] = None,
 ) -> Model:
     """Load a network.
@@ -46,6 +48,12 @@ def load(
         The names of the classes. Without it they come from the file's metadata, else from the number of
         classes: 1000 are ImageNet's, 1001 the same after a background class. A network that ends in a Sigmoid
         of one score takes the names of its negative and its positive class, or that of the latter alone.
+    size : (int, int), optional
+        The height and width of the network's pictures, at least 1, where the file leaves them open. Without
+        it they are 224, or another usual size that fits where 224 does not, with a warning.
+    outputs : sequence of str, optional
+        Values or nodes of the file to take for the network's outputs, in place of its own; the first has the
+        scores. The graph behind them is not read: a detector loads without its tail of NonMaxSuppression.
     packed_nbytes : int, optional
         The bytes that packed weights, copies in the order in which kernels read them, may take beside the
         weights themselves: by default 192 MiB, and 8 MiB for networks of more than 8e9 multiply-adds, which
@@ -64,29 +72,29 @@ def load(
         When the file is not a valid ONNX model.
     UnsupportedModelError
         When the network needs operators that cnnviz does not have; the message lists them all.
-    ValueError
-        When preprocessing or labels do not fit the network.
+    TypeError, ValueError
+        When preprocessing, labels or size do not fit the network, no usual size fits a file that leaves it
+        open, or no node makes one of the outputs.
     CnnvizError
         When a download fails, or the file's checksum is wrong.
+
+    Warns
+    -----
+    UserWarning
+        When the file leaves the size of its pictures open, 224 does not fit, and another size is taken.
     """
     if source is None:
         source = BUNDLED
+    options: Dict[str, Any] = {"labels": labels, "size": size, "packed_nbytes": packed_nbytes}
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         if path in zoo.zoo() and not os.path.exists(path):
             known = preprocessing or zoo.zoo()[path].preprocessing
-            return _model(zoo.fetch(path), known, labels, packed_nbytes, path)
+            return Model(read(zoo.fetch(path), outputs), preprocessing=known, name=path, **options)
         if not os.path.exists(path):
             raise FileNotFoundError(_not_found(path))
-        return _model(path, preprocessing, labels, packed_nbytes, Path(path).stem)
-    return _model(source, preprocessing, labels, packed_nbytes, "network")
-
-
-def _model(
-    source: Any, preprocessing: PreprocessingLike, labels: LabelsLike, packed_nbytes: Optional[int], name: str
-) -> Model:
-    graph = read(source)
-    return Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
+        return Model(read(path, outputs), preprocessing=preprocessing, name=Path(path).stem, **options)
+    return Model(read(source, outputs), preprocessing=preprocessing, name="network", **options)
 
 
 def _not_found(path: str) -> str:

@@ -193,7 +193,9 @@ def _located(error: Exception, node: Optional[Node]) -> str:
 def _blame(graph: Graph, shapes: Mapping[str, Tuple[int, ...]]) -> Callable[[str], ValueError]:
     """The class of an error about shapes: the file's if it declares these shapes, otherwise the caller's."""
     for tensor in graph.inputs:
-        declared = tensor.shape or (None,)
+        if tensor.shape is None:  # the file says nothing about sizes
+            return ValueError
+        declared = tensor.shape
         if any(n not in (None, given) for n, given in zip(declared, shapes[tensor.name])):
             return ValueError
         if None in declared[2:]:  # the file leaves the size free, the network does not take it

@@ -13,8 +13,9 @@ from cnnviz.graph.graph import Graph, Names, Node, producers
 from cnnviz.graph.schema import SCHEMAS, complete
 from cnnviz.graph.scores import pre_softmax, probability_node
 from cnnviz.model.labels import Labels, LabelsLike, as_labels
+from cnnviz.model.layers import LayerList
 from cnnviz.objectives.scores import Rows, sigmoid, softmax
-from cnnviz.one_line import times
+from cnnviz.one_line import shortened, times
 
 Shape = Tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -60,12 +61,15 @@ class Answer:
         its first axis is the batch.
     count : int
         The number of scores of one picture, 0 for "dense".
+    others : tuple of str
+        The network's further outputs.
     """
 
     kind: str
     output: str
     scores: str
     count: int
+    others: Tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -117,6 +121,8 @@ class Answer:
             return f"{says}, a value; take an objective for the target, such as objectives.Logit(0)"
         if shape[:1] != (1,):
             says += ", whose first axis is not the batch"
+        if self.others:
+            says += f"; outputs=[{shortened(self.others[0])!r}] of cnnviz.load takes another output first"
         if shapes.get(self.scores, ())[:1] != (1,):
             return f"{says}; take an earlier layer for the target, as {{layer: cotangent}} or an objective"
         if self.scores != self.output:
@@ -147,7 +153,8 @@ def answer_of(graph: Graph, shapes: Shapes) -> Answer:
         scores, shape = source, shapes[source]
     count = _count(shape, last)
     if count == 0:
-        return Answer("dense", output, source, 0)
+        others = tuple(tensor.name for tensor in graph.outputs[1:])
+        return Answer("dense", output, source, 0, others)
     if count == 1:
         return Answer("binary" if kind == "multilabel" else "value", output, scores, 1)
     return Answer("labels" if kind == "multilabel" else "classes", output, scores, count)
@@ -171,16 +178,23 @@ def _with_batch_axis(graph: Graph, shapes: Shapes, name: str) -> str:
     return found
 
 
-def without_batch_axis(graph: Graph, shapes: Shapes, name: str) -> Optional[str]:
-    """Say why no objective can read a layer: its first axis is not the batch. None where it can."""
-    shape = shapes.get(name, (1,))
+def check_readable(graph: Graph, layers: LayerList, layer: str) -> None:
+    """Raise ValueError for a layer that no target can read: its first axis is not the batch.
+
+    A name that no layer has is passed over; the pass itself raises.
+    """
+    try:
+        value = layers.resolve(layer)
+    except ValueError:
+        return
+    shape = layers.get(value, (1,))
     if shape[:1] == (1,):
-        return None
-    source = _with_batch_axis(graph, shapes, name)
-    other = "an earlier layer" if source == name else f"{source!r}, {times(shapes[source])}, the same numbers"
-    return (
-        f"layer {name!r} is {times(shape) or 'one number'} for one picture: its first axis is not the batch, "
-        f"so that no target can read it; take {other}"
+        return
+    source = _with_batch_axis(graph, layers, value)
+    same = f"{source!r}, {times(layers.get(source, ()))}, the same numbers"
+    raise ValueError(
+        f"layer {value!r} is {times(shape) or 'one number'} for one picture: its first axis is not the "
+        f"batch, so that no target can read it; take {'an earlier layer' if source == value else same}"
     )
 
 

@@ -11,18 +11,20 @@ from cnnviz.checks import renamed
 from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.simplify import simplify
-from cnnviz.model.answers import Prediction, answer_of, with_both_scores, without_batch_axis
+from cnnviz.lowering.lower import Lowered
+from cnnviz.model.answers import Prediction, answer_of, check_readable, with_both_scores
 from cnnviz.model.gradients import Gradient, gradient_request
 from cnnviz.model.labels import LabelsLike
 from cnnviz.model.layers import LayerList
-from cnnviz.model.metadata import labels_in, preprocessing_in
+from cnnviz.model.metadata import labels_in
 from cnnviz.model.passes import run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
+from cnnviz.model.sizes import fed
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.one_line import shortened, times
 from cnnviz.pictures.arithmetic import all_finite, single
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed, read_images
-from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
+from cnnviz.pictures.preprocessing import PreprocessingLike
 
 Array = NDArray[np.float32]
 RELU_RULES = ("plain", "guided", "deconv", "redirected")
@@ -49,9 +51,10 @@ class Model:
         By default that of the graph's metadata (`cnnviz.model.metadata`), else "imagenet".
     labels : str, path or sequence of str, optional
         By default those of the graph's metadata, else those that follow from the number of classes.
+    size : (int, int), optional
     name : str
     packed_nbytes : int, optional
-        As for `cnnviz.load`.
+        The arguments of `cnnviz.load`.
 
     Attributes
     ----------
@@ -74,25 +77,30 @@ class Model:
         *,
         preprocessing: PreprocessingLike = None,
         labels: LabelsLike = None,
+        size: Optional[Tuple[int, int]] = None,
         name: str = "network",
         packed_nbytes: Optional[int] = None,
     ) -> None:
         self.name = name
         self.graph = simplify(channels_first(graph))
-        self.input_name, channels, size = image_input(self.graph, name)
-        carried = preprocessing_in(graph.metadata) if preprocessing is None else preprocessing
-        self.preprocessing = as_preprocessing(carried, channels, size)
+        image = image_input(self.graph, name)
+        self.input_name = image.name
         given = PACKED_NBYTES if packed_nbytes is None else packed_nbytes
-        shape = (1, channels, *(self.preprocessing.size or size))
         self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
-        self.layers = LayerList(self.graph, self._pool.lower(shape), {INPUT: self.input_name}, name)
+
+        def lower(at: Tuple[int, int], values: Optional[Sequence[str]] = None) -> Lowered:
+            return self._pool.lower((1, image.channels, *at), values)
+
+        self.preprocessing, usual = fed(self.graph, image, preprocessing, size, lower, name)
+        self.layers = LayerList(self.graph, usual, {INPUT: self.input_name}, name)
         self._answer = answer_of(self.graph, self.layers)
         if self._answer.kind == "binary":
             self.graph, self._answer = with_both_scores(self.graph, self._answer, self.layers)
             self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
+            usual = lower(self.preprocessing.size or (0, 0))
         self.answer, self.logits_name = self._answer.kind, self._answer.scores
         special = {INPUT: self.input_name, LOGITS: self.logits_name}
-        self.layers = LayerList(self.graph, self._pool.lower(shape), special, name)
+        self.layers = LayerList(self.graph, usual, special, name)
         if packed_nbytes is None:
             self._pool.packed_limit = usual_packed_nbytes(self.layers.macs())
         self.packed_nbytes = self._pool.packed_limit
@@ -262,7 +270,7 @@ class Model:
         goals = [self.objective(target) for target in targets]
         for goal in goals:
             for layer in goal.layers:
-                self._check_readable(layer)
+                check_readable(self.graph, self.layers, layer)
             goal.check_batch(len(x))
             if IMAGE in goal.layers:
                 raise ValueError(
@@ -376,18 +384,6 @@ class Model:
                 "the network mixes the images of a batch, give them one by one"
             )
         return scores
-
-    def _check_readable(self, layer: str) -> None:
-        """Raise ValueError for a layer whose rows are not the images of a batch."""
-        if layer == IMAGE:
-            return
-        try:
-            value = self.layers.resolve(layer)
-        except ValueError:
-            return  # the pass names it, after the size of the batch has been checked
-        why = without_batch_axis(self.graph, self.layers, value)
-        if why is not None:
-            raise ValueError(f"{self.name}: {why}")
 
     def _need_scores(self) -> None:
         if self.answer == "dense":

@@ -11,6 +11,7 @@ from cnnviz.graph.graph import Graph, Names, Node, Tensor
 from cnnviz.graph.schema import MAX_LIST, SCHEMAS, STANDARD_DOMAINS, bind, complete, has_schema
 from cnnviz.reader.attributes import decode_attributes, decode_constant
 from cnnviz.reader.opsets import RENAMED, normalise, refuse_training
+from cnnviz.reader.part import Part
 from cnnviz.reader.tensors import MAX_NDIM, TensorDecoder, data_type_name, text
 
 __all__ = ["GraphReader"]
@@ -25,10 +26,10 @@ class _Problem(NamedTuple):
 
 
 class GraphReader:
-    """A reader of one GraphProto, which it walks once, in the file's order."""
+    """A reader of a part of one GraphProto, which it walks once, in the file's order."""
 
-    def __init__(self, model: Any, opset: int, decoder: TensorDecoder) -> None:
-        self._proto = model.graph
+    def __init__(self, model: Any, opset: int, decoder: TensorDecoder, part: Part) -> None:
+        self._part = part
         self._opset = opset
         self._functions = {(text(f.domain, "function"), text(f.name, "function")) for f in model.functions}
         self._decoder = decoder
@@ -42,14 +43,14 @@ class GraphReader:
         self._problems: List[_Problem] = []
 
     def read(self) -> Graph:
-        """The file's graph, in the newest opset's terms."""
+        """The part of the file's graph, in the newest opset's terms."""
         self._refuse_operators()
-        for proto in self._proto.initializer:
+        for proto in self._part.initializers:
             name = self._define(text(proto.name, "initializer name"), "an initializer")
             self._constants[name] = self._decoder.decode(proto, f"initializer {name!r}")
         inputs = self._inputs()
         self._reserve()
-        for index, proto in enumerate(self._proto.node):
+        for index, proto in enumerate(self._part.nodes):
             self._read_node(index, proto)
         outputs = self._outputs()
         self._raise_problems()
@@ -57,7 +58,7 @@ class GraphReader:
 
     def _refuse_operators(self) -> None:
         """Raise one error for all unsupported operators, before any node is read in detail."""
-        for index, proto in enumerate(self._proto.node):
+        for index, proto in enumerate(self._part.nodes):
             op, domain = text(proto.op_type, "op_type"), text(proto.domain, "node domain")
             label = op if domain in STANDARD_DOMAINS else f"{domain}.{op}"
             if domain not in STANDARD_DOMAINS and (domain, op) in self._functions:
@@ -97,7 +98,7 @@ class GraphReader:
     def _inputs(self) -> Tuple[Tensor, ...]:
         inputs: List[Tensor] = []
         seen: Set[str] = set()
-        for proto in self._proto.input:
+        for proto in self._part.inputs:
             name = text(proto.name, "input name")
             if name in seen:
                 raise ModelFormatError(f"the input {name!r} is listed twice")
@@ -110,9 +111,9 @@ class GraphReader:
 
     def _outputs(self) -> Tuple[Tensor, ...]:
         outputs = []
-        for proto in self._proto.output:
+        for proto in self._part.outputs:
             name = text(proto.name, "output name")
-            self._require(name, f"output {name!r}", len(self._proto.node))
+            self._require(name, f"output {name!r}", len(self._part.nodes))
             outputs.append(_tensor(proto, name, "output"))
         if not outputs:
             raise ModelFormatError("the graph has no output")
@@ -121,7 +122,7 @@ class GraphReader:
         return tuple(outputs)
 
     def _reserve(self) -> None:
-        made = (text(name, "output name") for proto in self._proto.node for name in proto.output)
+        made = (text(name, "output name") for proto in self._part.nodes for name in proto.output)
         self._value_names = Names((*self._defined, *made))
 
     def _read_node(self, index: int, proto: Any) -> None:
@@ -164,7 +165,7 @@ class GraphReader:
             return
         if name in self._defined:
             return
-        later = any(name in other.output for other in list(self._proto.node)[index:])
+        later = any(name in other.output for other in self._part.nodes[index:])
         reason = (
             "which only a later node makes (a cycle, or out of order)" if later else "which no node makes"
         )

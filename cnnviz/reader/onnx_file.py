@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Any, List, Optional, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Set, Tuple, Union
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, prune
 from cnnviz.graph.schema import NEWEST_OPSET, OLDEST_OPSET, STANDARD_DOMAINS
 from cnnviz.reader.external import ExternalData
 from cnnviz.reader.nodes import GraphReader
+from cnnviz.reader.part import part_of
 from cnnviz.reader.tensors import TensorDecoder, text
 
 if TYPE_CHECKING:
@@ -36,13 +37,15 @@ _MAGIC = {
 }
 
 
-def read(source: Source) -> Graph:
+def read(source: Source, outputs: Optional[Sequence[str]] = None) -> Graph:
     """Read an ONNX model.
 
     Parameters
     ----------
     source : str, os.PathLike, bytes or onnx.ModelProto
         A path, the bytes of a file, or a parsed message, which is left as it is.
+    outputs : sequence of str, optional
+        Values or nodes to take for the network's outputs: the graph behind them is not read.
 
     Returns
     -------
@@ -57,13 +60,16 @@ def read(source: Source) -> Graph:
         The file is broken or contradicts itself.
     UnsupportedModelError
         The model is valid, but needs operators or modes that cnnviz does not have; `operators` lists them.
+    TypeError, ValueError
+        `outputs` is not a list of names, or no node makes one of them.
     """
     model, folder = _parse(source)
     opset = _check_versions(model)
     if not model.HasField("graph"):
         raise ModelFormatError("the model has no graph")
     external = None if folder is None else ExternalData(folder)
-    graph = GraphReader(model, opset, TensorDecoder(external)).read()
+    part = part_of(model.graph, outputs)
+    graph = GraphReader(model, opset, TensorDecoder(external), part).read()
     metadata = {text(p.key, "metadata key"): text(p.value, "metadata value") for p in model.metadata_props}
     return prune(graph.replace(metadata=metadata))
 

@@ -73,6 +73,11 @@ ROWS: Dict[str, Tuple[Tail, str, int]] = {
         "dense",
         0,
     ),
+    "every place in one long row": (
+        Tail(2, [("Reshape", ["f", "s"], "y", {})], {"s": [-1]}, False),
+        "dense",
+        0,
+    ),
     "points of a face": (Tail(10, [("Reshape", ["f", "s"], "y", {})], {"s": [-1, 2]}), "dense", 0),
 }
 for opset in (11, 13):
