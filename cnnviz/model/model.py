@@ -17,7 +17,7 @@ from cnnviz.model.gradients import Gradient, gradient_request
 from cnnviz.model.labels import LabelsLike
 from cnnviz.model.layers import LayerList
 from cnnviz.model.metadata import labels_in
-from cnnviz.model.passes import run_backward, run_forward
+from cnnviz.model.passes import check_rows, run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.model.sizes import fed
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
@@ -378,11 +378,7 @@ class Model:
     def _scores(self, x: Array) -> Array:
         """Return the scores of a preprocessed batch, one row for each image."""
         scores = self.forward(x, [LOGITS])[LOGITS]
-        if len(scores) != len(x):
-            raise ValueError(
-                f"{self.name}: {self.logits_name!r} has {len(scores)} rows for {len(x)} images: "
-                "the network mixes the images of a batch, give them one by one"
-            )
+        check_rows(self.logits_name, scores, len(x))
         return scores
 
     def _need_scores(self) -> None:

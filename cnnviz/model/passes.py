@@ -48,6 +48,16 @@ def _forward(pool: PlanPool, x: Array, request: Request) -> Dict[str, Array]:
         return {name: lowered.plan.read(lowered.values[name]) for name in request.keep}
 
 
+def check_rows(name: str, array: Array, images: int) -> None:
+    """Raise ValueError unless a layer has one row for each image of a batch."""
+    if array.shape[:1] != (images,):
+        rows = len(array) if array.ndim else "no"
+        raise ValueError(
+            f"layer {name!r} has {rows} rows for {images} images: "
+            "the network mixes the images of a batch, give them one by one"
+        )
+
+
 def run_backward(
     pool: PlanPool,
     x: Array,
@@ -104,7 +114,10 @@ def _backward(
         plan.forward([x])
         kept = {value: plan.read(ids[value]) for value in request.keep}
         for goal in objectives:
-            value, cotangents = goal.evaluate({name: kept.get(values[name], x) for name in goal.layers})
+            given = {name: kept.get(values[name], x) for name in goal.layers}
+            for name, array in given.items():
+                check_rows(name, array, len(x))
+            value, cotangents = goal.evaluate(given)
             plan.backward(seeds_by_value(cotangents, values, ids), relu=relu)
             gradients = {name: plan.gradient(ids[values[name]]) for name in wrt}
             read = (*goal.layers, *wrt)

@@ -219,6 +219,17 @@ def test_info_describes_and_classifies(folder: Path, capsys: pytest.CaptureFixtu
     assert "%" in lines[0]
 
 
+def test_info_gives_a_value_without_a_percentage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("age.onnx").write_bytes(small_classifier(classes=1))
+    assert main(["info", "--model", "age.onnx"]) == 0
+    assert "one value" in capsys.readouterr().out
+    assert main(["info", "photo.png", "--model", "age.onnx"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.split()[1:] == ["value", "(0)"]
+    value = cnnviz.load("age.onnx").predict("photo.png")[0].score
+    assert float(line.split()[0]) == pytest.approx(value, rel=1e-4)
+
+
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     assert "squeezenet1.1" in capsys.readouterr().out

@@ -233,23 +233,25 @@ def test_the_sigmoid_of_another_output_counts() -> None:
     assert (model.answer, model.graph.outputs[0].name) == ("binary", "scores")
 
 
-def test_a_file_that_mixes_its_batch_is_not_ranked() -> None:
-    """Rows that a Reshape takes from several pictures have no pictures."""
-    tail = Tail(4, [("Reshape", ["f", "s"], "y", {})], {"s": [1, -1]})
-    data = onnx_bytes(
-        [
-            helper.make_node("Conv", ["x", "w"], ["conv"]),
-            helper.make_node("GlobalAveragePool", ["conv"], ["f"]),
-            helper.make_node("Reshape", ["f", "s"], ["y"]),
-        ],
-        {"w": RNG.normal(size=(4, 3, 3, 3)), "s": np.asarray(tail.constants["s"])},
-        input_shape=["N", 3, 8, 8],
-        output="y",
-    )
+def test_pictures_that_a_file_mixes_are_not_answered() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["conv"]),
+        helper.make_node("GlobalAveragePool", ["conv"], ["f"]),
+        helper.make_node("Reshape", ["f", "s"], ["y"]),
+    ]
+    constants = {"w": RNG.normal(size=(4, 3, 3, 3)), "s": np.array([1, -1])}
+    data = onnx_bytes(nodes, constants, input_shape=["N", 3, 8, 8], output="y")
     model = cnnviz.load(data, preprocessing="unit")
     assert len(model.predict(PICTURE)) == 4
-    with pytest.raises(ValueError, match="has 1 rows for 2 images"):
-        model.predict([PICTURE, OTHER])
+    pictures = [PICTURE, OTHER]
+    for call in (
+        lambda: model.predict(pictures),
+        lambda: cnnviz.saliency(model, pictures),
+        lambda: cnnviz.saliency(model, pictures, 2),
+        lambda: cnnviz.grad_cam(model, pictures, objectives.Score("y", 1), "conv"),
+    ):
+        with pytest.raises(ValueError, match=r"layer '(y|logits)' has 1 rows for 2 images"):
+            call()
 
 
 def test_the_predicted_class_is_that_of_predict() -> None:
