@@ -60,8 +60,12 @@ def _xor(low: Lowering, node: Node) -> int:
 def _where(low: Lowering, node: Node) -> int:
     """A choice as the sum of what each side keeps: 0 times the other side would be NaN for -inf."""
     condition, a, b = (low.id(name) for name in node.inputs)
+    if node.inputs[0] in low.known:
+        inverse = low.derived(node.inputs[0], "not", lambda mask: mask == 0)
+    else:
+        inverse = _inverse(low, condition, node.name)
     chosen = low.plan.masked(a, condition, name=node.name)
-    other = low.plan.masked(b, _inverse(low, condition, node.name), name=node.name)
+    other = low.plan.masked(b, inverse, name=node.name)
     return low.plan.add(chosen, other, name=node.name)
 
 

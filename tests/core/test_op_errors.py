@@ -73,6 +73,8 @@ BAD: List[Tuple[str, List[Tuple[int, ...]], Dict[str, Any], List[str]]] = [
     ("concat", [(2, 3)], {"axis": 2}, ["axis is 2"]),
     ("concat", [(2, 3)], {"axis": -1}, ["axis", "-1"]),
     ("add", [(2, 3), (4,)], {}, ["2 x 3 and 4 do not broadcast"]),
+    ("greater", [(2, 3), (4,)], {}, ["2 x 3 and 4 do not broadcast"]),
+    ("masked", [(2, 3), (2, 4)], {}, ["2 x 3 and 2 x 4 do not broadcast"]),
     ("softmax", [(2, 3)], {"axis": 2}, ["axis is 2", "2 dimensions"]),
     ("softmax", [()], {"axis": 0}, ["axis is 0", "scalar"]),
     ("reshape", [(2, 3)], {"shape": (4,)}, ["4 elements", "6 (2 x 3)"]),

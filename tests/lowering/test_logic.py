@@ -18,6 +18,7 @@ CONSTANTS = {
     "zero": np.zeros((), np.float32),
     "one": np.ones((1, 1), np.float32),
     "low": np.full((), -np.inf, np.float32),
+    "kept": np.array([[True, False] * 3]),
 }
 
 
@@ -54,6 +55,11 @@ ROWS: Dict[str, Tuple[List[NodeProto], Numbers, Numbers]] = {
         [node("Less", "x zero", "m"), node("Mul", "x x", "s"), node("Where", "m x s", "y")],
         lambda x: np.where(x < 0, x, x * x),
         lambda x: np.where(x < 0, 1, 2 * x),
+    ),
+    "known mask": (
+        [node("Where", "kept x one", "y")],
+        lambda x: np.where(CONSTANTS["kept"], x, 1),
+        lambda x: 1.0 * CONSTANTS["kept"],
     ),
     "logic": (
         [
