@@ -28,8 +28,8 @@ class Preprocessing:
     Attributes
     ----------
     size : (int, int) or None
-        Height and width of the network's input; None takes those of the network's file, else 224x224, or where
-        that does not fit another size that does.
+        Height and width of the network's input; None takes those of the network's file, else 224x224, or
+        another size where that does not fit.
     crop : float
         The share of the picture's shorter side that is kept: 0.875 is "resize to 256, crop the middle 224".
         A picture of exactly `size` is taken whole, so that a picture that was made for the network comes back

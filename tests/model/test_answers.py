@@ -233,7 +233,7 @@ def test_the_sigmoid_of_another_output_counts() -> None:
     assert (model.answer, model.graph.outputs[0].name) == ("binary", "scores")
 
 
-def test_pictures_that_a_file_mixes_are_not_answered() -> None:
+def test_pictures_that_a_file_mixes_are_answered_one_by_one() -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["conv"]),
         helper.make_node("GlobalAveragePool", ["conv"], ["f"]),
@@ -244,14 +244,14 @@ def test_pictures_that_a_file_mixes_are_not_answered() -> None:
     model = cnnviz.load(data, preprocessing="unit")
     assert len(model.predict(PICTURE)) == 4
     pictures = [PICTURE, OTHER]
+    assert model.predict(pictures) == [model.predict(one) for one in pictures]
     for call in (
-        lambda: model.predict(pictures),
-        lambda: cnnviz.saliency(model, pictures),
-        lambda: cnnviz.saliency(model, pictures, 2),
-        lambda: cnnviz.grad_cam(model, pictures, objectives.Score("y", 1), "conv"),
+        lambda pictures: cnnviz.saliency(model, pictures),
+        lambda pictures: cnnviz.saliency(model, pictures, 2),
+        lambda pictures: cnnviz.grad_cam(model, pictures, objectives.Score("y", 1), "conv"),
     ):
-        with pytest.raises(ValueError, match=r"layer '(y|logits)' has 1 rows for 2 images"):
-            call()
+        for found, one in zip(call(pictures), pictures):
+            np.testing.assert_array_equal(found.values, call([one])[0].values)
 
 
 def test_the_predicted_class_is_that_of_predict() -> None:
