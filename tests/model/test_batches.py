@@ -215,13 +215,20 @@ def together(model: cnnviz.Model, layer: str = "y") -> bool:
 
 
 def check(model: cnnviz.Model, layer: str, rules: Sequence[str] = ("plain",)) -> None:
-    """A batch of three against its images one by one: activations, and gradients under each rule."""
+    """A batch of three against its images one by one: activations, and gradients under each rule.
+
+    A layer whose first axis is not the batch has activations only: no target can read it.
+    """
     height, width = model.preprocessing.size or (0, 0)
     x = np.random.default_rng(0).normal(size=(3, model.preprocessing.channels, height, width))
     x = x.astype(np.float32)
     alone = [model.forward(x[i : i + 1], [layer])[layer] for i in range(3)]
     np.testing.assert_array_equal(model.forward(x, [layer])[layer], np.concatenate(alone))
     rows = np.random.default_rng(1).normal(size=(1, *alone[0].shape[1:])).astype(np.float32)
+    if alone[0].shape[:1] != (1,):
+        with pytest.raises(ValueError, match="its first axis is not the batch"):
+            model.gradient(x, {layer: rows})
+        return
     for rule in rules:
         found = model.gradient(x, {layer: rows}, relu=rule).gradients["input"]
         parts = [model.gradient(x[i : i + 1], {layer: rows}, relu=rule).gradients["input"] for i in range(3)]
