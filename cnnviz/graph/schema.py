@@ -92,6 +92,7 @@ _WINDOW = {
 }
 _POOL = {**_WINDOW, "kernel_shape": _NEEDED_INTS, "ceil_mode": _int(0)}
 _REDUCE = {"axes": _MAYBE_INTS, "keepdims": _int(1), "noop_with_empty_axes": _int(0)}
+_EXTREME = {"axis": _int(0), "keepdims": _int(1), "select_last_index": _int(0)}
 
 SCHEMAS: Dict[str, Schema] = {
     # convolution and matrix products
@@ -227,21 +228,56 @@ SCHEMAS: Dict[str, Schema] = {
     ),
     "Identity": Schema((1, 1), KEEPS.but(same_numbers=True)),
     # sizes and constants
+    "Acos": Schema((1, 1), KNOWN_ONLY),
     "And": Schema((2, 2), KNOWN_ONLY),
+    "ArgMax": Schema((1, 1), KNOWN_ONLY, _EXTREME),
+    "ArgMin": Schema((1, 1), KNOWN_ONLY, _EXTREME),
+    "Asin": Schema((1, 1), KNOWN_ONLY),
+    "Atan": Schema((1, 1), KNOWN_ONLY),
     "Ceil": Schema((1, 1), KNOWN_ONLY),
+    "Compress": Schema((2, 2), KNOWN_ONLY, {"axis": _MAYBE_INT}),
     "ConstantOfShape": Schema((1, 1), KNOWN_ONLY, {"value": Attribute("tensor")}),
+    "Cosh": Schema((1, 1), KNOWN_ONLY),
+    "CumSum": Schema((2, 2), KNOWN_ONLY, {"exclusive": _int(0), "reverse": _int(0)}),
+    "DequantizeLinear": Schema(
+        (2, 3), KNOWN_ONLY, {"axis": _int(1), "block_size": _int(0), "output_dtype": _int(0)}
+    ),
+    "Einsum": Schema((1, MAX_LIST), KNOWN_ONLY, {"equation": Attribute("str", required=True)}),
     "Equal": Schema((2, 2), KNOWN_ONLY),
+    "EyeLike": Schema((1, 1), FROM_SHAPE, {"dtype": _MAYBE_INT, "k": _int(0)}),
     "Floor": Schema((1, 1), KNOWN_ONLY),
+    "GatherElements": Schema((2, 2), KNOWN_ONLY, {"axis": _int(0)}),
+    "GatherND": Schema((2, 2), KNOWN_ONLY, {"batch_dims": _int(0)}),
     "Greater": Schema((2, 2), KNOWN_ONLY),
+    "GreaterOrEqual": Schema((2, 2), KNOWN_ONLY),
+    "IsInf": Schema((1, 1), KNOWN_ONLY, {"detect_negative": _int(1), "detect_positive": _int(1)}),
+    "IsNaN": Schema((1, 1), KNOWN_ONLY),
     "Less": Schema((2, 2), KNOWN_ONLY),
+    "LessOrEqual": Schema((2, 2), KNOWN_ONLY),
     "Mod": Schema((2, 2), KNOWN_ONLY, {"fmod": _int(0)}),
+    "NonZero": Schema((1, 1), KNOWN_ONLY),
     "Not": Schema((1, 1), KNOWN_ONLY),
+    "OneHot": Schema((3, 3), KNOWN_ONLY, {"axis": _int(-1)}),
     "Or": Schema((2, 2), KNOWN_ONLY),
     "Range": Schema((3, 3), KNOWN_ONLY, {"stash_type": _int(1)}),
     "ReduceProd": Schema((1, 2), KNOWN_ONLY, _REDUCE, {1: "axes"}),
+    "Round": Schema((1, 1), KNOWN_ONLY),
+    "ScatterElements": Schema((3, 3), KNOWN_ONLY, {"axis": _int(0), "reduction": Attribute("str", "none")}),
+    "ScatterND": Schema((3, 3), KNOWN_ONLY, {"reduction": Attribute("str", "none")}),
     "Shape": Schema((1, 1), FROM_SHAPE, {"start": _int(0), "end": _MAYBE_INT}),
+    "Sinh": Schema((1, 1), KNOWN_ONLY),
     "Size": Schema((1, 1), FROM_SHAPE),
+    "Tan": Schema((1, 1), KNOWN_ONLY),
+    "TopK": Schema(
+        (1, 2),
+        KNOWN_ONLY,
+        {"axis": _int(-1), "k": _NEEDED_INT, "largest": _int(1), "sorted": _int(1)},
+        {1: "k"},
+        many_outputs=True,
+    ),
+    "Trilu": Schema((1, 2), KNOWN_ONLY, {"upper": _int(1)}),
     "Where": Schema((3, 3), KNOWN_ONLY),
+    "Xor": Schema((2, 2), KNOWN_ONLY),
 }
 
 

@@ -14,7 +14,7 @@ from cnnviz.graph.graph import Node
 
 __all__ = ["RENAMED", "normalise", "refuse_training"]
 
-RENAMED = {"Upsample": "Resize"}
+RENAMED = {"Scatter": "ScatterElements", "Upsample": "Resize"}
 
 Fresh = Callable[[str], str]
 
@@ -73,6 +73,11 @@ def _max_pool(node: Node, opset: int, fresh: Fresh) -> List[Node]:
     return [_without(node, "storage_order")]
 
 
+def _scatter(node: Node, opset: int, fresh: Fresh) -> List[Node]:
+    """Scatter, which opset 11 deprecated, is ScatterElements."""
+    return [node.replace(op="ScatterElements")]
+
+
 def _softmax(node: Node, opset: int, fresh: Fresh) -> List[Node]:
     """Softmax before opset 13 is over all axes from `axis` (1) on; since then over `axis` (-1) alone."""
     if opset >= 13:
@@ -112,6 +117,7 @@ _RULES: Dict[str, Callable[[Node, int, Fresh], List[Node]]] = {
     "LogSoftmax": _softmax,
     "MaxPool": _max_pool,
     "Resize": _resize,
+    "Scatter": _scatter,
     "Softmax": _softmax,
     "Upsample": _upsample,
 }
