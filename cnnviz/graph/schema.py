@@ -259,6 +259,17 @@ SCHEMAS: Dict[str, Schema] = {
     "Not": Schema((1, 1), KNOWN_ONLY),
     "OneHot": Schema((3, 3), KNOWN_ONLY, {"axis": _int(-1)}),
     "Or": Schema((2, 2), KNOWN_ONLY),
+    "QuantizeLinear": Schema(
+        (2, 3),
+        KNOWN_ONLY,
+        {
+            "axis": _int(1),
+            "block_size": _int(0),
+            "output_dtype": _int(0),
+            "precision": _int(0),
+            "saturate": _int(1),
+        },
+    ),
     "Range": Schema((3, 3), KNOWN_ONLY, {"stash_type": _int(1)}),
     "ReduceProd": Schema((1, 2), KNOWN_ONLY, _REDUCE, {1: "axes"}),
     "Round": Schema((1, 1), KNOWN_ONLY),

@@ -7,12 +7,12 @@ Conv gained attributes whose defaults keep the old meaning.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Mapping
 
 from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.graph import Node
 
-__all__ = ["RENAMED", "normalise", "refuse_training"]
+__all__ = ["RENAMED", "normalise", "quantised", "refuse_training"]
 
 RENAMED = {"Scatter": "ScatterElements", "Upsample": "Resize"}
 
@@ -44,6 +44,15 @@ def refuse_training(node: Node) -> None:
     """Raise for a Dropout in training mode (training_mode is an input since opset 12)."""
     if node.op == "Dropout" and (node.attributes.get("training_mode") or len(node.inputs) > 2):
         raise _refuse(node, "training_mode is not the constant False")
+
+
+def quantised(node: Node, types: Mapping[str, int]) -> Node:
+    """QuantizeLinear with the element type of its zero point, which the arrays of a graph do not keep."""
+    if node.op != "QuantizeLinear" or len(node.inputs) < 3 or not node.inputs[2]:
+        return node
+    if node.inputs[2] not in types:
+        raise _refuse(node, "the element type of its zero point is not known")
+    return node.replace(attributes={**node.attributes, "output_dtype": types[node.inputs[2]]})
 
 
 def _without(node: Node, *names: str) -> Node:

@@ -148,6 +148,8 @@ ROWS: List[Row] = [
     ("DequantizeLinear", [FEW, QUARTERS, np.int8([1, 2, 3])], {"axis": 1}),
     ("DequantizeLinear", [FEW, QUARTERS[:2]], {"axis": 0}),
     ("DequantizeLinear", [FEW, np.float32([[1, 2], [3, 4]])], {"axis": 1, "block_size": 2}),
+    ("QuantizeLinear", [100 * FLOATS, QUARTERS, np.uint8([1, 2, 3])], {"axis": 1}),
+    ("QuantizeLinear", [100 * FLOATS, HALF, np.int8(3)], {}),
     ("QuantizeLinear", [100 * FLOATS, HALF], {}),
     ("QuantizeLinear", [1e5 * FLOATS, HALF], {"output_dtype": 5}),
 ]

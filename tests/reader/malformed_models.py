@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Type
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
 
@@ -71,20 +71,36 @@ def typed(data_type: int, field: str, numbers: Sequence[Any], dims: Sequence[int
     return proto
 
 
-def subgraph() -> ModelProto:
-    """If, whose branches are graphs."""
-    branch = helper.make_graph([node("Relu", "x", output="b")], "b", [], [helper.make_tensor_value_info("b", 1, None)])
-    return net(node("If", "x", then_branch=branch, else_branch=branch))
+def condition(name: str) -> NodeProto:
+    return helper.make_node("Constant", [], [name], value_int=1)
 
 
-def function_call() -> ModelProto:
-    model = net(helper.make_node("Twice", ["x"], ["y"], domain="mine"))
-    function = helper.make_function(
-        "mine", "Twice", ["a"], ["b"], [helper.make_node("Twice", ["a"], ["b"], domain="mine")], [helper.make_opsetid("", 13)]
-    )
-    model.functions.append(function)
+def branches(nodes: Sequence[NodeProto], *results: str) -> Dict[str, GraphProto]:
+    """The attributes of an If, whose branches are one graph."""
+    values = [helper.make_tensor_value_info(name, 1, None) for name in results or ("b",)]
+    branch = helper.make_graph(nodes, "b", [], values)
+    return {"then_branch": branch, "else_branch": branch}
+
+
+def function(name: str, *nodes: NodeProto) -> FunctionProto:
+    """A function of a to b."""
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("mine", 1)]
+    return helper.make_function("mine", name, ["a"], ["b"], nodes, opsets)
+
+
+def calling(*functions: FunctionProto, inputs: str = "x") -> ModelProto:
+    """A model that calls the function Twice."""
+    model = net(helper.make_node("Twice", list(inputs), ["y"], domain="mine"))
+    model.functions.extend(functions)
     model.opset_import.append(helper.make_opsetid("mine", 1))
     return model
+
+
+def exploding() -> ModelProto:
+    """Forty functions, each of which calls the next one twice."""
+    bodies = [[node(f"F{i + 1}", "a", output="c", domain="mine"), node(f"F{i + 1}", "c", output="b", domain="mine")] for i in range(40)]
+    functions = [function(f"F{i}" if i else "Twice", *body) for i, body in enumerate(bodies)]
+    return calling(*functions, function("F40", node("Relu", "a", output="b")))
 
 
 F, U = ModelFormatError, UnsupportedModelError
@@ -132,9 +148,10 @@ GRAPHS: Dict[str, Row] = {
     "value made twice": (lambda: net(node("Relu", "x"), node("Relu", "x")), F, "'y' is defined twice"),
     "node overwrites input": (lambda: net(node("Relu", "x", output="x"), node("Relu", "x")), F, "'x' is defined twice"),
     "dangling": (lambda: net(node("Relu", "nowhere")), F, "'nowhere', which no node makes"),
-    "out of order": (lambda: net(node("Relu", "a"), node("Relu", "x", output="a")), F, "only a later node makes"),
-    "cycle": (lambda: net(node("Add", "x", "b", output="a"), node("Add", "a", "y", output="b"), node("Relu", "b")), F, "later"),
-    "reads itself": (lambda: net(node("Add", "x", "y")), F, "later"),
+    "cycle": (lambda: net(node("Add", "x", "b", output="a"), node("Sub", "a", "y", output="b"), node("Relu", "b"), node("Mul", "y", "y", output="z")), F, "cycle: each of the nodes 'the Add', 'the Sub' needs"),
+    "cycle of seven": (lambda: net(*[node("Relu", f"v{i}", output=f"v{(i + 1) % 7}") for i in range(7)], node("Relu", "x")), F, "'the Relu' and 2 more needs"),
+    "cycle through a branch": (lambda: net(condition("k"), node("If", "k", **branches([node("Relu", "y", output="b")]))), F, "cycle: each of the nodes 'the If' needs"),
+    "reads itself": (lambda: net(node("Add", "x", "y")), F, "cycle"),
     "node without outputs": (lambda: net(NodeProto(op_type="Relu", input=["x"])), F, "no output"),
     "node without type": (lambda: net(NodeProto(input=["x"], output=["y"])), F, "op_type"),
     "too many inputs": (lambda: net(node("Relu", "x", "x")), F, "has 2 inputs, expected 1"),
@@ -142,8 +159,26 @@ GRAPHS: Dict[str, Row] = {
     "absent input": (lambda: net(node("Add", "x", "")), F, "has 1 inputs, expected 2"),
     "unknown operator": (lambda: net(node("Frobnicate", "x")), U, "Frobnicate: the Frobnicate"),
     "custom domain": (lambda: net(helper.make_node("Relu", ["x"], ["y"], domain="com.example")), U, "com.example.Relu"),
-    "subgraph": (subgraph, U, "If"),
-    "recursive function": (function_call, U, "mine.Twice"),
+    "If of the picture": (lambda: net(node("If", "x", **branches([node("Relu", "x", output="b")]))), U, "If (its condition depends on the picture): the If"),
+    "If of a size": (lambda: net(node("Shape", "x", output="s"), node("If", "s", **branches([node("Relu", "x", output="b")]))), U, "If (its condition is not a constant)"),
+    "If of two truths": (lambda: net(node("If", "k", **branches([node("Relu", "x", output="b")])), initializers=[ints("k", 1, 0)]), F, "2 elements, not 1"),
+    "If without branches": (lambda: net(condition("k"), node("If", "k")), F, "not two branches"),
+    "If with a number for a branch": (lambda: net(condition("k"), node("If", "k", then_branch=1, else_branch=2)), F, "not two branches"),
+    "If without a condition": (lambda: net(node("If", **branches([node("Relu", "x", output="b")]))), F, "0 inputs, expected 1"),
+    "branch of two results": (lambda: net(condition("k"), node("If", "k", **branches([node("Relu", "x", output="b")], "b", "b"))), F, "1 outputs, its body 2"),
+    "branch without its result": (lambda: net(condition("k"), node("If", "k", **branches([node("Relu", "x", output="c")]))), F, "'b', which no node makes"),
+    "branch reads what no node makes": (lambda: net(condition("k"), node("If", "k", **branches([node("Relu", "c", output="b")]))), F, "'c', which no node makes"),
+    "branch of a custom operator": (lambda: net(condition("k"), node("If", "k", **branches([node("Frobnicate", "x", output="b")]))), U, "Frobnicate: the Frobnicate"),
+    "value of a branch is read outside": (lambda: net(condition("k"), node("If", "k", output="z", **branches([node("Relu", "x", output="b")])), node("Relu", "b")), F, "'b', which no node makes"),
+    "subgraph": (lambda: net(node("Scan", "x", body=branches([])["then_branch"], num_scan_inputs=1)), U, "Scan"),
+    "function calls itself": (lambda: calling(function("Twice", node("Twice", "a", output="b", domain="mine"))), F, "'mine.Twice' calls itself"),
+    "functions call each other": (lambda: calling(function("Twice", node("Once", "a", output="b", domain="mine")), function("Once", node("Twice", "a", output="b", domain="mine"))), F, "calls itself"),
+    "function with too many inputs": (lambda: calling(function("Twice", node("Relu", "a", output="b")), inputs="xx"), F, "fewer inputs or outputs"),
+    "function without its result": (lambda: calling(function("Twice", node("Relu", "a", output="c"))), F, "'b', which no node makes"),
+    "function overwrites its input": (lambda: calling(function("Twice", node("Relu", "a", output="a"))), F, "makes its own input 'a'"),
+    "function twice": (lambda: calling(*[function("Twice", node("Relu", "a", output="b"))] * 2), F, "'mine.Twice' is defined twice"),
+    "function of a custom operator": (lambda: calling(function("Twice", node("Frobnicate", "a", output="b"))), U, "Frobnicate: the Frobnicate"),
+    "reference outside of a function": (lambda: edited(lambda m: m.graph.node[0].attribute.add(name="group", ref_attr_name="g", type=2)), F, "refers to a function's"),
     "training": (lambda: net(node("BatchNormalization", *"xssss", training_mode=1), initializers=[tensor("s", (3,))], opset=15), U, "training_mode=1"),
     "mask is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"]), node("Relu", "m")), U, "Dropout"),
     "mask of a node with NUL in its name is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"], name="a\0b"), node("Relu", "m")), U, "Dropout (only its first output is supported): a\0b"),
@@ -264,6 +299,16 @@ BOMBS: Dict[str, Row] = {
     "conv pads": (lambda: conv(pads=[10**6] * 4), F, "elements"),
     "Resize": (lambda: net(node("Resize", "x", "", "s"), initializers=[numpy_helper.from_array(np.float32([1, 1, 1e30, 1]), "s")]), F, "the Resize"),
     "Gather": (lambda: net(node("Gather", "w", "i", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (2, 10**5)), numpy_helper.from_array(np.zeros(10**5, np.int64), "i")]), F, "elements"),
+    "functions": (exploding, F, "branches and functions make too many nodes"),
+    "NonZero": (lambda: net(*[node("Expand", "w", "s", output="e"), node("NonZero", "e", output="n")], node("Gather", "x", "n"), initializers=[tensor("w", (1,)), ints("s", 2**13, 2**14)]), F, "elements"),
+    "OneHot": (lambda: net(node("OneHot", "i", "d", "v", output="c"), node("Add", "x", "c"), initializers=[ints("i", *[0] * 1000), ints("d", 10**6), tensor("v", (2,))]), F, "1000000000 elements"),
+    "EyeLike": (lambda: net(node("Reshape", "x", "s", output="r"), node("EyeLike", "r", output="e"), node("Relu", "e"), shape=(1, 1, 2**15, 2**15), initializers=[ints("s", 2**15, 2**15)]), F, "elements"),
+    "MatMul": (lambda: net(node("MatMul", *"ab", output="c"), node("Add", "x", "c"), initializers=[tensor("a", (10**5, 1)), tensor("b", (1, 10**5))]), F, "elements"),
+    "products": (lambda: net(node("Expand", "a", "s", output="e"), *[node("MatMul", "e" if i == 0 else f"v{i}", "e", output=f"v{i + 1}") for i in range(900)], node("Add", "x", "v900"), initializers=[tensor("a", (1,)), ints("s", 2**11, 2**11)]), F, "elements"),
+    "Einsum": (lambda: net(node("Einsum", *"aaaa", output="c", equation="i,j,k,l->"), node("Add", "x", "c"), initializers=[tensor("a", (1000,))]), F, "1000000000000 elements"),
+    "GatherND": (lambda: net(node("GatherND", "w", "i", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (2, 10**5)), numpy_helper.from_array(np.zeros((10**5, 1), np.int64), "i")]), F, "elements"),
+    "Pad a constant": (lambda: net(node("Pad", "w", "p", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (1, 1)), ints("p", *[10**6] * 4)]), F, "elements"),
+    "Resize a constant": (lambda: net(node("Resize", "w", "", "s", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (1, 2, 9, 9)), numpy_helper.from_array(np.float32([1, 1, 1800, 1800]), "s")]), F, "elements"),
     "doubling": (lambda: net(*[node("Concat", f"v{i}", f"v{i}", output=f"v{i + 1}", axis=0) for i in range(60)], node("Relu", "v60"), initializers=[tensor("v0", (1,))]), F, "elements"),
     "doubling activations": (lambda: net(node("Relu", "x", output="v0"), *[node("Concat", f"v{i}", f"v{i}", output=f"v{i + 1}", axis=0) for i in range(70)], node("Relu", "v70")), F, "elements"),
 }
