@@ -29,7 +29,7 @@ from cnnviz.graph.traits import (
 
 __all__ = ["MAX_LIST", "NEWEST_OPSET", "OLDEST_OPSET", "SCHEMAS", "Schema", "bind", "complete"]
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 1
 NEWEST_OPSET = 28
 #: The longest list in an attribute and the largest number of inputs, CNV_MANY of csrc/cnnviz.h.
 MAX_LIST = 4096

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.schema import MAX_LIST, SCHEMAS
-from cnnviz.reader.opsets import RENAMED
+from cnnviz.reader.former import FORMER_ATTRIBUTES
+from cnnviz.reader.opsets import OLDEST_READ, RENAMED
 from cnnviz.reader.tensors import TensorDecoder
 
 __all__ = ["decode_attributes", "decode_constant"]
@@ -37,12 +38,15 @@ _CONSTANTS = {
 
 
 def decode_attributes(
-    op_type: str, protos: Iterable[Tuple[str, Any]], decoder: TensorDecoder, what: str
+    op_type: str, opset: int, protos: Iterable[Tuple[str, Any]], decoder: TensorDecoder, what: str
 ) -> Dict[str, Any]:
     """The AttributeProtos of a node, by name, as plain values; an unknown attribute is an error."""
     op = RENAMED.get(op_type, op_type)
     kinds = {name: attribute.kind for name, attribute in SCHEMAS[op].attributes.items()}
     kinds.update(_FORMER.get(op, {}))
+    if opset < OLDEST_READ:
+        kinds.update(FORMER_ATTRIBUTES.get(op, {}) if op != "Cast" or opset < 6 else {})
+        kinds["consumed_inputs"] = "ints"
     attributes: Dict[str, Any] = {}
     for name, attribute in protos:
         if name in attributes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ChainMap, Container, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, ChainMap, Container, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, Names, Node, Tensor
-from cnnviz.graph.schema import MAX_LIST, SCHEMAS, bind, complete
+from cnnviz.graph.schema import MAX_LIST, NEWEST_OPSET, OLDEST_OPSET, SCHEMAS, bind, complete
 from cnnviz.reader.attributes import decode_attributes, decode_constant
+from cnnviz.reader.former import Ranks, modernise
 from cnnviz.reader.known import KnownValues
-from cnnviz.reader.opsets import RENAMED, normalise, quantised, refuse_training
+from cnnviz.reader.opsets import OLDEST_READ, RENAMED, normalise, quantised, refuse_training
 from cnnviz.reader.order import in_order, node_label
 from cnnviz.reader.scope import STANDARD_DOMAINS, Function, Scope, functions_of, opset_of, prefix_of
 from cnnviz.reader.tensors import MAX_NDIM, TensorDecoder, data_type_name, text
@@ -22,7 +23,7 @@ __all__ = ["STANDARD_DOMAINS", "GraphReader"]
 # each node; twice the file comes on top. Functions that call functions can ask for 2**50 nodes in a file of a
 # few hundred bytes.
 MAX_INLINED_NBYTES = 1 << 24
-_NODE_NBYTES = 512
+_NODE_NBYTES = 1024
 _STRUCTURAL = ("Constant", "If")  # operators of the file that no node of the graph has
 _MOST_CALLS = 64  # the deepest nesting of functions
 _BRANCHES = {"then_branch", "else_branch"}  # the attributes of If
@@ -50,6 +51,7 @@ class GraphReader:
         self._decoder = decoder
         self._constants: Dict[str, NDArray[Any]] = {}
         self._known = KnownValues(self._constants)
+        self._ranks = Ranks()
         self._types: Dict[str, int] = {}  # the element types of constants, as the file has them
         self._nodes: List[Node] = []
         self._node_names = Names()
@@ -126,6 +128,8 @@ class GraphReader:
             if name not in self._constants:  # up to IR 3 initializers are listed as inputs too
                 self._define(name, "an input")
                 inputs.append(_tensor(proto, name, "input"))
+                if inputs[-1].shape is not None:
+                    self._ranks.set(name, len(inputs[-1].shape))
                 self._data.add(name)
         return tuple(inputs)
 
@@ -150,6 +154,7 @@ class GraphReader:
             name = self._define(scope.value(proto.name), "an initializer")
             self._constants[name] = self._decoder.decode(proto, f"initializer {name!r}")
             self._types[name] = proto.data_type
+            self._ranks.set(name, self._constants[name].ndim)
 
     def _read_nodes(self, protos: Sequence[Any], scope: Scope, given: Container[str]) -> None:
         """Read the nodes of a graph, branch or function in which the values `given` are defined already."""
@@ -191,17 +196,25 @@ class GraphReader:
         value, element_type = decode_constant(scope.attributes_of(proto, what), self._decoder, what)
         name = self._define(node.outputs[0], f"node {node.name!r}")
         self._constants[name], self._types[name] = value, element_type
+        self._ranks.set(name, value.ndim)
 
     def _read_operator(self, node: Node, proto: Any, scope: Scope) -> None:
         what = f"node {node.name!r} ({node.op})"
         given = scope.attributes_of(proto, what)
-        node = node.replace(attributes=decode_attributes(node.op, given, self._decoder, what))
+        node = node.replace(attributes=decode_attributes(node.op, scope.opset, given, self._decoder, what))
         node = self._drop_training_outputs(node)
         try:
-            for part in normalise(quantised(node, self._types), scope.opset, self._value_names.fresh):
+            for part in self._modern(node, scope.opset):
                 self._append(part)
         except UnsupportedModelError as error:
             self._refuse(node, str(error), error.operators)
+
+    def _modern(self, node: Node, opset: int) -> Iterator[Node]:
+        """The nodes of the newest opset that compute what a node of the file does."""
+        fresh = self._value_names.fresh
+        older = modernise(node, opset, self._ranks, fresh) if opset < OLDEST_READ else [node]
+        for one in older:
+            yield from normalise(quantised(one, self._types), opset, fresh)
 
     def _choose(self, node: Node, proto: Any, scope: Scope) -> None:
         """Read the branch that an If takes, when its condition is known."""
@@ -247,6 +260,8 @@ class GraphReader:
         attributes = {text(one.name, f"{label}: attribute name"): one for one in function.attribute_proto}
         attributes.update(scope.attributes_of(proto, f"node {node.name!r}"))
         opset = opset_of(function, scope.opset)
+        if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+            raise UnsupportedModelError(f"{label} has opset {opset}, not {OLDEST_OPSET} to {NEWEST_OPSET}")
         inner = Scope(opset, names, prefix_of(node.name), attributes, (*scope.calls, key))
         self._inline(node, function.node, (), function.output[: len(node.outputs)], inner)
 
@@ -317,6 +332,7 @@ class GraphReader:
                 self._data.add(name)
         self._nodes.append(node)
         self._known.add(node)
+        self._ranks.add(node)
 
 
 def _tensor(proto: Any, name: str, what: str) -> Tensor:

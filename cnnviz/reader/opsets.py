@@ -12,7 +12,10 @@ from typing import Callable, Dict, List, Mapping
 from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.graph import Node
 
-__all__ = ["RENAMED", "normalise", "quantised", "refuse_training"]
+__all__ = ["OLDEST_READ", "RENAMED", "normalise", "quantised", "refuse_training"]
+
+#: The oldest opset whose nodes `normalise` takes; `cnnviz.reader.former` has those of older ones.
+OLDEST_READ = 7
 
 RENAMED = {"Scatter": "ScatterElements", "Upsample": "Resize"}
 
