@@ -36,7 +36,7 @@ _ROWS = {**ELEMENTWISE, **MOVEMENT, **PRODUCTS, **WINDOWS}
 
 def supported_ops() -> FrozenSet[str]:
     """The ONNX operators that a model may hold, in any supported opset."""
-    return frozenset(SCHEMAS) | {"Constant", "Scatter", "Upsample"}
+    return frozenset(SCHEMAS) | {"CastLike", "Constant", "If", "Scatter", "Upsample"}
 
 
 @dataclass(frozen=True)

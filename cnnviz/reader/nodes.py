@@ -12,7 +12,7 @@ from cnnviz.graph.schema import MAX_LIST, NEWEST_OPSET, OLDEST_OPSET, SCHEMAS, b
 from cnnviz.reader.attributes import decode_attributes, decode_constant
 from cnnviz.reader.former import Ranks, modernise
 from cnnviz.reader.known import KnownValues
-from cnnviz.reader.opsets import OLDEST_READ, RENAMED, normalise, quantised, refuse_training
+from cnnviz.reader.opsets import OLDEST_READ, RENAMED, normalise, refuse_training, result_type, typed
 from cnnviz.reader.order import in_order, node_label
 from cnnviz.reader.scope import STANDARD_DOMAINS, Function, Scope, functions_of, opset_of, prefix_of
 from cnnviz.reader.tensors import MAX_NDIM, TensorDecoder, data_type_name, text
@@ -28,6 +28,7 @@ _STRUCTURAL = ("Constant", "If")  # operators of the file that no node of the gr
 _MOST_CALLS = 64  # the deepest nesting of functions
 _BRANCHES = {"then_branch", "else_branch"}  # the attributes of If
 _GRAPH = 5  # AttributeProto.GRAPH
+_FLOAT32 = 1  # TensorProto.FLOAT
 
 
 class _Problem(NamedTuple):
@@ -52,7 +53,7 @@ class GraphReader:
         self._constants: Dict[str, NDArray[Any]] = {}
         self._known = KnownValues(self._constants)
         self._ranks = Ranks()
-        self._types: Dict[str, int] = {}  # the element types of constants, as the file has them
+        self._types: Dict[str, int] = {}  # the element types of values, as far as they are known
         self._nodes: List[Node] = []
         self._node_names = Names()
         self._defined: Set[str] = set()
@@ -131,6 +132,7 @@ class GraphReader:
                 if inputs[-1].shape is not None:
                     self._ranks.set(name, len(inputs[-1].shape))
                 self._data.add(name)
+                self._types[name] = proto.type.tensor_type.elem_type or _FLOAT32
         return tuple(inputs)
 
     def _outputs(self) -> Tuple[Tensor, ...]:
@@ -214,7 +216,7 @@ class GraphReader:
         fresh = self._value_names.fresh
         older = modernise(node, opset, self._ranks, fresh) if opset < OLDEST_READ else [node]
         for one in older:
-            yield from normalise(quantised(one, self._types), opset, fresh)
+            yield from normalise(typed(one, self._types), opset, fresh)
 
     def _choose(self, node: Node, proto: Any, scope: Scope) -> None:
         """Read the branch that an If takes, when its condition is known."""
@@ -333,6 +335,11 @@ class GraphReader:
         self._nodes.append(node)
         self._known.add(node)
         self._ranks.add(node)
+        found = result_type(node, self._types)
+        if found is None and data:
+            found = _FLOAT32  # as all activations are
+        if found is not None:
+            self._types.update(dict.fromkeys(node.outputs, found))
 
 
 def _tensor(proto: Any, name: str, what: str) -> Tensor:

@@ -7,17 +7,20 @@ Conv gained attributes whose defaults keep the old meaning.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping
+from typing import Callable, Dict, List, Mapping, Optional
 
-from cnnviz.errors import UnsupportedModelError
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Node
+from cnnviz.graph.schema import SCHEMAS
 
-__all__ = ["OLDEST_READ", "RENAMED", "normalise", "quantised", "refuse_training"]
+__all__ = ["OLDEST_READ", "RENAMED", "normalise", "refuse_training", "result_type", "typed"]
 
 #: The oldest opset whose nodes `normalise` takes; `cnnviz.reader.former` has those of older ones.
 OLDEST_READ = 7
 
-RENAMED = {"Scatter": "ScatterElements", "Upsample": "Resize"}
+RENAMED = {"CastLike": "Cast", "Scatter": "ScatterElements", "Upsample": "Resize"}
+
+_INT64 = 7  # of TensorProto.DataType
 
 Fresh = Callable[[str], str]
 
@@ -49,13 +52,38 @@ def refuse_training(node: Node) -> None:
         raise _refuse(node, "training_mode is not the constant False")
 
 
-def quantised(node: Node, types: Mapping[str, int]) -> Node:
-    """QuantizeLinear with the element type of its zero point, which the arrays of a graph do not keep."""
-    if node.op != "QuantizeLinear" or len(node.inputs) < 3 or not node.inputs[2]:
+def typed(node: Node, types: Mapping[str, int]) -> Node:
+    """QuantizeLinear and CastLike with the element type of an input, which the arrays of a graph do not keep.
+
+    Parameters
+    ----------
+    node : Node
+    types : mapping of str to int
+        The element types of values, as far as they are known.
+    """
+    position = {"CastLike": 1, "QuantizeLinear": 2}.get(node.op)
+    if node.op == "CastLike" and len(node.inputs) != 2:
+        raise ModelFormatError(f"node {node.name!r} (CastLike): has {len(node.inputs)} inputs, expected 2")
+    if position is None or position >= len(node.inputs) or not node.inputs[position]:
         return node
-    if node.inputs[2] not in types:
-        raise _refuse(node, "the element type of its zero point is not known")
-    return node.replace(attributes={**node.attributes, "output_dtype": types[node.inputs[2]]})
+    if node.inputs[position] not in types:
+        raise _refuse(node, f"the element type of {node.inputs[position]!r} is not known")
+    found = types[node.inputs[position]]
+    if node.op == "CastLike":
+        return Node("Cast", node.name, node.inputs[:1], node.outputs, {**node.attributes, "to": found})
+    return node.replace(attributes={**node.attributes, "output_dtype": found})
+
+
+def result_type(node: Node, types: Mapping[str, int]) -> Optional[int]:
+    """The element type of a node's results, None when it does not follow from the node alone."""
+    if node.op == "Cast":
+        to: int = node.attributes["to"]
+        return to
+    traits = SCHEMAS[node.op].traits
+    if traits.reads == "shape":
+        return _INT64
+    keeps = traits.axes in ("keeps", "reshapes", "permutes", "joins")
+    return types.get(node.inputs[0]) if keeps and node.inputs else None
 
 
 def _without(node: Node, *names: str) -> Node:

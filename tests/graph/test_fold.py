@@ -15,6 +15,7 @@ from cnnviz.graph.fold import Budget
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.graph.simplify import simplify
 from cnnviz.reader.onnx_file import read
+from cnnviz.reader.opsets import RENAMED
 
 INTEGERS = np.array([[-7, 7, 5], [3, -2, 9]])
 OTHERS = np.array([2, -2, 3])
@@ -29,7 +30,21 @@ BLOCKS = np.arange(64, dtype=np.float32).reshape(1, 4, 4, 4)
 AWKWARD = np.float32([np.nan, np.inf, -np.inf, 1])
 FEW = np.int8([[-128, 0, 127], [4, -5, 6]])
 REAL = (
-    *("Atan", "Cos", "Cosh", "Erf", "Exp", "HardSwish", "Mish", "Relu", "Selu", "Sigmoid", "Sign", "Sin"),
+    *(
+        "Asinh",
+        "Atan",
+        "Cos",
+        "Cosh",
+        "Erf",
+        "Exp",
+        "HardSwish",
+        "Mish",
+        "Relu",
+        "Selu",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+    ),
     *("Sinh", "Softplus", "Swish", "Tanh"),
 )
 REDUCED = (
@@ -82,7 +97,10 @@ ROWS: List[Row] = [
     # scalar functions
     *((op, [FLOATS], {}) for op in REAL),
     *((op, [np.abs(FLOATS)], {}) for op in ("Log", "Reciprocal")),
-    *((op, [FLOATS / 10], {}) for op in ("Asin", "Acos", "Tan")),
+    *((op, [FLOATS / 10], {}) for op in ("Asin", "Acos", "Atanh", "Tan")),
+    ("Acosh", [np.abs(FLOATS)], {}),
+    *((op, [INTEGERS, OTHERS], {}) for op in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")),
+    *(("CastLike", [a, b], {}) for a in (INTEGERS, FLOATS) for b in (TRUTHS, HALF, np.int8(0))),
     ("Round", [np.float32([-2.5, -1.5, -0.5, 0.5, 1.5, 2.51])], {}),
     ("Relu", [INTEGERS], {}),
     *(("Clip", [FLOATS, *limits], {}) for limits in ([], [-HALF], [-HALF, np.float32(4)])),
@@ -153,7 +171,7 @@ ROWS: List[Row] = [
     ("QuantizeLinear", [100 * FLOATS, HALF], {}),
     ("QuantizeLinear", [1e5 * FLOATS, HALF], {"output_dtype": 5}),
 ]
-ROWS = [row for row in ROWS if row[0] in SCHEMAS]
+ROWS = [row for row in ROWS if row[0] in {*SCHEMAS, *RENAMED}]
 
 
 def model(nodes: List[Any], constants: Dict[str, Any], shape: Optional[Tuple[Any, ...]] = None) -> ModelProto:

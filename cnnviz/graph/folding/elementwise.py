@@ -153,8 +153,11 @@ _ACTIVATIONS: Dict[str, Row] = {
 _FUNCTIONS: Dict[str, Row] = {
     "Abs": Row(plain(np.abs), as_inputs),
     "Acos": _real(np.arccos),
+    "Acosh": _real(np.arccosh),
     "Asin": _real(np.arcsin),
+    "Asinh": _real(np.arcsinh),
     "Atan": _real(np.arctan),
+    "Atanh": _real(np.arctanh),
     "Cast": Row(_cast, as_inputs),
     "Ceil": Row(plain(np.ceil), as_inputs),
     "Cos": _real(np.cos),
@@ -181,6 +184,9 @@ _FUNCTIONS: Dict[str, Row] = {
 _SEVERAL: Dict[str, Row] = {
     "Add": Row(plain(np.add), broadcast),
     "And": Row(plain(np.logical_and), broadcast),
+    "BitwiseAnd": Row(plain(np.bitwise_and), broadcast),
+    "BitwiseOr": Row(plain(np.bitwise_or), broadcast),
+    "BitwiseXor": Row(plain(np.bitwise_xor), broadcast),
     "Div": Row(_divide, broadcast),
     "Equal": Row(plain(np.equal), broadcast),
     "Greater": Row(plain(np.greater), broadcast),
