@@ -24,6 +24,7 @@ from cnnviz.graph.traits import (
     NEW_SHAPE,
     PICTURE,
     POOL,
+    TRUTH,
     Traits,
 )
 
@@ -40,7 +41,7 @@ __all__ = [
     "has_schema",
 ]
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 1
 NEWEST_OPSET = 28
 #: The longest list in an attribute and the largest number of inputs, CNV_MANY of csrc/cnnviz.h.
 MAX_LIST = 4096
@@ -111,6 +112,7 @@ _WINDOW = {
 }
 _POOL = {**_WINDOW, "kernel_shape": _NEEDED_INTS, "ceil_mode": _int(0)}
 _REDUCE = {"axes": _MAYBE_INTS, "keepdims": _int(1), "noop_with_empty_axes": _int(0)}
+_EXTREME = {"axis": _int(0), "keepdims": _int(1), "select_last_index": _int(0)}
 
 SCHEMAS: Dict[str, Schema] = {
     # convolution and matrix products
@@ -206,16 +208,16 @@ SCHEMAS: Dict[str, Schema] = {
         for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
     },
     # comparisons and choices
-    "And": Schema((2, 2), KEEPS),
-    "Equal": Schema((2, 2), KEEPS),
-    "Greater": Schema((2, 2), KEEPS),
-    "GreaterOrEqual": Schema((2, 2), KEEPS),
-    "Less": Schema((2, 2), KEEPS),
-    "LessOrEqual": Schema((2, 2), KEEPS),
-    "Not": Schema((1, 1), KEEPS),
-    "Or": Schema((2, 2), KEEPS),
+    "And": Schema((2, 2), TRUTH),
+    "Equal": Schema((2, 2), TRUTH),
+    "Greater": Schema((2, 2), TRUTH),
+    "GreaterOrEqual": Schema((2, 2), TRUTH),
+    "Less": Schema((2, 2), TRUTH),
+    "LessOrEqual": Schema((2, 2), TRUTH),
+    "Not": Schema((1, 1), TRUTH),
+    "Or": Schema((2, 2), TRUTH),
     "Where": Schema((3, 3), KEEPS),
-    "Xor": Schema((2, 2), KEEPS),
+    "Xor": Schema((2, 2), TRUTH),
     # shape
     "Concat": Schema((1, MAX_LIST), MIXES.but(axes="joins"), {"axis": _NEEDED_INT}),
     "DepthToSpace": Schema((1, 1), PICTURE, {"blocksize": _NEEDED_INT, "mode": Attribute("str", "DCR")}),
@@ -288,11 +290,52 @@ SCHEMAS: Dict[str, Schema] = {
     ),
     "Identity": Schema((1, 1), KEEPS.but(same_numbers=True)),
     # sizes and constants
+    "Acos": Schema((1, 1), KNOWN_ONLY),
+    "Acosh": Schema((1, 1), KNOWN_ONLY),
+    "ArgMax": Schema((1, 1), KNOWN_ONLY, _EXTREME),
+    "ArgMin": Schema((1, 1), KNOWN_ONLY, _EXTREME),
+    "Asin": Schema((1, 1), KNOWN_ONLY),
+    "Asinh": Schema((1, 1), KNOWN_ONLY),
+    "Atanh": Schema((1, 1), KNOWN_ONLY),
+    "BitwiseAnd": Schema((2, 2), KNOWN_ONLY),
+    "BitwiseOr": Schema((2, 2), KNOWN_ONLY),
+    "BitwiseXor": Schema((2, 2), KNOWN_ONLY),
+    "Compress": Schema((2, 2), KNOWN_ONLY, {"axis": _MAYBE_INT}),
     "ConstantOfShape": Schema((1, 1), KNOWN_ONLY, {"value": Attribute("tensor")}),
+    "Cosh": Schema((1, 1), KNOWN_ONLY),
+    "DequantizeLinear": Schema(
+        (2, 3), KNOWN_ONLY, {"axis": _int(1), "block_size": _int(0), "output_dtype": _int(0)}
+    ),
+    "EyeLike": Schema((1, 1), FROM_SHAPE, {"dtype": _MAYBE_INT, "k": _int(0)}),
+    "GatherElements": Schema((2, 2), KNOWN_ONLY, {"axis": _int(0)}),
+    "IsInf": Schema((1, 1), KNOWN_ONLY, {"detect_negative": _int(1), "detect_positive": _int(1)}),
+    "IsNaN": Schema((1, 1), KNOWN_ONLY),
     "Mod": Schema((2, 2), KNOWN_ONLY, {"fmod": _int(0)}),
+    "NonZero": Schema((1, 1), KNOWN_ONLY),
+    "OneHot": Schema((3, 3), KNOWN_ONLY, {"axis": _int(-1)}),
+    "QuantizeLinear": Schema(
+        (2, 3),
+        KNOWN_ONLY,
+        {
+            "axis": _int(1),
+            "block_size": _int(0),
+            "output_dtype": _int(0),
+            "precision": _int(0),
+            "saturate": _int(1),
+        },
+    ),
     "Range": Schema((3, 3), KNOWN_ONLY, {"stash_type": _int(1)}),
+    "ScatterElements": Schema((3, 3), KNOWN_ONLY, {"axis": _int(0), "reduction": Attribute("str", "none")}),
     "Shape": Schema((1, 1), FROM_SHAPE, {"start": _int(0), "end": _MAYBE_INT}),
+    "Sinh": Schema((1, 1), KNOWN_ONLY),
     "Size": Schema((1, 1), FROM_SHAPE),
+    "TopK": Schema(
+        (1, 2),
+        KNOWN_ONLY,
+        {"axis": _int(-1), "k": _NEEDED_INT, "largest": _int(1), "sorted": _int(1)},
+        {1: "k"},
+        many_outputs=True,
+    ),
 }
 
 

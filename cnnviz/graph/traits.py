@@ -17,6 +17,7 @@ __all__ = [
     "NEW_SHAPE",
     "PICTURE",
     "POOL",
+    "TRUTH",
     "Traits",
 ]
 
@@ -47,6 +48,8 @@ class Traits:
     pool : bool
         A window slides over the picture and reduces what it covers. A block of a VGG ends here. Global pools
         have no window.
+    truth : bool
+        The output is true or false: its elements are of type bool.
     probability : {"multiclass", "multilabel"} or None
         At the end of a network, the operator turns scores into probabilities: of classes that exclude each
         other, or of each class alone.
@@ -58,6 +61,7 @@ class Traits:
     weights: Optional[int]
     ends_layer: bool
     pool: bool
+    truth: bool
     probability: Optional[Literal["multiclass", "multilabel"]]
 
     def but(self, **changes: Any) -> Traits:
@@ -73,10 +77,13 @@ MIXES = Traits(
     weights=None,
     ends_layer=False,
     pool=False,
+    truth=False,
     probability=None,
 )
 #: Arithmetic on each element, normalisation, padding, slicing, resizing.
 KEEPS = MIXES.but(axes="keeps")
+#: A comparison, or logic of truth values.
+TRUTH = KEEPS.but(truth=True)
 #: A nonlinearity that ends a layer.
 ACTIVATION = KEEPS.but(ends_layer=True)
 #: A convolution, a global pool, or an exchange of channels for places.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Callable, FrozenSet, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
+
+from numpy.typing import NDArray
 
 from cnnviz._config import _core
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
@@ -38,7 +40,7 @@ _ROWS = {**EINSUM, **ELEMENTWISE, **INDEXING, **LOGIC, **MOVEMENT, **PRODUCTS, *
 
 def supported_ops() -> FrozenSet[str]:
     """The ONNX operators that a model may hold, in any supported opset."""
-    return frozenset(SCHEMAS) | {"Constant", "Upsample"}
+    return frozenset(SCHEMAS) | {"CastLike", "Constant", "If", "Scatter", "Upsample"}
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,31 @@ def _lower_node(low: Lowering, node: Node) -> None:
     """Evaluate one node in advance, or append its operators to the plan."""
     node = bind(node, low.known)
     inputs = [name for name in node.inputs if name]
-    if SCHEMAS[node.op].traits.reads == "shape":
-        low.known[node.outputs[0]] = shape_value(node, low.shape(inputs[0]))
+    if SCHEMAS[node.op].traits.reads == "shape" and inputs[0] not in low.known:
+        low.known[node.outputs[0]] = shape_value(node, low.shape(inputs[0]), low.budget)
     elif can_evaluate(node) and all(name in low.known for name in inputs):
         results = evaluate(node, [low.known[name] for name in inputs], low.budget)
         low.known.update(zip(node.outputs, results))
+    elif inputs and all(name in low.known for name in inputs):
+        low.known.update(_computed(low, node, inputs))
     else:
         _append(low, node)
+
+
+def _computed(low: Lowering, node: Node, inputs: Sequence[str]) -> Dict[str, NDArray[Any]]:
+    """The results of a node of constants that NumPy has no row for, by the node's own kernels.
+
+    They have the type of the first input: a Resize of integers makes integers.
+    """
+    graph = Graph((), (), (node,), {name: low.known[name] for name in inputs})
+    alone = Lowering(graph, {}, Weights(graph), _core.Plan())
+    _append(alone, node)
+    low.spend(sum(math.prod(alone.plan.shape(value)) for value in alone.values.values()), node)
+    made = {name: alone.values[name] for name in node.outputs if name in alone.values}
+    alone.plan.prepare(keep=list(made.values()))
+    alone.plan.forward([])
+    dtype = low.known[inputs[0]].dtype
+    return {name: alone.plan.read(value).astype(dtype, copy=False) for name, value in made.items()}
 
 
 def _append(low: Lowering, node: Node) -> None:

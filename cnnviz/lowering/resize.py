@@ -105,6 +105,8 @@ def _position(mode: str, i: int, n: int, size: int, scale: float) -> float:
         return _single((i + 0.5) / scale) - 0.5
     if mode == "pytorch_half_pixel":
         return 0.0
+    if mode == "tf_half_pixel_for_nn":  # of opsets 11 and 12
+        return _single((i + 0.5) / scale)
     if mode == "half_pixel_symmetric":
         adjusted = size / (scale * n)  # the rounded length over the exact one
         return n / 2 * (1 - adjusted) + _single((i + 0.5) / scale) - 0.5

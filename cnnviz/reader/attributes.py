@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict
+from typing import Any, Dict, Iterable, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.schema import MAX_LIST, SCHEMAS
-from cnnviz.reader.opsets import RENAMED
-from cnnviz.reader.tensors import TensorDecoder, text
+from cnnviz.reader.former import FORMER_ATTRIBUTES
+from cnnviz.reader.opsets import OLDEST_READ, RENAMED
+from cnnviz.reader.tensors import TensorDecoder
 
 __all__ = ["decode_attributes", "decode_constant"]
 
 # Codes of AttributeProto.AttributeType.
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
 _KIND_OF = {_FLOAT: "float", _INT: "int", _STRING: "str", _TENSOR: "tensor", _FLOATS: "floats", _INTS: "ints"}
+_FLOAT32, _INT64 = 1, 7  # of TensorProto.DataType
 _GRAPHS = (5, 10)  # GRAPH and GRAPHS
 
 # Attributes of older opsets or of training only, which `cnnviz.reader.opsets` reads and drops.
@@ -35,14 +37,18 @@ _CONSTANTS = {
 }
 
 
-def decode_attributes(proto: Any, decoder: TensorDecoder, what: str) -> Dict[str, Any]:
-    """The attributes of a NodeProto that its operator knows; any other is an error."""
-    op = RENAMED.get(proto.op_type, proto.op_type)
+def decode_attributes(
+    op_type: str, opset: int, protos: Iterable[Tuple[str, Any]], decoder: TensorDecoder, what: str
+) -> Dict[str, Any]:
+    """The AttributeProtos of a node, by name, as plain values; an unknown attribute is an error."""
+    op = RENAMED.get(op_type, op_type)
     kinds = {name: attribute.kind for name, attribute in SCHEMAS[op].attributes.items()}
     kinds.update(_FORMER.get(op, {}))
+    if opset < OLDEST_READ:
+        kinds.update(FORMER_ATTRIBUTES.get(op, {}) if op != "Cast" or opset < 6 else {})
+        kinds["consumed_inputs"] = "ints"
     attributes: Dict[str, Any] = {}
-    for attribute in proto.attribute:
-        name = text(attribute.name, f"{what}: attribute name")
+    for name, attribute in protos:
         if name in attributes:
             raise ModelFormatError(f"{what}: attribute {name!r} is given twice")
         if attribute.type in _GRAPHS:
@@ -80,14 +86,16 @@ def _string(value: bytes, what: str) -> str:
         raise ModelFormatError(f"{what} is not valid UTF-8: {value[:40]!r}") from None
 
 
-def decode_constant(proto: Any, decoder: TensorDecoder, what: str) -> NDArray[Any]:
-    """The value of a Constant node."""
-    if len(proto.attribute) != 1:
-        raise ModelFormatError(f"{what}: has {len(proto.attribute)} attributes, expected one")
-    attribute = proto.attribute[0]
-    name = text(attribute.name, f"{what}: attribute name")
+def decode_constant(
+    protos: Iterable[Tuple[str, Any]], decoder: TensorDecoder, what: str
+) -> Tuple[NDArray[Any], int]:
+    """The value of a Constant node, and its element type."""
+    given = list(protos)
+    if len(given) != 1:
+        raise ModelFormatError(f"{what}: has {len(given)} attributes, expected one")
+    ((name, attribute),) = given
     if name == "value" and attribute.type == _TENSOR:
-        return decoder.decode(attribute.t, what)
+        return decoder.decode(attribute.t, what), int(attribute.t.data_type)
     if name in ("sparse_value", "value_string", "value_strings"):
         raise UnsupportedModelError(f"{what}: {name} is not supported", ["Constant"])
     if name not in _CONSTANTS or _CONSTANTS[name][0] != attribute.type:
@@ -95,4 +103,4 @@ def decode_constant(proto: Any, decoder: TensorDecoder, what: str) -> NDArray[An
     _, member, dtype = _CONSTANTS[name]
     array = np.array(getattr(attribute, member), dtype)
     array.flags.writeable = False
-    return array
+    return array, _FLOAT32 if dtype is np.float32 else _INT64

@@ -1,20 +1,44 @@
-"""GraphProto -> Graph: names and order are checked, unsupported operators listed."""
+"""GraphProto -> Graph: names are checked, nodes put in order, unsupported operators listed."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, ChainMap, Container, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, Names, Node, Tensor
-from cnnviz.graph.schema import MAX_LIST, SCHEMAS, STANDARD_DOMAINS, bind, complete, has_schema
+from cnnviz.graph.schema import (
+    MAX_LIST,
+    NEWEST_OPSET,
+    OLDEST_OPSET,
+    SCHEMAS,
+    STANDARD_DOMAINS,
+    bind,
+    complete,
+    has_schema,
+)
 from cnnviz.reader.attributes import decode_attributes, decode_constant
-from cnnviz.reader.opsets import RENAMED, normalise, refuse_training
+from cnnviz.reader.former import Ranks, modernise
+from cnnviz.reader.known import KnownValues
+from cnnviz.reader.opsets import OLDEST_READ, RENAMED, normalise, refuse_training, result_type, typed
+from cnnviz.reader.order import in_order, node_label
 from cnnviz.reader.part import Part
+from cnnviz.reader.scope import Function, Scope, functions_of, opset_of, prefix_of
 from cnnviz.reader.tensors import MAX_NDIM, TensorDecoder, data_type_name, text
 
 __all__ = ["GraphReader"]
+
+# The limit for what branches and functions put into the graph, in bytes of their nodes and this much more for
+# each node; twice the file comes on top. Functions that call functions can ask for 2**50 nodes in a file of a
+# few hundred bytes.
+MAX_INLINED_NBYTES = 1 << 24
+_NODE_NBYTES = 1024
+_STRUCTURAL = ("Constant", "If")  # operators of the file that no node of the graph has
+_MOST_CALLS = 64  # the deepest nesting of functions
+_BRANCHES = {"then_branch", "else_branch"}  # the attributes of If
+_GRAPH = 5  # AttributeProto.GRAPH
+_FLOAT32 = 1  # TensorProto.FLOAT
 
 
 class _Problem(NamedTuple):
@@ -26,54 +50,63 @@ class _Problem(NamedTuple):
 
 
 class GraphReader:
-    """A reader of a part of one GraphProto, which it walks once, in the file's order."""
+    """A reader of a part of one GraphProto, whose nodes it takes in topological order.
+
+    The chosen branch of an If, and the bodies of the file's functions, are read in the node's place.
+    """
 
     def __init__(self, model: Any, opset: int, decoder: TensorDecoder, part: Part) -> None:
         self._part = part
         self._opset = opset
-        self._functions = {(text(f.domain, "function"), text(f.name, "function")) for f in model.functions}
+        self._functions = functions_of(model)
         self._decoder = decoder
         self._constants: Dict[str, NDArray[Any]] = {}
+        self._known = KnownValues(self._constants)
+        self._ranks = Ranks()
+        self._types: Dict[str, int] = {}  # the element types of values, as far as they are known
         self._nodes: List[Node] = []
         self._node_names = Names()
         self._defined: Set[str] = set()
-        self._value_names = Names()  # every value of the file, once `_reserve` has run
+        self._value_names = Names()  # every value of the main graph, once `_reserve` has run
+        self._inlinable = MAX_INLINED_NBYTES + 2 * model.ByteSize()  # what branches and functions may take
         self._data: Set[str] = set()  # names of the values that depend on the picture
         self._left_out: Dict[str, Node] = {}  # dropped second output -> its node
         self._problems: List[_Problem] = []
 
     def read(self) -> Graph:
         """The part of the file's graph, in the newest opset's terms."""
-        self._refuse_operators()
-        for proto in self._part.initializers:
-            name = self._define(text(proto.name, "initializer name"), "an initializer")
-            self._constants[name] = self._decoder.decode(proto, f"initializer {name!r}")
+        scope = Scope(self._opset, ChainMap())
+        self._refuse_operators(self._part.nodes)
+        self._read_initializers(self._part.initializers, scope)
         inputs = self._inputs()
         self._reserve()
-        for index, proto in enumerate(self._part.nodes):
-            self._read_node(index, proto)
+        self._read_nodes(self._part.nodes, scope, frozenset(self._defined))
         outputs = self._outputs()
         self._raise_problems()
         return Graph(inputs, outputs, tuple(self._nodes), self._constants)
 
-    def _refuse_operators(self) -> None:
+    def _refuse_operators(self, protos: Sequence[Any]) -> None:
         """Raise one error for all unsupported operators, before any node is read in detail."""
-        for index, proto in enumerate(self._part.nodes):
+        for index, proto in enumerate(protos):
             op, domain = text(proto.op_type, "op_type"), text(proto.domain, "node domain")
             label = op if domain in STANDARD_DOMAINS else f"{domain}.{op}"
-            if domain not in STANDARD_DOMAINS and (domain, op) in self._functions:
-                self._refuse_operator(index, proto, label, f"{label} (a function of the file)")
-            elif domain not in STANDARD_DOMAINS and not has_schema(op, domain):
-                self._refuse_operator(index, proto, label, f"{label} (custom domain)")
-            elif not op:
+            if not op:
                 raise ModelFormatError(f"node {index} has no op_type")
-            elif not has_schema(op, domain) and op not in RENAMED and op != "Constant":
+            if self._function_of(proto) is not None:
+                continue
+            if domain not in STANDARD_DOMAINS and not has_schema(op, domain):
+                self._refuse_operator(index, proto, label, f"{label} (custom domain)")
+            elif not has_schema(op, domain) and op not in RENAMED and op not in _STRUCTURAL:
                 self._refuse_operator(index, proto, label, label)
         self._raise_problems()
 
+    def _function_of(self, proto: Any) -> Optional[Function]:
+        """The function of the file that a node calls; none of them stands for a standard operator."""
+        key = (proto.domain, proto.op_type, getattr(proto, "overload", ""))
+        return key if proto.domain not in STANDARD_DOMAINS and key in self._functions else None
+
     def _refuse_operator(self, index: int, proto: Any, op: str, label: str) -> None:
-        name = text(proto.name, "node name") or f"node {index}"
-        self._problems.append(_Problem(label, name, (op,)))
+        self._problems.append(_Problem(label, node_label(index, proto), (op,)))
 
     def _raise_problems(self) -> None:
         """Raise one error for all problems: each label once, with the first nodes that have it."""
@@ -106,14 +139,17 @@ class GraphReader:
             if name not in self._constants:  # up to IR 3 initializers are listed as inputs too
                 self._define(name, "an input")
                 inputs.append(_tensor(proto, name, "input"))
+                if inputs[-1].shape is not None:
+                    self._ranks.set(name, len(inputs[-1].shape))
                 self._data.add(name)
+                self._types[name] = proto.type.tensor_type.elem_type or _FLOAT32
         return tuple(inputs)
 
     def _outputs(self) -> Tuple[Tensor, ...]:
         outputs = []
         for proto in self._part.outputs:
             name = text(proto.name, "output name")
-            self._require(name, f"output {name!r}", len(self._part.nodes))
+            self._require(name, f"output {name!r}")
             outputs.append(_tensor(proto, name, "output"))
         if not outputs:
             raise ModelFormatError("the graph has no output")
@@ -125,51 +161,160 @@ class GraphReader:
         made = (text(name, "output name") for proto in self._part.nodes for name in proto.output)
         self._value_names = Names((*self._defined, *made))
 
-    def _read_node(self, index: int, proto: Any) -> None:
-        node = self._node(index, proto)
-        for name in node.inputs:
-            if name:
-                self._require(name, f"node {node.name!r} ({node.op})", index)
-        if node.op == "Constant":
-            name = self._define(node.outputs[0], f"node {node.name!r}")
-            self._constants[name] = decode_constant(proto, self._decoder, f"node {node.name!r} (Constant)")
-            return
-        try:
-            for part in normalise(self._drop_training_outputs(node), self._opset, self._value_names.fresh):
-                self._append(part)
-        except UnsupportedModelError as error:
-            self._problems.append(_Problem(str(error), node.name, error.operators))
-            self._defined.update(node.outputs)  # so that the nodes that read them are checked too
+    def _read_initializers(self, protos: Sequence[Any], scope: Scope) -> None:
+        for proto in protos:
+            name = self._define(scope.value(proto.name), "an initializer")
+            self._constants[name] = self._decoder.decode(proto, f"initializer {name!r}")
+            self._types[name] = proto.data_type
+            self._ranks.set(name, self._constants[name].ndim)
 
-    def _node(self, index: int, proto: Any) -> Node:
-        """The node as the file has it, named, its lists bounded."""
+    def _read_nodes(self, protos: Sequence[Any], scope: Scope, given: Container[str]) -> None:
+        """Read the nodes of a graph, branch or function in which the values `given` are defined already."""
+        for index, proto in in_order(protos, given):
+            if scope.prefix:
+                self._inlinable -= proto.ByteSize() + _NODE_NBYTES
+            if self._inlinable < 0:
+                raise ModelFormatError(f"{scope.prefix!r}: branches and functions make too many nodes")
+            self._read_node(index, proto, scope)
+
+    def _read_node(self, index: int, proto: Any, scope: Scope) -> None:
+        node, function = self._node(index, proto, scope), self._function_of(proto)
+        for name in filter(None, node.inputs):
+            self._require(name, f"node {node.name!r} ({node.op})")
+        if function is not None:
+            self._call(node, function, proto, scope)
+        elif node.op == "If":
+            self._choose(node, proto, scope)
+        elif node.op == "Constant":
+            self._read_constant(node, proto, scope)
+        else:
+            self._read_operator(node, proto, scope)
+
+    def _node(self, index: int, proto: Any, scope: Scope) -> Node:
+        """The node as the file has it, without attributes, named, its lists bounded."""
         op = text(proto.op_type, "op_type")
-        outputs = tuple(text(name, "output name") for name in proto.output)
+        if max(len(proto.input), len(proto.output)) > MAX_LIST:
+            label = node_label(index, proto)
+            raise ModelFormatError(f"node {label!r} ({op}) has more than {MAX_LIST} inputs or outputs")
+        outputs = tuple(scope.value(name) for name in proto.output)
         if not any(outputs):
             raise ModelFormatError(f"node {index} ({op}) has no output")
-        hint = text(proto.name, "node name") or next(filter(None, outputs))
-        name = self._node_names.fresh(hint)
-        if max(len(proto.input), len(outputs)) > MAX_LIST:
-            raise ModelFormatError(f"node {name!r} ({op}) has more than {MAX_LIST} inputs or outputs")
-        inputs = tuple(text(value, "input name") for value in proto.input)
-        if op == "Constant":
-            return Node(op, name, inputs, outputs)
-        attributes = decode_attributes(proto, self._decoder, f"node {name!r} ({op})")
-        return Node(op, name, inputs, outputs, attributes)
+        own = text(proto.name, "node name")
+        name = self._node_names.fresh(scope.inner(own) if own else next(filter(None, outputs)))
+        return Node(op, name, tuple(scope.value(value) for value in proto.input), outputs)
 
-    def _require(self, name: str, reader: str, index: int) -> None:
+    def _read_constant(self, node: Node, proto: Any, scope: Scope) -> None:
+        what = f"node {node.name!r} (Constant)"
+        value, element_type = decode_constant(scope.attributes_of(proto, what), self._decoder, what)
+        name = self._define(node.outputs[0], f"node {node.name!r}")
+        self._constants[name], self._types[name] = value, element_type
+        self._ranks.set(name, value.ndim)
+
+    def _read_operator(self, node: Node, proto: Any, scope: Scope) -> None:
+        what = f"node {node.name!r} ({node.op})"
+        given = scope.attributes_of(proto, what)
+        node = node.replace(attributes=decode_attributes(node.op, scope.opset, given, self._decoder, what))
+        node = self._drop_training_outputs(node)
+        try:
+            for part in self._modern(node, scope.opset):
+                self._append(part)
+        except UnsupportedModelError as error:
+            self._refuse(node, str(error), error.operators)
+
+    def _modern(self, node: Node, opset: int) -> Iterator[Node]:
+        """The nodes of the newest opset that compute what a node of the file does."""
+        fresh = self._value_names.fresh
+        older = modernise(node, opset, self._ranks, fresh) if opset < OLDEST_READ else [node]
+        for one in older:
+            yield from normalise(typed(one, self._types), opset, fresh)
+
+    def _choose(self, node: Node, proto: Any, scope: Scope) -> None:
+        """Read the branch that an If takes, when its condition is known."""
+        given = dict(scope.attributes_of(proto, f"node {node.name!r} (If)"))
+        if set(given) != _BRANCHES or any(one.type != _GRAPH for one in given.values()):
+            raise ModelFormatError(
+                f"node {node.name!r} (If): has attributes {sorted(given)}, not two branches"
+            )
+        if len(node.inputs) != 1 or not node.inputs[0]:
+            raise ModelFormatError(f"node {node.name!r} (If): has {len(node.inputs)} inputs, expected 1")
+        condition = self._known.get(node.inputs[0])
+        if condition is None:
+            depends = "depends on the picture" if node.inputs[0] in self._data else "is not a constant"
+            self._refuse(node, f"If (its condition {depends})", ("If",))
+            return
+        if condition.size != 1:
+            raise ModelFormatError(
+                f"node {node.name!r} (If): the condition has {condition.size} elements, not 1"
+            )
+        branch = given["then_branch" if condition.item() else "else_branch"].g
+        if len(branch.input):
+            raise ModelFormatError(f"node {node.name!r} (If): a branch has inputs")
+        results = [one.name for one in branch.output]
+        self._inline(node, branch.node, branch.initializer, results, scope.branch(node.name))
+
+    def _refuse(self, node: Node, label: str, operators: Tuple[str, ...]) -> None:
+        """Note a node that is not supported; its outputs are defined, so that their readers are checked."""
+        self._problems.append(_Problem(label, node.name, operators))
+        self._defined.update(node.outputs)
+
+    def _call(self, node: Node, key: Function, proto: Any, scope: Scope) -> None:
+        """Read the body of a function of the file."""
+        label, function = f"function {'.'.join(key[:2])!r}", self._functions[key]
+        if key in scope.calls or len(scope.calls) >= _MOST_CALLS:
+            raise ModelFormatError(
+                f"node {node.name!r}: {label} calls itself, or lies in {_MOST_CALLS} other functions"
+            )
+        if len(node.inputs) > len(function.input) or len(node.outputs) > len(function.output):
+            raise ModelFormatError(f"node {node.name!r}: {label} has fewer inputs or outputs than the node")
+        absent = [""] * (len(function.input) - len(node.inputs))
+        formal = [text(name, f"{label}: input name") for name in function.input]
+        names = ChainMap(dict(zip(formal, [*node.inputs, *absent])))
+        attributes = {text(one.name, f"{label}: attribute name"): one for one in function.attribute_proto}
+        attributes.update(scope.attributes_of(proto, f"node {node.name!r}"))
+        opset = opset_of(function, scope.opset)
+        if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+            raise UnsupportedModelError(f"{label} has opset {opset}, not {OLDEST_OPSET} to {NEWEST_OPSET}")
+        inner = Scope(opset, names, prefix_of(node.name), attributes, (*scope.calls, key))
+        self._inline(node, function.node, (), function.output[: len(node.outputs)], inner)
+
+    def _inline(
+        self,
+        node: Node,
+        protos: Sequence[Any],
+        initializers: Sequence[Any],
+        results: Sequence[Any],
+        scope: Scope,
+    ) -> None:
+        """Read nodes in the place of `node`, whose outputs are their `results`."""
+        if len(results) != len(node.outputs):
+            raise ModelFormatError(
+                f"node {node.name!r} ({node.op}): has {len(node.outputs)} outputs, its body {len(results)}"
+            )
+        given = set(scope.names.maps[0])  # the inputs of a function; a branch has none
+        own = [one.name for one in initializers]
+        own.extend(name for proto in protos for name in proto.output if name)
+        for name in dict.fromkeys(own):
+            if name in given:
+                raise ModelFormatError(
+                    f"node {node.name!r} ({node.op}): its body makes its own input {name!r}"
+                )
+            scope.names[name] = self._value_names.fresh(scope.inner(text(name, "name of a value")))
+        self._refuse_operators(protos)
+        self._read_initializers(initializers, scope)
+        self._read_nodes(protos, scope, given | {one.name for one in initializers})
+        for name, output in zip(results, node.outputs):
+            if output:
+                self._require(scope.value(name), f"node {node.name!r} ({node.op})")
+                made = self._node_names.fresh(f"{node.name}/{output}")
+                self._append(Node("Identity", made, (scope.value(name),), (output,)))
+
+    def _require(self, name: str, reader: str) -> None:
         if name in self._left_out:
             node = self._left_out[name]
             label = f"{node.op} (only its first output is supported)"
             self._problems.append(_Problem(label, node.name, (node.op,)))
-            return
-        if name in self._defined:
-            return
-        later = any(name in other.output for other in self._part.nodes[index:])
-        reason = (
-            "which only a later node makes (a cycle, or out of order)" if later else "which no node makes"
-        )
-        raise ModelFormatError(f"{reader} reads {name!r}, {reason}")
+        elif name not in self._defined:
+            raise ModelFormatError(f"{reader} reads {name!r}, which no node makes")
 
     def _drop_training_outputs(self, node: Node) -> Node:
         """Drop the outputs after the first, which only training reads; `_require` reports their readers."""
@@ -198,6 +343,13 @@ class GraphReader:
             if data and schema.traits.reads != "shape":
                 self._data.add(name)
         self._nodes.append(node)
+        self._known.add(node)
+        self._ranks.add(node)
+        found = result_type(node, self._types)
+        if found is None and data:
+            found = _FLOAT32  # as all activations are
+        if found is not None:
+            self._types.update(dict.fromkeys(node.outputs, found))
 
 
 def _tensor(proto: Any, name: str, what: str) -> Tensor:

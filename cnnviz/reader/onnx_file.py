@@ -127,7 +127,7 @@ def _check_versions(model: Any) -> int:
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise UnsupportedModelError(
             f"opset {opset} is not supported, only {OLDEST_OPSET} to {NEWEST_OPSET}; "
-            "convert the file with onnx.version_converter or export it again"
+            "export the network again, for one of these"
         )
     if len(model.graph.sparse_initializer):
         raise UnsupportedModelError("sparse initializers are not supported")

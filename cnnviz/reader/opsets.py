@@ -7,14 +7,22 @@ Conv gained attributes whose defaults keep the old meaning.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Mapping, Optional
 
-from cnnviz.errors import UnsupportedModelError
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Node
+from cnnviz.graph.schema import SCHEMAS
 
-__all__ = ["RENAMED", "normalise", "refuse_training"]
+__all__ = ["OLDEST_READ", "RENAMED", "normalise", "refuse_training", "result_type", "typed"]
 
-RENAMED = {"Upsample": "Resize"}
+#: The oldest opset whose nodes `normalise` takes; `cnnviz.reader.former` has those of older ones.
+OLDEST_READ = 7
+
+RENAMED = {"CastLike": "Cast", "Scatter": "ScatterElements", "Upsample": "Resize"}
+
+_INT64 = 7  # of TensorProto.DataType
+_BOOL = 9  # TensorProto.BOOL
+_TYPE_OF_KIND = {"f": 1, "i": _INT64, "b": _BOOL}  # the type of arrays, by the kind of their dtype
 
 Fresh = Callable[[str], str]
 
@@ -46,6 +54,46 @@ def refuse_training(node: Node) -> None:
         raise _refuse(node, "training_mode is not the constant False")
 
 
+def typed(node: Node, types: Mapping[str, int]) -> Node:
+    """QuantizeLinear and CastLike with the element type of an input, which the arrays of a graph do not keep.
+
+    Parameters
+    ----------
+    node : Node
+    types : mapping of str to int
+        The element types of values, as far as they are known.
+    """
+    position = {"CastLike": 1, "QuantizeLinear": 2}.get(node.op)
+    if node.op == "CastLike" and len(node.inputs) != 2:
+        raise ModelFormatError(f"node {node.name!r} (CastLike): has {len(node.inputs)} inputs, expected 2")
+    if position is None or position >= len(node.inputs) or not node.inputs[position]:
+        return node
+    if node.inputs[position] not in types:
+        raise _refuse(node, f"the element type of {node.inputs[position]!r} is not known")
+    found = types[node.inputs[position]]
+    if node.op == "CastLike":
+        return Node("Cast", node.name, node.inputs[:1], node.outputs, {**node.attributes, "to": found})
+    return node.replace(attributes={**node.attributes, "output_dtype": found})
+
+
+def result_type(node: Node, types: Mapping[str, int]) -> Optional[int]:
+    """The element type of a node's results, None when it does not follow from the node alone."""
+    if node.op == "Cast":
+        to: int = node.attributes["to"]
+        return to
+    if node.op == "ConstantOfShape":
+        value = node.attributes.get("value")
+        return _TYPE_OF_KIND.get("f" if value is None else value.dtype.kind)
+    traits = SCHEMAS[node.op].traits
+    if traits.reads == "shape":
+        return _INT64
+    if traits.truth:
+        return _BOOL
+    keeps = traits.axes in ("keeps", "reshapes", "permutes", "joins")
+    source = 1 if node.op == "Where" else 0  # the condition of Where says nothing about its result
+    return types.get(node.inputs[source]) if keeps and len(node.inputs) > source else None
+
+
 def _without(node: Node, *names: str) -> Node:
     return node.replace(attributes={k: v for k, v in node.attributes.items() if k not in names})
 
@@ -71,6 +119,11 @@ def _dropout(node: Node, opset: int, fresh: Fresh) -> List[Node]:
 def _max_pool(node: Node, opset: int, fresh: Fresh) -> List[Node]:
     """Drop storage_order, which concerns only the second output, the indices."""
     return [_without(node, "storage_order")]
+
+
+def _scatter(node: Node, opset: int, fresh: Fresh) -> List[Node]:
+    """Scatter, which opset 11 deprecated, is ScatterElements."""
+    return [node.replace(op="ScatterElements")]
 
 
 def _softmax(node: Node, opset: int, fresh: Fresh) -> List[Node]:
@@ -112,6 +165,7 @@ _RULES: Dict[str, Callable[[Node, int, Fresh], List[Node]]] = {
     "LogSoftmax": _softmax,
     "MaxPool": _max_pool,
     "Resize": _resize,
+    "Scatter": _scatter,
     "Softmax": _softmax,
     "Upsample": _upsample,
 }

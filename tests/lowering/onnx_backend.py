@@ -69,10 +69,11 @@ def operands(model: ModelProto) -> Set[str]:
     """Values that must be known in advance: operands, and all inputs of known-only operators."""
     names: Set[str] = set()
     for node in model.graph.node:
-        if node.op_type in RENAMED:  # Upsample: the scales
+        op = RENAMED.get(node.op_type, node.op_type)
+        if node.op_type == "Upsample":  # its scales are at another place than those of Resize
             names.update(node.input[1:])
-        elif node.op_type in SCHEMAS:
-            schema = SCHEMAS[node.op_type]
+        elif op in SCHEMAS:
+            schema = SCHEMAS[op]
             known_only = schema.traits.reads == "constants"
             names.update(n for i, n in enumerate(node.input) if known_only or i in schema.operands)
     return names

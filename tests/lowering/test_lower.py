@@ -82,7 +82,7 @@ def node(op: str, inputs: Sequence[str], output: str = "y", **attributes: Any) -
 
 
 def test_the_operators_of_the_schema_are_claimed() -> None:
-    assert supported_ops() == set(SCHEMAS) | {"Constant", "Upsample"}
+    assert supported_ops() == set(SCHEMAS) | {"CastLike", "Constant", "If", "Scatter", "Upsample"}
 
 
 # Reshapes as exporters write them for a traced batch of one, applied to x of shape N,6,4,4.

@@ -19,6 +19,9 @@ ROWS = [
     (10, 0.6, "asymmetric", "ceil", [0, 2, 4, 5, 7, 9]),
     (10, 0.6, "pytorch_half_pixel", "floor", [0, 2, 3, 5, 6, 8]),
     (7, 2.0, "asymmetric", "floor", [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]),
+    # by the formula of opsets 11 and 12, (i + 0.5) / scale, cut to the length
+    (10, 0.7, "tf_half_pixel_for_nn", "floor", [0, 2, 3, 5, 6, 7, 9]),
+    (3, 2.0, "tf_half_pixel_for_nn", "round_prefer_floor", [0, 1, 1, 2, 2, 2]),
 ]
 
 

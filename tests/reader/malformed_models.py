@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Type
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
 
@@ -76,20 +76,36 @@ def typed(data_type: int, field: str, numbers: Sequence[Any], dims: Sequence[int
     return proto
 
 
-def subgraph() -> ModelProto:
-    """If, whose branches are graphs."""
-    branch = helper.make_graph([node("Relu", "x", output="b")], "b", [], [helper.make_tensor_value_info("b", 1, None)])
-    return net(node("If", "x", then_branch=branch, else_branch=branch))
+def condition(name: str) -> NodeProto:
+    return helper.make_node("Constant", [], [name], value_int=1)
 
 
-def function_call() -> ModelProto:
-    model = net(helper.make_node("Twice", ["x"], ["y"], domain="mine"))
-    function = helper.make_function(
-        "mine", "Twice", ["a"], ["b"], [helper.make_node("Twice", ["a"], ["b"], domain="mine")], [helper.make_opsetid("", 13)]
-    )
-    model.functions.append(function)
+def branches(nodes: Sequence[NodeProto], *results: str) -> Dict[str, GraphProto]:
+    """The attributes of an If, whose branches are one graph."""
+    values = [helper.make_tensor_value_info(name, 1, None) for name in results or ("b",)]
+    branch = helper.make_graph(nodes, "b", [], values)
+    return {"then_branch": branch, "else_branch": branch}
+
+
+def function(name: str, *nodes: NodeProto) -> FunctionProto:
+    """A function of a to b."""
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("mine", 1)]
+    return helper.make_function("mine", name, ["a"], ["b"], nodes, opsets)
+
+
+def calling(*functions: FunctionProto, inputs: str = "x") -> ModelProto:
+    """A model that calls the function Twice."""
+    model = net(helper.make_node("Twice", list(inputs), ["y"], domain="mine"))
+    model.functions.extend(functions)
     model.opset_import.append(helper.make_opsetid("mine", 1))
     return model
+
+
+def exploding() -> ModelProto:
+    """Forty functions, each of which calls the next one twice."""
+    bodies = [[node(f"F{i + 1}", "a", output="c", domain="mine"), node(f"F{i + 1}", "c", output="b", domain="mine")] for i in range(40)]
+    functions = [function(f"F{i}" if i else "Twice", *body) for i, body in enumerate(bodies)]
+    return calling(*functions, function("F40", node("Relu", "a", output="b")))
 
 
 F, U = ModelFormatError, UnsupportedModelError
@@ -112,7 +128,17 @@ FILES: Dict[str, Row] = {
     "no opset": (lambda: edited(lambda m: m.ClearField("opset_import")), F, "opset"),
     "opset 0": (lambda: conv_opset(0), F, "opset 0"),
     "opset -1": (lambda: conv_opset(-1), F, "opset -1"),
-    "opset 6": (lambda: conv_opset(6), U, "opset 6 is not supported, only 7 to"),
+    "opset 6 and an operator that does not exist": (lambda: net(node("Frobnicate", "x"), opset=6), U, "Frobnicate: the Frobnicate"),
+    "opset 6 and a dangling input": (lambda: net(node("Relu", "nowhere"), opset=6), F, "'nowhere'"),
+    "opset 5 and an unknown type": (lambda: net(node("Cast", "x", to="STRING"), opset=5), U, "Cast (to 'STRING')"),
+    "opset 6 and a type by name": (lambda: net(node("Cast", "x", to="FLOAT"), opset=6), F, "'to' must be int, not str"),
+    "opset 5 and an old Tile": (lambda: net(node("Tile", *"xwa"), initializers=[ints("w", 2), ints("a", 1)], opset=5), U, "Tile (along one axis"),
+    "opset 6 and shapes that do not broadcast": (lambda: net(node("Add", "x", "w", broadcast=1, axis=1), initializers=[tensor("w", (5,))], opset=6), F, "the Add"),
+    "opset 6 and an axis too large": (lambda: net(node("Add", "x", "w", broadcast=1, axis=4), initializers=[tensor("w", (3,))], opset=6), F, "1 axes from axis 4 on do not fit 4 dimensions"),
+    "opset 6 and an axis too small": (lambda: net(node("Add", "x", "w", broadcast=1, axis=-9), initializers=[tensor("w", (3,))], opset=6), F, "1 axes from axis -9 on do not fit"),
+    "opset 6 and more axes than are left": (lambda: net(node("Flatten", "x", output="f"), node("Add", "f", "w", broadcast=1, axis=1), initializers=[tensor("w", (3, 4, 5))], opset=6), F, "the Add"),
+    "opset 7 and an axis of broadcasting": (lambda: net(node("Add", "x", "w", broadcast=1, axis=1), initializers=[tensor("w", (3,))], opset=7), F, "unknown attribute 'axis'"),
+    "opset 29": (lambda: conv_opset(29), U, "opset 29 is not supported, only 1 to 28"),
     "opset 2**31": (lambda: conv_opset(2**31), U, "opset 2147483648"),
     "opset twice": (lambda: edited(lambda m: m.opset_import.add(domain="ai.onnx", version=13)), F, "twice"),
     "no graph": (lambda: edited(lambda m: m.ClearField("graph")), F, "no graph"),
@@ -137,9 +163,10 @@ GRAPHS: Dict[str, Row] = {
     "value made twice": (lambda: net(node("Relu", "x"), node("Relu", "x")), F, "'y' is defined twice"),
     "node overwrites input": (lambda: net(node("Relu", "x", output="x"), node("Relu", "x")), F, "'x' is defined twice"),
     "dangling": (lambda: net(node("Relu", "nowhere")), F, "'nowhere', which no node makes"),
-    "out of order": (lambda: net(node("Relu", "a"), node("Relu", "x", output="a")), F, "only a later node makes"),
-    "cycle": (lambda: net(node("Add", "x", "b", output="a"), node("Add", "a", "y", output="b"), node("Relu", "b")), F, "later"),
-    "reads itself": (lambda: net(node("Add", "x", "y")), F, "later"),
+    "cycle": (lambda: net(node("Add", "x", "b", output="a"), node("Sub", "a", "y", output="b"), node("Relu", "b"), node("Mul", "y", "y", output="z")), F, "cycle: each of the nodes 'the Add', 'the Sub' needs"),
+    "cycle of seven": (lambda: net(*[node("Relu", f"v{i}", output=f"v{(i + 1) % 7}") for i in range(7)], node("Relu", "x")), F, "'the Relu' and 2 more needs"),
+    "cycle through a branch": (lambda: net(condition("k"), node("If", "k", **branches([node("Relu", "y", output="b")]))), F, "cycle: each of the nodes 'the If' needs"),
+    "reads itself": (lambda: net(node("Add", "x", "y")), F, "cycle"),
     "node without outputs": (lambda: net(NodeProto(op_type="Relu", input=["x"])), F, "no output"),
     "node without type": (lambda: net(NodeProto(input=["x"], output=["y"])), F, "op_type"),
     "too many inputs": (lambda: net(node("Relu", "x", "x")), F, "has 2 inputs, expected 1"),
@@ -149,8 +176,27 @@ GRAPHS: Dict[str, Row] = {
     "custom domain": (lambda: net(helper.make_node("Relu", ["x"], ["y"], domain="com.example")), U, "com.example.Relu"),
     "contrib domain": (lambda: net(helper.make_node("Relu", ["x"], ["y"], domain="com.microsoft")), U, "com.microsoft.Relu (custom domain)"),
     "contrib operator of ONNX": (lambda: net(node("FastGelu", "x")), U, "FastGelu: the FastGelu"),
-    "subgraph": (subgraph, U, "If"),
-    "recursive function": (function_call, U, "mine.Twice"),
+    "If of the picture": (lambda: net(node("If", "x", **branches([node("Relu", "x", output="b")]))), U, "If (its condition depends on the picture): the If"),
+    "If of a size": (lambda: net(node("Shape", "x", output="s"), node("If", "s", **branches([node("Relu", "x", output="b")]))), U, "If (its condition is not a constant)"),
+    "If of two truths": (lambda: net(node("If", "k", **branches([node("Relu", "x", output="b")])), initializers=[ints("k", 1, 0)]), F, "2 elements, not 1"),
+    "If without branches": (lambda: net(condition("k"), node("If", "k")), F, "not two branches"),
+    "If with a number for a branch": (lambda: net(condition("k"), node("If", "k", then_branch=1, else_branch=2)), F, "not two branches"),
+    "If without a condition": (lambda: net(node("If", **branches([node("Relu", "x", output="b")]))), F, "0 inputs, expected 1"),
+    "branch of two results": (lambda: net(condition("k"), node("If", "k", **branches([node("Relu", "x", output="b")], "b", "b"))), F, "1 outputs, its body 2"),
+    "branch without its result": (lambda: net(condition("k"), node("If", "k", **branches([node("Relu", "x", output="c")]))), F, "'b', which no node makes"),
+    "branch reads what no node makes": (lambda: net(condition("k"), node("If", "k", **branches([node("Relu", "c", output="b")]))), F, "'c', which no node makes"),
+    "branch of a custom operator": (lambda: net(condition("k"), node("If", "k", **branches([node("Frobnicate", "x", output="b")]))), U, "Frobnicate: the Frobnicate"),
+    "value of a branch is read outside": (lambda: net(condition("k"), node("If", "k", output="z", **branches([node("Relu", "x", output="b")])), node("Relu", "b")), F, "'b', which no node makes"),
+    "subgraph": (lambda: net(node("Scan", "x", body=branches([])["then_branch"], num_scan_inputs=1)), U, "Scan"),
+    "function calls itself": (lambda: calling(function("Twice", node("Twice", "a", output="b", domain="mine"))), F, "'mine.Twice' calls itself"),
+    "functions call each other": (lambda: calling(function("Twice", node("Once", "a", output="b", domain="mine")), function("Once", node("Twice", "a", output="b", domain="mine"))), F, "calls itself"),
+    "function with too many inputs": (lambda: calling(function("Twice", node("Relu", "a", output="b")), inputs="xx"), F, "fewer inputs or outputs"),
+    "function without its result": (lambda: calling(function("Twice", node("Relu", "a", output="c"))), F, "'b', which no node makes"),
+    "function overwrites its input": (lambda: calling(function("Twice", node("Relu", "a", output="a"))), F, "makes its own input 'a'"),
+    "function twice": (lambda: calling(*[function("Twice", node("Relu", "a", output="b"))] * 2), F, "'mine.Twice' is defined twice"),
+    "function of a custom operator": (lambda: calling(function("Twice", node("Frobnicate", "a", output="b"))), U, "Frobnicate: the Frobnicate"),
+    "function of opset 0": (lambda: edited(lambda m: setattr(m.functions[0].opset_import[0], "version", 0), calling(function("Twice", node("Relu", "a", output="b")))), U, "has opset 0, not 1 to"),
+    "reference outside of a function": (lambda: edited(lambda m: m.graph.node[0].attribute.add(name="group", ref_attr_name="g", type=2)), F, "refers to a function's"),
     "training": (lambda: net(node("BatchNormalization", *"xssss", training_mode=1), initializers=[tensor("s", (3,))], opset=15), U, "training_mode=1"),
     "mask is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"]), node("Relu", "m")), U, "Dropout"),
     "mask of a node with NUL in its name is read": (lambda: net(helper.make_node("Dropout", ["x"], ["d", "m"], name="a\0b"), node("Relu", "m")), U, "Dropout (only its first output is supported): a\0b"),
@@ -250,6 +296,13 @@ ATTRIBUTES: Dict[str, Row] = {
     "batch norm length": (lambda: net(node("BatchNormalization", *"xssss"), initializers=[tensor("s", (5,))]), F, "the Batch"),
     "3-d convolution": (lambda: net(node("Conv", "x", "w"), shape=(1, 3, 8, 8, 8), initializers=[tensor("w", (4, 3, 3, 3, 3))]), U, "N,C,H,W"),
     "cast to string": (lambda: net(node("Cast", "x", to=8)), U, "Cast"),
+    "cast like nothing": (lambda: net(node("CastLike", "x")), F, "has 1 inputs, expected 2"),
+    "cast like an unknown type": (lambda: net(node("ArgMax", "w", output="e"), node("CastLike", "x", "e"), initializers=[tensor()]), U, "the element type of 'e' is not known"),
+    "quantised to an unknown type": (lambda: net(node("ArgMax", "w", output="e"), node("QuantizeLinear", "w", "w", "e", output="q"), node("Add", "x", "q"), initializers=[tensor()]), U, "the element type of 'e' is not known"),
+    "quantised to int32": (lambda: net(node("QuantizeLinear", "w", "s", "z", output="q"), node("Add", "x", "q"), initializers=[tensor(), tensor("s", ()), TensorProto(name="z", data_type=6, int32_data=[0])]), U, "element type 6"),
+    "scales of another axis": (lambda: net(node("DequantizeLinear", "w", "s", output="q"), node("Add", "x", "q"), initializers=[tensor(), tensor("s", (5,))]), F, "scale of shape (5,) does not fit"),
+    "zero points of another axis": (lambda: net(node("DequantizeLinear", "w", "s", "z", output="q"), node("Add", "x", "q"), initializers=[tensor(), tensor("s", (3,)), ints("z", 1)]), F, "differ"),
+    "blocks of -1": (lambda: net(node("DequantizeLinear", "w", "s", output="q", block_size=-1), node("Add", "x", "q"), initializers=[tensor(), tensor("s", (4, 2, 3, 3))]), F, "does not fit"),
     "cast to nothing": (lambda: net(node("Cast", "x", to=99)), U, "Cast"),
     "pad mode": (lambda: net(node("Pad", "x", "p", mode="mirror"), initializers=[ints("p", *[1] * 8)]), F, "mode 'mirror'"),
     "pad length": (lambda: net(node("Pad", "x", "p"), initializers=[ints("p", 1, 1)]), F, "pads (1, 1)"),
@@ -302,6 +355,16 @@ BOMBS: Dict[str, Row] = {
     "transposed output": (lambda: conv_transpose(output_shape=[10**5, 10**5]), F, "elements"),
     "Resize": (lambda: net(node("Resize", "x", "", "s"), initializers=[numpy_helper.from_array(np.float32([1, 1, 1e30, 1]), "s")]), F, "the Resize"),
     "Gather": (lambda: net(node("Gather", "w", "i", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (2, 10**5)), numpy_helper.from_array(np.zeros(10**5, np.int64), "i")]), F, "elements"),
+    "functions": (exploding, F, "branches and functions make too many nodes"),
+    "NonZero": (lambda: net(*[node("Expand", "w", "s", output="e"), node("NonZero", "e", output="n")], node("Gather", "x", "n"), initializers=[tensor("w", (1,)), ints("s", 2**13, 2**14)]), F, "elements"),
+    "OneHot": (lambda: net(node("OneHot", "i", "d", "v", output="c"), node("Add", "x", "c"), initializers=[ints("i", *[0] * 1000), ints("d", 10**6), tensor("v", (2,))]), F, "1000000000 elements"),
+    "EyeLike": (lambda: net(node("Reshape", "x", "s", output="r"), node("EyeLike", "r", output="e"), node("Relu", "e"), shape=(1, 1, 2**15, 2**15), initializers=[ints("s", 2**15, 2**15)]), F, "elements"),
+    "MatMul": (lambda: net(node("MatMul", *"ab", output="c"), node("Add", "x", "c"), initializers=[tensor("a", (10**5, 1)), tensor("b", (1, 10**5))]), F, "elements"),
+    "products": (lambda: net(node("Expand", "a", "s", output="e"), *[node("MatMul", "e" if i == 0 else f"v{i}", "e", output=f"v{i + 1}") for i in range(900)], node("Add", "x", "v900"), initializers=[tensor("a", (1,)), ints("s", 2**11, 2**11)]), F, "elements"),
+    "Einsum": (lambda: net(node("Einsum", *"aaaa", output="c", equation="i,j,k,l->"), node("Add", "x", "c"), initializers=[tensor("a", (1000,))]), F, "1000000000000 elements"),
+    "GatherND": (lambda: net(node("GatherND", "w", "i", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (2, 10**5)), numpy_helper.from_array(np.zeros((10**5, 1), np.int64), "i")]), F, "elements"),
+    "Pad a constant": (lambda: net(node("Pad", "w", "p", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (1, 1)), ints("p", *[10**6] * 4)]), F, "elements"),
+    "Resize a constant": (lambda: net(node("Resize", "w", "", "s", output="c"), node("Add", "x", "c"), initializers=[tensor("w", (1, 2, 9, 9)), numpy_helper.from_array(np.float32([1, 1, 1800, 1800]), "s")]), F, "elements"),
     "doubling": (lambda: net(*[node("Concat", f"v{i}", f"v{i}", output=f"v{i + 1}", axis=0) for i in range(60)], node("Relu", "v60"), initializers=[tensor("v0", (1,))]), F, "elements"),
     "doubling activations": (lambda: net(node("Relu", "x", output="v0"), *[node("Concat", f"v{i}", f"v{i}", output=f"v{i + 1}", axis=0) for i in range(70)], node("Relu", "v70")), F, "elements"),
 }
