@@ -83,12 +83,22 @@ def last_token_layer(model: Model, before: AbstractSet[str]) -> Optional[str]:
     ]
     if not found:
         return None
-    width = model.layers[found[-1]][2]
+    width = _width_that_is_read(model, found)
     found = [name for name in found if model.layers[name][2] == width]
     if not _one_token_is_read(model, before, found):
         return found[-1]
     read = _read_by_last_attention(model, before)
     return next((name for name in reversed(found) if name in read), found[-1])
+
+
+def _width_that_is_read(model: Model, tokens: List[str]) -> int:
+    """The channels of the tokens that the network's end reads; weights of attention have fewer."""
+    known = frozenset(tokens)
+    for node in reversed(model.graph.nodes):
+        read = known.intersection(node.inputs)
+        if read and not known.intersection(node.outputs):
+            return max(model.layers[name][2] for name in read)
+    return model.layers[tokens[-1]][2]
 
 
 def _one_token_is_read(model: Model, before: AbstractSet[str], tokens: List[str]) -> bool:

@@ -62,6 +62,19 @@ NETWORKS: Dict[str, Tuple[List[Any], str, Optional[Grid]]] = {
         "second",
         Grid(3, 2, 0),
     ),
+    "tokens weighted by attention": (
+        [
+            *PATCHES,
+            node("MatMul", "tokens judge", "judged"),
+            node("Softmax", "judged", "weights", axis=1),
+            node("Transpose", "weights", "row", perm=[0, 2, 1]),
+            node("MatMul", "row tokens", "sum"),
+            node("Flatten", "sum", "pooled"),
+            node("Gemm", "pooled head", "scores"),
+        ],
+        "tokens",
+        Grid(3, 2, 0),
+    ),
     "maps again behind the tokens": (
         [
             *PATCHES,
@@ -83,6 +96,7 @@ CONSTANTS = {
     "grid": np.array([0, WIDTH, 3, 2]),
     "class": RNG.normal(size=(1, 1, WIDTH)),
     "scale": np.ones(WIDTH),
+    "judge": RNG.normal(size=(WIDTH, 1)),
     "zero": np.array([0]),
     "one": RNG.normal(size=(WIDTH, WIDTH, 1, 1)),
     "head": RNG.normal(size=(WIDTH, 5)),
