@@ -47,6 +47,8 @@ def adaptive_pooling(torch: Any) -> Iterator[None]:
 def _written(torch: Any, graph: Any, x: Any, sizes: Tuple[int, int], wanted: Tuple[int, int]) -> Any:
     if not any(cells % places for cells, places in zip(sizes, wanted)):
         window = [cells // places for cells, places in zip(sizes, wanted)]
+        if window == [1, 1]:
+            return graph.op("Identity", x)
         return graph.op("AveragePool", x, kernel_shape_i=window, strides_i=window)
     rows, columns = (pooling_matrix(cells, places) for cells, places in zip(sizes, wanted))
     left = graph.op("Constant", value_t=torch.from_numpy(rows))
