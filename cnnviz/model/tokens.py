@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import AbstractSet, List, NamedTuple, Optional, Set
+from typing import AbstractSet, List, NamedTuple, Optional, Set, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +87,11 @@ def last_token_layer(model: Model, before: AbstractSet[str]) -> Optional[str]:
     found = [name for name in found if model.layers[name][2] == width]
     if not _one_token_is_read(model, before, found):
         return found[-1]
-    read = _read_by_last_attention(model, before)
-    return next((name for name in reversed(found) if name in read), found[-1])
+    shares, values = _last_attention(model, before)
+    for read in (shares & values, shares):
+        if read.intersection(found):
+            return next(name for name in reversed(found) if name in read)
+    return found[-1]
 
 
 def _width_that_is_read(model: Model, tokens: List[str]) -> int:
@@ -115,11 +118,24 @@ def _shares(op: str) -> bool:
     return SCHEMAS[op].traits.probability == "multiclass"
 
 
-def _read_by_last_attention(model: Model, before: AbstractSet[str]) -> AbstractSet[str]:
-    """The values that the last Softmax before the scores depends on."""
-    wanted: Set[str] = set()
+def _last_attention(model: Model, before: AbstractSet[str]) -> Tuple[Set[str], Set[str]]:
+    """The values that the shares of the last attention depend on, and those that its values depend on.
+
+    Queries and keys are among the former alone: with them, half of the layer's influence is left out.
+    """
+    nodes = [node for node in model.graph.nodes if node.outputs[0] in before and _shares(node.op)]
+    if not nodes:
+        return set(), set()
+    shares = nodes[-1].outputs[0]
+    readers = [node for node in model.graph.nodes if shares in node.inputs]
+    others = {name for node in readers for name in node.inputs if name != shares}
+    return _ancestors(model, {shares}), _ancestors(model, others)
+
+
+def _ancestors(model: Model, names: Set[str]) -> Set[str]:
+    """Values, and those that they depend on."""
+    wanted = set(names)
     for node in reversed(model.graph.nodes):
-        attends = not wanted and node.outputs[0] in before and _shares(node.op)
-        if attends or wanted.intersection(node.outputs):
+        if wanted.intersection(node.outputs):
             wanted.update(node.inputs)
     return wanted

@@ -35,7 +35,8 @@ def attention(source: str, output: str) -> List[Any]:
     """One block: a norm, attention with itself, and the residual sum."""
     return [
         helper.make_node("LayerNormalization", [source, "scale"], [f"{output} norm"], axis=-1),
-        helper.make_node("Transpose", [f"{output} norm"], [f"{output} keys"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", [f"{output} norm", "square"], [f"{output} projected"]),
+        helper.make_node("Transpose", [f"{output} projected"], [f"{output} keys"], perm=[0, 2, 1]),
         helper.make_node("MatMul", [f"{output} norm", f"{output} keys"], [f"{output} products"]),
         helper.make_node("Softmax", [f"{output} products"], [f"{output} shares"], axis=-1),
         helper.make_node("MatMul", [f"{output} shares", f"{output} norm"], [f"{output} mixed"]),
@@ -99,6 +100,7 @@ CONSTANTS = {
     "judge": RNG.normal(size=(WIDTH, 1)),
     "zero": np.array([0]),
     "one": RNG.normal(size=(WIDTH, WIDTH, 1, 1)),
+    "square": RNG.normal(size=(WIDTH, WIDTH)),
     "head": RNG.normal(size=(WIDTH, 5)),
 }
 
