@@ -11,6 +11,7 @@ from cnnviz.attribution.question import Answer, Question, Target, Targets, ask_a
 from cnnviz.model.gradients import Gradient
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places
+from cnnviz.model.tokens import as_maps, last_token_layer, token_grid
 from cnnviz.objectives.base import ClassesLike
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
 from cnnviz.results.results import Attribution
@@ -72,8 +73,9 @@ def grad_cam(
         None explains the predicted class. A list gives one class per image, or asks several of one image,
         all after one forward pass. A mapping has cotangents by layer, as for `saliency`.
     layer : str or sequence of str, optional
-        A layer N,C,H,W, or a list of layers, which share one pass. The default is `last_spatial_layer`. A
-        layer before its ReLU and the one after it have different maps.
+        A layer N,C,H,W, a layer N,T,C of tokens (the class token is left out), or a list of layers, which
+        share one pass. The default is `last_spatial_layer`. A layer before its ReLU and the one after it have
+        different maps.
 
     Returns
     -------
@@ -97,17 +99,21 @@ def grad_cam(
 
 
 def _answer(question: Question, found: Gradient, name: str) -> Answer:
-    values = weighted_sum(found.activations[name], found.gradients[name])
+    grid = token_grid(question.model, name)
+    values = weighted_sum(as_maps(found.activations[name], grid), as_maps(found.gradients[name], grid))
     maps = upsample(np.maximum(values, 0), question.x.shape[2:])
     return question.answer("grad_cam", values, maps, found.value, arguments={"layer": name}, layer=name)
 
 
 def layer_with_maps(model: Model, layer: Optional[str]) -> str:
-    """Return `layer`, by default `last_spatial_layer`, or raise ValueError when it is not N,C,H,W."""
+    """Return `layer`, by default `last_spatial_layer`, or raise ValueError when it has no places."""
     name = last_spatial_layer(model) if layer is None else layer
     shape = model.layers.get(model.layers.resolve(name), ())
-    if len(shape) != 4:
-        raise ValueError(f"layer {name!r} has shape {shape}: Grad-CAM needs the maps of a layer N,C,H,W")
+    if len(shape) != 4 and token_grid(model, name) is None:
+        raise ValueError(
+            f"layer {name!r} has shape {shape}: Grad-CAM needs the maps of a layer N,C,H,W, or the tokens of "
+            "a layer N,T,C that lie on a grid"
+        )
     return name
 
 
@@ -120,7 +126,8 @@ def weighted_sum(activation: Array, gradient: Array) -> Array:
 def last_spatial_layer(model: Model) -> str:
     """Return the last layer before the scores that still has more than one place.
 
-    A layer has places while its axes are those of the picture (`layers_with_places`).
+    A layer has places while its axes are those of the picture (`layers_with_places`), or while its tokens
+    lie on a grid (`last_token_layer`).
 
     Raises
     ------
@@ -128,6 +135,9 @@ def last_spatial_layer(model: Model) -> str:
         When the network has none.
     """
     before = _ancestors(model)
+    tokens = last_token_layer(model, before)
+    if tokens is not None:
+        return tokens
     for name in reversed(layers_with_places(model)):
         rows, columns = model.layers[name][2:]
         if name in before and rows * columns > 1:

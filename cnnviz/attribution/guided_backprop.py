@@ -15,6 +15,7 @@ from cnnviz.attribution.question import Answer, Target, Targets, ask_and_differe
 from cnnviz.attribution.saliency import check_reduction, reduced
 from cnnviz.checks import renamed
 from cnnviz.model.model import Model
+from cnnviz.model.tokens import as_maps, token_grid
 from cnnviz.objectives.base import ClassesLike
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
 from cnnviz.results.results import Attribution
@@ -151,7 +152,9 @@ def guided_grad_cam(
     name = layer_with_maps(model, layer)
     question, found = ask_and_differentiate(model, image, target, wrt=name)
     guided = question.gradient(relu=relu).gradients["input"]
-    cells = np.maximum(weighted_sum(found.activations[name], found.gradients[name]), 0)
+    grid = token_grid(model, name)
+    sums = weighted_sum(as_maps(found.activations[name], grid), as_maps(found.gradients[name], grid))
+    cells = np.maximum(sums, 0)
     values = guided * upsample(cells, question.x.shape[2:])[:, None]
     arguments = {"layer": name, "relu": relu, "reduce": reduce}
     return question.answer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
 from numpy.typing import NDArray
 
@@ -86,6 +86,9 @@ class Graph:
         Names whose numbers no longer exist, each with the reason in words.
     metadata : mapping of str to str
         The file's metadata_props.
+    fixed : frozenset of str
+        The values that are right at the height and width of the declared input alone: numbers that follow
+        from it stand in the graph as constants. Other sizes are refused where such a value is needed.
     """
 
     inputs: Tuple[Tensor, ...]
@@ -95,6 +98,7 @@ class Graph:
     aliases: Mapping[str, str] = field(default_factory=dict)
     vanished: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    fixed: FrozenSet[str] = frozenset()
 
     def __repr__(self) -> str:
         ends = " -> ".join(", ".join(one.name for one in ends) for ends in (self.inputs, self.outputs))

@@ -43,8 +43,13 @@ class Traits:
     weights : int or None
         The position of the input with the weights that the sanity check replaces, None without any.
     ends_layer : bool
-        The operator is an activation behind which automatic style transfer takes its layers. Of the
-        activations, Gelu, HardSigmoid, Mish, Softplus and Swish are not among them.
+        The operator is an activation behind which automatic style transfer takes its layers. HardSigmoid is
+        none: networks have it as a gate.
+    gate : bool
+        The values lie between 0 and 1, and mostly multiply others: style transfer takes the product with the
+        operator's own input (SiLU) for the activation, and a gate of anything else for none.
+    selects : bool
+        The output holds some of the numbers of the first input, such as the class token of a transformer.
     pool : bool
         A window slides over the picture and reduces what it covers. A block of a VGG ends here. Global pools
         have no window.
@@ -60,6 +65,8 @@ class Traits:
     same_numbers: bool
     weights: Optional[int]
     ends_layer: bool
+    gate: bool
+    selects: bool
     pool: bool
     truth: bool
     probability: Optional[Literal["multiclass", "multilabel"]]
@@ -76,6 +83,8 @@ MIXES = Traits(
     same_numbers=False,
     weights=None,
     ends_layer=False,
+    gate=False,
+    selects=False,
     pool=False,
     truth=False,
     probability=None,

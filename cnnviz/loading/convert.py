@@ -2,82 +2,121 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cnnviz.errors import CnnvizError
+from cnnviz.loading.agreement import check
+from cnnviz.loading.recipes import RecipeLike, labels_of, preprocessing_of
+from cnnviz.loading.torch_export import quiet
+from cnnviz.loading.torch_model import converted
+from cnnviz.loading.torch_module import OutputLike, chosen, image_of, ready, several_inputs, wrapped
+from cnnviz.loading.torch_watch import frozen_branches, watched
 from cnnviz.model.labels import LabelsLike
 from cnnviz.model.model import Model
-from cnnviz.pictures.preprocessing import PreprocessingLike
+from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
 from cnnviz.reader.onnx_file import read
-
-# The largest difference between two float32 programs that add in different orders, relative to the largest
-# output; the floor is absolute, for outputs that are all zero or nearly so.
-_TOLERANCE = 1e-3
-_FLOOR = 1e-7
 
 
 def from_torch(
     module: Any,
     example: Any,
     *,
-    preprocessing: PreprocessingLike = None,
-    labels: LabelsLike = None,
+    preprocessing: RecipeLike = None,
+    labels: Any = None,
     name: str = "torch",
     packed_nbytes: Optional[int] = None,
+    output: OutputLike = None,
 ) -> Model:
     """Make a model of a live PyTorch module.
 
-    The module is exported in evaluation mode; its own mode is restored afterwards.
+    A float32 copy on the CPU is exported in evaluation mode; the module itself stays as it is, and may be of
+    any float type, on any device, scripted, compiled, or in DataParallel. The model is compared with the
+    copy at the example, at another batch and at another size. Where the module takes one size alone, or its
+    export does, the model refuses other sizes.
+
+    Layers answer to the names of the module's parts too ("layer4", "layer4.1.conv2"); a convolution into
+    which its batch normalisation is folded stands for both.
 
     Parameters
     ----------
     module : torch.nn.Module
-    example : torch.Tensor or ndarray of float32, shape (N, C, H, W)
-        An input with which the module is traced, and on which the outputs of both programs are compared.
-    preprocessing, labels, packed_nbytes
-        As for `cnnviz.load`.
+    example : torch.Tensor or ndarray, shape (N, C, H, W), or such a shape
+        An input with which the module is traced, and on which the outputs of both programs are compared. It
+        should be a picture as the module wants it; a shape stands for random numbers.
+    preprocessing : str, Preprocessing, or another library's description, optional
+        As for `cnnviz.load`, or transforms of torchvision or timm, alone or in a Compose, torchvision's
+        weights, a configuration of timm (``module.pretrained_cfg``), or an image processor of transformers.
+        Without a size in it, the usual size is the example's.
+    labels : str, path, sequence of str, or another library's description, optional
+        As for `cnnviz.load`, or torchvision's weights, or a configuration with ``id2label``.
     name : str
         The model's name.
+    packed_nbytes : int, optional
+        As for `cnnviz.load`.
+    output : int or str, optional
+        The tensor to take, where the module returns several: its position, or its name in a dictionary or
+        dataclass ("aux", "head.1"). By default "logits" or "out", else the first.
 
     Returns
     -------
     Model
 
+    Warns
+    -----
+    UserWarning
+        When the module branches on the picture's numbers: the branch that the example takes is frozen.
+
     Raises
     ------
     ImportError
         When PyTorch is not installed.
+    TypeError
+        When `module` is not a module.
+    ValueError
+        When the module takes several inputs, the example is not N,C,H,W, or the output does not exist.
     UnsupportedModelError
         When the module uses operators that cnnviz does not have.
     CnnvizError
-        When the outputs of the two programs differ; the message says by how much.
+        When the module cannot be exported, or the outputs of the two programs differ; the message says by how
+        much.
     """
     try:
         import torch
     except ImportError as error:
         raise ImportError("from_torch needs PyTorch: pip install torch") from error
 
-    tensor = torch.as_tensor(example, dtype=torch.float32).detach().cpu()
-    training = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with torch.no_grad():
-            expected = module(tensor)
-        file = _torch_bytes(torch, module, tensor)
-    finally:
-        for part, was in training:
-            part.training = was
-    graph = read(file)
-    model = Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
-    _check(model, tensor.numpy(), expected.detach().cpu().numpy())
-    return model
+    wanted, x = preprocessing_of(preprocessing), image_of(torch, example)
+    # Tensors of inference mode cannot be traced, and the caller may be in it.
+    with torch.inference_mode(False):
+        twin = ready(torch, module)
+        run = watched(torch, twin, x.clone())
+        if run.error is not None:
+            raise ValueError(_unrunnable(run.error)) from run.error
+        _, path = chosen(torch, run.output, output)
+        single = wrapped(torch, twin, path)
+        with quiet(torch):
+            branches = frozen_branches(torch, single, x)
+        if branches:
+            warnings.warn(
+                f"{name}: the module decides by the picture's numbers at {', '.join(branches)}; the model "
+                "always goes the way of the example",
+                stacklevel=2,
+            )
+        feed = as_preprocessing(wanted, x.shape[1], (x.shape[2], x.shape[3]))
+        graph = converted(torch, single, x, name)
+    return Model(graph, preprocessing=feed, labels=labels_of(labels), name=name, packed_nbytes=packed_nbytes)
+
+
+def _unrunnable(error: Exception) -> str:
+    """The message for a module that does not take the example."""
+    text = str(error)
+    if isinstance(error, TypeError) and "missing" in text and "positional argument" in text:
+        return several_inputs()
+    return f"the module does not take the example: {type(error).__name__}: {text}"
 
 
 def from_keras(
@@ -124,30 +163,5 @@ def from_keras(
     x = np.random.default_rng(0).random((1, model.preprocessing.channels, *size), dtype=np.float32)
     channels_last = keras_model.input_shape[-1] == x.shape[1]
     fed = np.moveaxis(x, 1, 3) if channels_last else x
-    _check(model, x, np.asarray(keras_model(fed)))
+    check(name, model.forward(x), np.asarray(keras_model(fed)))
     return model
-
-
-def _torch_bytes(torch: Any, module: Any, example: Any) -> bytes:
-    buffer = io.BytesIO()
-    # The older exporter needs no further package and writes plain operators. Its deprecation concerns cnnviz,
-    # not the caller, so the warning is silenced.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(module, (example,), buffer, opset_version=13, dynamo=False)
-    return buffer.getvalue()
-
-
-def _check(model: Model, x: NDArray[np.float32], expected: NDArray[Any]) -> None:
-    found = model.forward(x)
-    if found.shape != expected.shape:
-        raise CnnvizError(
-            f"{model.name}: the output has shape {found.shape}, the original's {expected.shape}"
-        )
-    error = float(np.abs(found - expected).max())
-    size = float(np.abs(expected).max())
-    if not error <= max(_TOLERANCE * size, _FLOOR):
-        raise CnnvizError(
-            f"{model.name}: outputs for the example differ from the original's by up to {error:.3g}, "
-            f"on values up to {size:.3g}"
-        )

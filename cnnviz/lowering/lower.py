@@ -28,6 +28,7 @@ from cnnviz.lowering.products import ROWS as PRODUCTS
 from cnnviz.lowering.state import Lowering
 from cnnviz.lowering.weights import Weights
 from cnnviz.lowering.windows import ROWS as WINDOWS
+from cnnviz.one_line import times
 
 __all__ = ["Lowered", "MixedBatchError", "lower", "supported_ops"]
 
@@ -91,6 +92,7 @@ def lower(
         The images of the batch cannot be followed through a node.
     """
     given = {tensor.name: _input_shape(graph, tensor.name, input_shapes) for tensor in graph.inputs}
+    _refuse_size(graph, given)
     shapes, batched = _for_declared_batch(graph, given, apart)
     node: Optional[Node] = None
     try:
@@ -200,6 +202,21 @@ def _input_shape(graph: Graph, name: str, shapes: Mapping[str, Sequence[int]]) -
     if declared is not None and len(declared) != len(shape):
         raise ValueError(f"input {name!r} has {len(declared)} dimensions, not {len(shape)} as in {shape}")
     return shape
+
+
+def _refuse_size(graph: Graph, shapes: Mapping[str, Tuple[int, ...]]) -> None:
+    """Raise ValueError when a value is fixed to the declared size and the input has another."""
+    fixed = next((name for node in graph.nodes for name in node.outputs if name in graph.fixed), None)
+    for tensor in graph.inputs if fixed is not None else ():
+        declared, given = (tensor.shape or ())[2:], shapes[tensor.name][2:]
+        if declared and declared != given:
+            known = next((name for name, value in graph.aliases.items() if value == fixed), fixed)
+            usual = "x".join(map(str, declared))
+            raise ValueError(
+                f"input {tensor.name!r} has size {times(given)}, and layer {known!r} is right at {usual} "
+                "alone, the size of the example that it was exported with: export it with an example "
+                "of the size wanted"
+            )
 
 
 def _located(error: Exception, node: Optional[Node]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, Tuple
+import math
+from typing import Dict, FrozenSet, List, Sequence, Tuple
 
-from cnnviz.graph.graph import Node
+from cnnviz.graph.graph import Node, consumers, producers
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places
@@ -22,13 +23,20 @@ def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
     content, in the last resolution but one. On any network, the style layers are the first layer of each
     resolution, and the content layer is the last layer of the last resolution but one. Where Concat joins
     branches, the Concat is the layer, not the branches: the bottleneck of a fire module has few channels.
+    A network without activations over the picture, as those that activate in N,H,W,C, gives the sums of its
+    residual blocks instead, and a network without these any layer with places, such as a patch embedding.
 
     Raises
     ------
     ValueError
-        When the network has no activation with a height and a width.
+        When the network has no layer with a height and a width.
     """
-    stages = _stages(model)
+    moving = _moving(model)
+    stages = (
+        _stages(model, _activations(model))
+        or _stages(model, [node for node in model.graph.nodes if _joins_alike(model, node, moving)])
+        or _stages(model, model.graph.nodes, coarsest=math.inf)
+    )
     if not stages:
         raise ValueError(
             f"{model.name} has no layer to take style from: name style_layers and content_layers"
@@ -37,26 +45,61 @@ def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
     return content[-1], tuple(stage[0] for stage in stages)
 
 
-def _stages(model: Model) -> List[List[str]]:
-    """Return the candidate layers of each resolution, finest first.
+def _stages(model: Model, nodes: Sequence[Node], coarsest: float = COARSEST) -> List[List[str]]:
+    """Return the layers of each resolution among candidates, finest first.
 
-    Candidates are activations and joints of branches; of a resolution that has joints, the joints alone.
+    Of a resolution that has joints of branches, the joints alone.
     """
     places = frozenset(layers_with_places(model))
     height = (model.preprocessing.size or (0, 0))[0]
     stages: Dict[Tuple[int, ...], List[Node]] = {}
-    for node in model.graph.nodes:
+    for node in nodes:
         shape = model.layers.get(node.outputs[0], ())
-        if not (_ends_layer(node) or _joins(node)) or node.outputs[0] not in places:
+        if node.outputs[0] not in places:
             continue
-        if shape[2] * shape[3] >= FEWEST_POSITIONS and shape[2] * COARSEST * 1.25 >= height:
+        if shape[2] * shape[3] >= FEWEST_POSITIONS and shape[2] * coarsest * 1.25 >= height:
             stages.setdefault(shape[2:], []).append(node)
     joints = {size: [node for node in nodes if _joins(node)] for size, nodes in stages.items()}
     return [[node.outputs[0] for node in joints[size] or nodes] for size, nodes in stages.items()]
 
 
-def _ends_layer(node: Node) -> bool:
-    return SCHEMAS[node.op].traits.ends_layer
+def _activations(model: Model) -> List[Node]:
+    """The activations and joints of branches, in their order.
+
+    A value between 0 and 1 that multiplies another is a gate: the product with its own input is an activation
+    (x * sigmoid(x) is SiLU), the product with anything else is none.
+    """
+    made_by, read_by = producers(model.graph), consumers(model.graph)
+    found: List[Node] = []
+    for node in model.graph.nodes:
+        gates = [made_by[name] for name in node.inputs if name in made_by and _gates(made_by[name])]
+        if node.op == "Mul" and any(gate.inputs[0] in node.inputs for gate in gates):
+            found.append(node)
+        elif _gates(node) and any(reader.op == "Mul" for reader in read_by.get(node.outputs[0], ())):
+            continue
+        elif SCHEMAS[node.op].traits.ends_layer or _joins(node):
+            found.append(node)
+    return found
+
+
+def _moving(model: Model) -> FrozenSet[str]:
+    """The values that depend on the picture."""
+    found = {model.input_name}
+    for node in model.graph.nodes:
+        if found.intersection(node.inputs):
+            found.update(node.outputs)
+    return frozenset(found)
+
+
+def _joins_alike(model: Model, node: Node, moving: FrozenSet[str]) -> bool:
+    """Whether a node joins branches of one shape element by element, as the sum of a residual block does."""
+    shape = model.layers.get(node.outputs[0])
+    alike = [name for name in node.inputs if name in moving and model.layers.get(name) == shape]
+    return SCHEMAS[node.op].traits.axes == "keeps" and len(alike) > 1
+
+
+def _gates(node: Node) -> bool:
+    return SCHEMAS[node.op].traits.gate
 
 
 def _joins(node: Node) -> bool:

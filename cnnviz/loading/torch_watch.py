@@ -1,0 +1,99 @@
+"""A watched run of a PyTorch module: its parts' outputs, and its branches on the picture's numbers."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from cnnviz.loading.agreement import Print, fingerprint
+from cnnviz.loading.module_names import inside
+
+
+class Run(NamedTuple):
+    """A watched run of a module.
+
+    Attributes
+    ----------
+    output : ndarray or None
+        None when the module raised an error.
+    error : Exception or None
+    parts : dict of str to Print
+        By the qualified name of a submodule, the fingerprint of the tensor that its last call returned.
+    """
+
+    output: Any
+    error: Optional[Exception]
+    parts: Dict[str, Print]
+
+
+def watched(torch: Any, module: Any, x: Any) -> Run:
+    """Run a module on x, and take the fingerprints of its parts' outputs."""
+    parts: Dict[str, Print] = {}
+
+    def hook(name: str) -> Any:
+        def keep(part: Any, inputs: Any, output: Any) -> None:
+            if torch.is_tensor(output) and output.is_floating_point():
+                parts[name] = fingerprint(output.detach().numpy())
+
+        return keep
+
+    handles = []
+    if not isinstance(module, torch.jit.ScriptModule):
+        named = ((inside(name), part) for name, part in module.named_modules())
+        handles = [part.register_forward_hook(hook(name)) for name, part in named if name]
+    try:
+        with torch.no_grad():
+            return Run(module(x), None, parts)
+    except Exception as error:  # whatever a user's module raises at a size that it does not take
+        return Run(None, error, parts)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def frozen_branches(torch: Any, module: Any, x: Any) -> List[str]:
+    """Return the source lines at which a module turns numbers of the picture into numbers of Python.
+
+    A branch, a loop or a factor that is taken from them is frozen in an export: it is the example's.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+    from torch.utils.weak import WeakIdKeyDictionary
+
+    places: Dict[str, None] = {}
+    moving = WeakIdKeyDictionary()  # the tensors that depend on the picture
+    moving[x] = True
+    root = os.path.dirname(torch.__file__)
+
+    class Watch(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
+        """Follows the picture's numbers through the operators."""
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = func(*args, **(kwargs or {}))
+            given = tree_leaves((args, kwargs or {}))
+            if any(torch.is_tensor(one) and one in moving for one in given):
+                if func is torch.ops.aten._local_scalar_dense.default:
+                    places.setdefault(_caller(root))
+                for one in tree_leaves(found):
+                    if torch.is_tensor(one):
+                        moving[one] = True
+            return found
+
+    with torch.no_grad(), Watch():
+        module(x)
+    return list(places)
+
+
+def _caller(root: str) -> str:
+    """The innermost source line outside of PyTorch and of this file."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        file = frame.f_code.co_filename
+        if file != __file__ and not file.startswith(root):
+            break
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(file, line).strip()
+    return f"{os.path.basename(file)}:{line}" + (f" ({text})" if text else "")

@@ -1,0 +1,100 @@
+"""The layers that style transfer takes on its own: activations, never gates, and a layer on every network."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+import pytest
+from onnx import helper
+from toy_networks import onnx_bytes
+
+import cnnviz
+from cnnviz.synthesis.style_layers import automatic
+
+RNG = np.random.default_rng(0)
+
+
+def node(op: str, inputs: str, output: str, **attributes: Any) -> Any:
+    return helper.make_node(op, inputs.split(), [output], **attributes)
+
+
+FIRST = node("Conv", "x w", "conv", pads=[1, 1, 1, 1])
+POOLED = [node("GlobalAveragePool", "last", "mean"), node("Flatten", "mean", "scores")]
+
+NETWORKS: Dict[str, Tuple[List[Any], str, Tuple[str, ...]]] = {
+    # nodes, the content layer, the style layers
+    "SiLU of two nodes": (
+        [
+            FIRST,
+            node("Sigmoid", "conv", "gate"),
+            node("Mul", "conv gate", "silu"),
+            node("MaxPool", "silu", "half", kernel_shape=[2, 2], strides=[2, 2]),
+            node("Conv", "half square", "deep", pads=[1, 1, 1, 1]),
+            node("Sigmoid", "deep", "deep_gate"),
+            node("Mul", "deep_gate deep", "last"),
+            *POOLED,
+        ],
+        "silu",
+        ("silu", "last"),
+    ),
+    "squeeze and excitation": (
+        [
+            FIRST,
+            node("Relu", "conv", "relu"),
+            node("Sigmoid", "relu", "spatial_gate"),
+            node("Mul", "conv spatial_gate", "last"),
+            *POOLED,
+        ],
+        "relu",
+        ("relu",),
+    ),
+    "a sigmoid that is an activation": (
+        [FIRST, node("Sigmoid", "conv", "squashed"), node("Conv", "squashed square", "last"), *POOLED],
+        "squashed",
+        ("squashed",),
+    ),
+    "GELU": ([FIRST, node("Gelu", "conv", "last"), *POOLED], "last", ("last",)),
+    "residual sums of a network that activates elsewhere": (
+        [
+            FIRST,
+            node("Transpose", "conv", "turned", perm=[0, 2, 3, 1]),
+            node("Gelu", "turned", "active"),
+            node("Transpose", "active", "back", perm=[0, 3, 1, 2]),
+            node("Add", "conv back", "last"),
+            *POOLED,
+        ],
+        "last",
+        ("last",),
+    ),
+    "patches and a mixer": (
+        [
+            node("Conv", "x patch", "patches", strides=[4, 4]),
+            node("Flatten", "patches", "flat"),
+            node("Tanh", "flat", "scores"),
+        ],
+        "patches",
+        ("patches",),
+    ),
+}
+CONSTANTS = {
+    "w": RNG.normal(size=(4, 3, 3, 3)),
+    "square": RNG.normal(size=(4, 4, 3, 3)),
+    "patch": RNG.normal(size=(4, 3, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_layers_are_activations_or_what_comes_nearest(name: str) -> None:
+    nodes, content, style = NETWORKS[name]
+    used = {source for one in nodes for source in one.input}
+    constants = {key: value for key, value in CONSTANTS.items() if key in used}
+    data = onnx_bytes(nodes, constants, input_shape=["N", 3, 16, 16], output="scores", opset=20)
+    assert automatic(cnnviz.load(data, preprocessing="unit")) == (content, style)
+
+
+def test_a_network_without_maps_is_refused() -> None:
+    nodes = [node("Flatten", "x", "flat"), node("MatMul", "flat w", "scores")]
+    data = onnx_bytes(nodes, {"w": RNG.normal(size=(48, 5))}, input_shape=["N", 3, 4, 4], output="scores")
+    with pytest.raises(ValueError, match="has no layer to take style from"):
+        automatic(cnnviz.load(data))
