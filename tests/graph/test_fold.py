@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -193,6 +194,8 @@ def label(row: Row) -> str:
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_functions_agree_with_the_reference(row: Row) -> None:
     op, inputs, attributes = row
+    if sys.version_info < (3, 10) and (op in ("Gelu", "Swish") or attributes.get("reduction") == "mul"):
+        pytest.skip("the reference of onnx 1.17 has no such function, or a wrong one")
     constants = {f"c{i}": array for i, array in enumerate(inputs)}
     outputs = ["y", "z"] if op == "TopK" else ["y"]
     proto = model([helper.make_node(op, list(constants), outputs, **attributes)], constants)
