@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+import onnx
 import pytest
 from graphs import run
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -185,6 +185,10 @@ def model(nodes: List[Any], constants: Dict[str, Any], shape: Optional[Tuple[Any
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 24)], ir_version=10)
 
 
+# The onnx that Python 3.8 and 3.9 get; newer Pythons get 1.22 or later.
+OLD_REFERENCE = tuple(map(int, onnx.__version__.split(".")[:2])) < (1, 22)
+
+
 def label(row: Row) -> str:
     op, inputs, attributes = row
     kinds = "".join(np.asarray(array).dtype.kind for array in inputs)
@@ -194,7 +198,7 @@ def label(row: Row) -> str:
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_functions_agree_with_the_reference(row: Row) -> None:
     op, inputs, attributes = row
-    if sys.version_info < (3, 10) and (op in ("Gelu", "Swish") or attributes.get("reduction") == "mul"):
+    if OLD_REFERENCE and (op in ("Gelu", "Swish") or attributes.get("reduction") == "mul"):
         pytest.skip("the reference of onnx 1.17 has no such function, or a wrong one")
     constants = {f"c{i}": array for i, array in enumerate(inputs)}
     outputs = ["y", "z"] if op == "TopK" else ["y"]

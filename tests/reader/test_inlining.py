@@ -204,3 +204,18 @@ def test_layers_of_bodies_are_named_after_their_node() -> None:
     graph = read(calling([call("Gate", "x", "g"), call("Gate", "g")], GATE))
     names = [one.name for one in graph.nodes if one.op == "Sigmoid"]
     assert names == ["Gate g/Sigmoid s", "Gate y/Sigmoid s"]
+
+
+def test_outputs_keep_what_branches_read_from_around_them() -> None:
+    """A cut graph still has the values that an If's branches take from the graph, or hand out as they are."""
+    inner = branch(node("Mul", "r h", "b"), h=np.float32(0.5))
+    nodes = [
+        node("Relu", "x", "r"),
+        node("Neg", "x", "unread"),
+        either("c", inner, branch(results="r"), "y"),
+        node("Exp", "y", "z"),
+    ]
+    for condition, expected in ((TRUE, np.maximum(X, 0) / 2), (FALSE, np.maximum(X, 0))):
+        graph = read(model(nodes, {"c": condition}, outputs=["z"]), ["y"])
+        assert "Neg" not in {one.op for one in graph.nodes}
+        np.testing.assert_array_equal(run(graph, X)[0], expected)
