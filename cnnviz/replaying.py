@@ -7,9 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, Mapping, Optional
 
-from cnnviz.attribution.grad_cam import grad_cam
-from cnnviz.attribution.guided_backprop import guided_backprop, guided_grad_cam
-from cnnviz.attribution.saliency import saliency
+from cnnviz.attribution.techniques import TECHNIQUES
 from cnnviz.model.model import Model
 from cnnviz.optimize.run import Watch
 from cnnviz.results import files, results
@@ -24,13 +22,6 @@ _RECIPES: Mapping[str, Callable[..., Recipe]] = {
     "fooling_image": fooling.recipe,
     "style_transfer": style.recipe,
 }
-_ATTRIBUTIONS: Mapping[str, Callable[..., Any]] = {
-    "grad_cam": grad_cam,
-    "guided_backprop": guided_backprop,
-    "guided_grad_cam": guided_grad_cam,
-    "saliency": saliency,
-}
-
 
 #: Names of arguments in files of earlier releases, each with the present one.
 _RENAMED = {"rule": "relu"}
@@ -71,7 +62,7 @@ def replay(path: PathLike, model: Model, *, progress: Optional[bool] = None) -> 
     if name != model.name:
         warnings.warn(f"{name!r} made this picture, and {model.name!r} makes it again", stacklevel=2)
     method = settings.get("method")
-    if method in _ATTRIBUTIONS:
+    if method in TECHNIQUES:
         return _attribution(str(method), model, settings, sources)
     try:
         recipe = _recipe(model, settings, sources)
@@ -158,7 +149,7 @@ def _attribution(
 ) -> Attribution:
     options = {_RENAMED.get(name, name): value for name, value in settings.items() if name not in ADDED}
     try:
-        made: Attribution = _ATTRIBUTIONS[method](model, sources["image"], **options)
+        made: Attribution = TECHNIQUES[method](model, sources["image"], **options)
     except (KeyError, TypeError) as error:
         raise ValueError(f"these settings make no {method} ({error})") from error
     return made

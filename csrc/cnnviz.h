@@ -66,7 +66,7 @@ typedef struct cnv_window_params {
 typedef struct cnv_conv_params {
     cnv_window_params window; /* conv_transpose2d: of the convolution that it transposes */
     int64_t groups;
-    int64_t output_padding[2]; /* conv_transpose2d: rows and columns of y that no window reaches */
+    int64_t output_padding[2]; /* conv_transpose2d: rows and columns added to y behind its last ones */
 } cnv_conv_params;
 
 typedef struct cnv_pool_params {

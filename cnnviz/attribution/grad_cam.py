@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, List, Mapping, Optional, Tuple, Union, overload
+from typing import Dict, List, Mapping, Optional, Tuple, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.attribution.question import Answer, Question, Target, Targets, ask_and_differentiate
+from cnnviz.graph.graph import ancestors
 from cnnviz.model.gradients import Gradient
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places
@@ -99,10 +100,15 @@ def grad_cam(
 
 
 def _answer(question: Question, found: Gradient, name: str) -> Answer:
+    values, maps = maps_of(question, found, name)
+    return question.answer("grad_cam", values, maps, found.value, arguments={"layer": name}, layer=name)
+
+
+def maps_of(question: Question, found: Gradient, name: str) -> Tuple[Array, Array]:
+    """Return Grad-CAM of a layer before its ReLU, N,h,w, and after it in the size of the input, N,H,W."""
     grid = token_grid(question.model, name)
     values = weighted_sum(as_maps(found.activations[name], grid), as_maps(found.gradients[name], grid))
-    maps = upsample(np.maximum(values, 0), question.x.shape[2:])
-    return question.answer("grad_cam", values, maps, found.value, arguments={"layer": name}, layer=name)
+    return values, upsample(np.maximum(values, 0), question.x.shape[2:])
 
 
 def layer_with_maps(model: Model, layer: Optional[str]) -> str:
@@ -134,7 +140,7 @@ def last_spatial_layer(model: Model) -> str:
     ValueError
         When the network has none.
     """
-    before = _ancestors(model)
+    before = ancestors(model.graph, [model.logits_name]) - {model.logits_name}
     tokens = last_token_layer(model, before)
     if tokens is not None:
         return tokens
@@ -161,12 +167,3 @@ def _interpolation(cells: int, pixels: int) -> NDArray[np.float64]:
     if cells > 1:
         matrix[np.arange(pixels), below + 1] += position - below
     return matrix
-
-
-def _ancestors(model: Model) -> FrozenSet[str]:
-    """Return the values that the scores depend on."""
-    wanted = {model.logits_name}
-    for node in reversed(model.graph.nodes):
-        if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
-    return frozenset(wanted - {model.logits_name})

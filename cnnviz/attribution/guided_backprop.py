@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import List, Optional, overload
 
-import numpy as np
-
-from cnnviz.attribution.grad_cam import layer_with_maps, upsample, weighted_sum
+from cnnviz.attribution.grad_cam import layer_with_maps, maps_of
 from cnnviz.attribution.question import Answer, Target, Targets, ask_and_differentiate
 from cnnviz.attribution.saliency import check_reduction, reduced
 from cnnviz.checks import renamed
 from cnnviz.model.model import Model
-from cnnviz.model.tokens import as_maps, token_grid
 from cnnviz.objectives.base import ClassesLike
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
 from cnnviz.results.results import Attribution
@@ -152,10 +149,7 @@ def guided_grad_cam(
     name = layer_with_maps(model, layer)
     question, found = ask_and_differentiate(model, image, target, wrt=name)
     guided = question.gradient(relu=relu).gradients["input"]
-    grid = token_grid(model, name)
-    sums = weighted_sum(as_maps(found.activations[name], grid), as_maps(found.gradients[name], grid))
-    cells = np.maximum(sums, 0)
-    values = guided * upsample(cells, question.x.shape[2:])[:, None]
+    values = guided * maps_of(question, found, name)[1][:, None]
     arguments = {"layer": name, "relu": relu, "reduce": reduce}
     return question.answer(
         "guided_grad_cam", values, reduced(values, reduce), found.value, arguments=arguments, layer=name

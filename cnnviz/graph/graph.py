@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 
 from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ __all__ = [
     "Names",
     "Node",
     "Tensor",
+    "ancestors",
     "consumers",
     "producers",
     "prune",
@@ -124,16 +125,21 @@ def consumers(graph: Graph) -> Dict[str, List[Node]]:
     return readers
 
 
-def prune(graph: Graph) -> Graph:
-    """The graph without the nodes and constants that no output depends on."""
-    wanted = {tensor.name for tensor in graph.outputs}
-    kept: List[Node] = []
+def ancestors(graph: Graph, values: Iterable[str]) -> Set[str]:
+    """The values that given ones depend on, and these themselves."""
+    wanted = set(values)
     for node in reversed(graph.nodes):
         if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
-            kept.append(node)
+            wanted.update(filter(None, node.inputs))  # "" is an input that is absent
+    return wanted
+
+
+def prune(graph: Graph) -> Graph:
+    """The graph without the nodes and constants that no output depends on."""
+    wanted = ancestors(graph, (tensor.name for tensor in graph.outputs))
+    nodes = tuple(node for node in graph.nodes if wanted.intersection(node.outputs))
     constants = {name: value for name, value in graph.constants.items() if name in wanted}
-    return graph.replace(nodes=tuple(reversed(kept)), constants=constants)
+    return graph.replace(nodes=nodes, constants=constants)
 
 
 class Names:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import CnnvizError, UnsupportedModelError
-from cnnviz.graph.graph import Graph, Tensor, producers
+from cnnviz.graph.graph import Graph, Tensor, ancestors, producers
 from cnnviz.loading.agreement import Print, check, fingerprint, same
 from cnnviz.loading.module_names import candidates
 from cnnviz.loading.torch_export import Export, another_batch, exports, quiet, second_example
@@ -219,15 +219,7 @@ def _fixed(model: Model, names: Mapping[str, str], second: _Case) -> FrozenSet[s
     count = _most_that_run(model, [value for value, _ in pairs], x)
     prints = _prints(model, list(dict.fromkeys(value for value, _ in pairs[:count])), x)
     proved = {value for value, part in pairs[:count] if same(prints[value], second.run.parts[part])}
-    made_by = producers(model.graph)
-    todo: List[str] = list(proved)
-    seen: Set[str] = set()
-    while todo:
-        value = todo.pop()
-        if value in made_by and value not in seen:
-            seen.add(value)
-            todo.extend(made_by[value].inputs)
-    return frozenset(name for name in made_by if name not in seen)
+    return frozenset(producers(model.graph)) - ancestors(model.graph, proved)
 
 
 def _most_that_run(model: Model, values: List[str], x: NDArray[np.float32]) -> int:

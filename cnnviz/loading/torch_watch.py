@@ -16,8 +16,8 @@ class Run(NamedTuple):
 
     Attributes
     ----------
-    output : ndarray or None
-        None when the module raised an error.
+    output : Any
+        The module's output, of whatever type; None when it raised an error.
     error : Exception or None
     parts : dict of str to Print
         By the qualified name of a submodule, the fingerprint of the tensor that its last call returned.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import AbstractSet, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from cnnviz._config import _core
 from cnnviz.lowering.batch import Batch, Call, MixedBatchError, Place, Shape
 
 __all__ = ["RULES", "Rule"]
@@ -268,15 +269,13 @@ def _matmul(batch: Batch, call: Call) -> Made:
     return _broadcast(batch, call)
 
 
+def _elementwise(batch: Batch, call: Call) -> Made:
+    return _each(batch, call) if len(call.operands) == 1 else _broadcast(batch, call)
+
+
 # The functions of each number that rectify ask, under the rule "redirected", whether the gradient of an
 # element of the first axis is blocked as a whole: such an element may not hold parts of several images.
 _RECTIFIERS = ("relu", "clip")
-_UNARY = (
-    *("sigmoid", "tanh", "exp", "log", "sqrt", "neg", "abs", "erf", "softplus", "elu", "celu", "selu"),
-    *("hard_sigmoid", "hard_swish", "silu", "gelu", "leaky_relu"),
-    *("sign", "floor", "ceil", "round", "sin", "cos", "tan", "atan"),
-)
-_BINARY = ("add", "sub", "mul", "div", "min", "max", "pow", "greater", "equal", "masked", "prelu")
 _REDUCTIONS = ("reduce_l2", "reduce_log_sum_exp", "reduce_max", "reduce_mean", "reduce_prod", "reduce_sum")
 _ROWS = (
     *("conv2d", "conv_transpose2d", "linear", "batch_norm", "lrn", "max_pool", "average_pool"),
@@ -286,8 +285,9 @@ _ROWS = (
 #: The rule of each operator of the core.
 RULES: Dict[str, Rule] = {
     **dict.fromkeys(_RECTIFIERS, _rows),
-    **dict.fromkeys(_UNARY, _each),
-    **dict.fromkeys(_BINARY, _broadcast),
+    **{op: _elementwise for op in dir(_core.Plan) if getattr(getattr(_core.Plan, op), "elementwise", False)},
+    "leaky_relu": _each,
+    "prelu": _broadcast,
     **dict.fromkeys(_ROWS, _rows),
     **dict.fromkeys(_REDUCTIONS, _reduce),
     "concat": _concat,

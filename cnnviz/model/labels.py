@@ -23,7 +23,7 @@ class Labels(Sequence[str]):
     ----------
     names : sequence of str
     ids : sequence of str, optional
-        A second name of each class that `index` finds too, such as ImageNet's WordNet ids.
+        A second name of each class that `find` finds too, such as ImageNet's WordNet ids.
     """
 
     def __init__(self, names: Sequence[str], ids: Optional[Sequence[str]] = None) -> None:

@@ -8,6 +8,7 @@ from typing import AbstractSet, List, NamedTuple, Optional, Set, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.graph.graph import ancestors
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places
@@ -129,13 +130,4 @@ def _last_attention(model: Model, before: AbstractSet[str]) -> Tuple[Set[str], S
     shares = nodes[-1].outputs[0]
     readers = [node for node in model.graph.nodes if shares in node.inputs]
     others = {name for node in readers for name in node.inputs if name != shares}
-    return _ancestors(model, {shares}), _ancestors(model, others)
-
-
-def _ancestors(model: Model, names: Set[str]) -> Set[str]:
-    """Values, and those that they depend on."""
-    wanted = set(names)
-    for node in reversed(model.graph.nodes):
-        if wanted.intersection(node.outputs):
-            wanted.update(node.inputs)
-    return wanted
+    return ancestors(model.graph, {shares}), ancestors(model.graph, others)

@@ -274,3 +274,10 @@ def _as_cotangent(layer: str, array: Array) -> Array:
     if not np.isfinite(given).all():
         raise ValueError(f"target[{layer!r}] holds NaN or infinity")
     return np.ascontiguousarray(given, dtype=np.float32)
+
+
+def whole(name: str, index: int) -> int:
+    """Return an index as an int, or raise TypeError naming the argument."""
+    if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, not {index!r}")
+    return int(index)

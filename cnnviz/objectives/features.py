@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.objectives.base import Activations, Array, Objective, ValueAndCotangents, sum_per_image
+from cnnviz.objectives.base import Activations, Array, Objective, ValueAndCotangents, sum_per_image, whole
 
 #: GRAM_STRIP is the number of positions that one float32 product sums over; the strips are added in float64.
 #: The rounding of a strip (1e-7) is below that of float32 activations, in a third of the time of a float64
@@ -34,7 +34,7 @@ class Channel(_LayerObjective):
 
     def __init__(self, layer: str, channel: int) -> None:
         super().__init__(layer)
-        self.channel = _whole("channel", channel)
+        self.channel = whole("channel", channel)
 
     @property
     def name(self) -> str:
@@ -65,9 +65,9 @@ class Neuron(_LayerObjective):
         self, layer: str, channel: int, row: Optional[int] = None, column: Optional[int] = None
     ) -> None:
         super().__init__(layer)
-        self.channel = _whole("channel", channel)
-        self.row = None if row is None else _whole("row", row)
-        self.column = None if column is None else _whole("column", column)
+        self.channel = whole("channel", channel)
+        self.row = None if row is None else whole("row", row)
+        self.column = None if column is None else whole("column", column)
 
     @property
     def name(self) -> str:
@@ -280,12 +280,6 @@ def _spatial(activations: Activations, layer: str) -> Array:
     if x.ndim != 4:
         raise ValueError(f"layer {layer!r} has shape {x.shape}, but this objective needs N,C,H,W")
     return x
-
-
-def _whole(name: str, index: int) -> int:
-    if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, not {index!r}")
-    return int(index)
 
 
 def _check_index(name: str, index: int, size: int, layer: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.objectives.base import LOGITS, Activations, Array, Objective, ValueAndCotangents
+from cnnviz.objectives.base import LOGITS, Activations, Array, Objective, ValueAndCotangents, whole
 from cnnviz.one_line import times
 
 Index = Union[int, "np.integer[Any]", Sequence[int]]
@@ -93,13 +93,11 @@ class Region(Objective):
     """
 
     def __init__(self, layer: str, cls: int, mask: Optional[NDArray[Any]] = None, *, axis: int = 1) -> None:
-        if isinstance(cls, bool) or not isinstance(cls, (int, np.integer)):
-            raise TypeError(f"cls must be an integer, not {cls!r}")
         if axis not in (1, 3, -1):
             raise ValueError(f"axis is {axis}, but the classes are on axis 1, or on axis 3 of N,H,W,C")
         self.layer = layer
         self.layers = (layer,)
-        self.cls = int(cls)
+        self.cls = whole("cls", cls)
         self.axis = 1 if axis == 1 else 3
         self.mask = None if mask is None else _mask(mask)
 

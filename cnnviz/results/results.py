@@ -269,7 +269,7 @@ class Synthesis:
         """
         suffix = files.suffix_of(path)
         if suffix == ".npz":
-            _save_arrays(path, self, {"history": self.history, **_stored_run(self.run)}, options)
+            _save_arrays(path, self, _stored_run(self.run), options)
         elif suffix == ".gif":
             files.write_animation(path, self.frames, self.image, options)
         else:

@@ -101,10 +101,9 @@ def take_up(recipe: Recipe, memory: Mapping[str, NDArray[Any]], steps: int) -> S
 def _go_on(
     recipe: Recipe, watch: Watch, trace: Trace, steps: int, *, stages: Optional[int] = None
 ) -> Synthesis:
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
-        raise ValueError(f"the number of steps must be an integer of at least 0, not {steps!r}")
+    count = checked_count("the number of steps", steps)
     try:
-        return _synthesis(recipe, watch, advance(recipe.stages[:stages], trace, int(steps), watch))
+        return _synthesis(recipe, watch, advance(recipe.stages[:stages], trace, count, watch))
     except NonFiniteError as error:
         error.result = _synthesis(recipe, watch, error.result)
         raise

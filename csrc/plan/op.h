@@ -1,8 +1,8 @@
 /*
  * The row of an operator, and the checks that rows share. A row lives in its family's file in plan/ops.
  */
-#ifndef CNV_PLAN_OPS_H
-#define CNV_PLAN_OPS_H
+#ifndef CNV_PLAN_OP_H
+#define CNV_PLAN_OP_H
 
 #include "plan/argument.h"
 #include "plan/kernel.h"
@@ -16,6 +16,7 @@ typedef struct cnv_op {
     const char *name;              /* name of the builder method: "conv2d", "relu", ... */
     const cnv_argument *arguments; /* inputs, in their order, and parameters */
     cnv_status (*infer)(const cnv_node *node, cnv_shape *y, cnv_error *err);
+    bool elementwise;    /* an element of the output reads one element of each input, broadcast as in NumPy */
     cnv_kernel kernel;   /* portable kernel */
     const void *variant; /* of a family that shares its functions: what is this operator's own, for them */
 } cnv_op;

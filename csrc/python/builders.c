@@ -95,6 +95,12 @@ static PyObject *get_text_signature(PyObject *builder, void *closure)
     return cnv_signature(op_of(builder)->arguments);
 }
 
+static PyObject *get_elementwise(PyObject *builder, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(op_of(builder)->elementwise);
+}
+
 /* A str tells pickle to look the method up by its qualified name. */
 static PyObject *builder_reduce(PyObject *builder, PyObject *unused)
 {
@@ -103,8 +109,11 @@ static PyObject *builder_reduce(PyObject *builder, PyObject *unused)
 }
 
 static PyGetSetDef getters[] = {
-    {"__name__", get_name, NULL, NULL, NULL}, {"__qualname__", get_qualname, NULL, NULL, NULL},
-    {"__doc__", get_doc, NULL, NULL, NULL},   {"__text_signature__", get_text_signature, NULL, NULL, NULL},
+    {"__name__", get_name, NULL, NULL, NULL},
+    {"__qualname__", get_qualname, NULL, NULL, NULL},
+    {"__doc__", get_doc, NULL, NULL, NULL},
+    {"__text_signature__", get_text_signature, NULL, NULL, NULL},
+    {"elementwise", get_elementwise, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

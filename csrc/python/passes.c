@@ -82,9 +82,9 @@ PyObject *cnv_plan_object_prepare(PyObject *object, PyObject *args, PyObject *kw
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOOO:prepare", names, &keep, &seeds, &wrt, &packed,
                                      &other))
         return NULL;
-    if (other != Py_None && Py_TYPE(other) != Py_TYPE(object))
+    if (other != Py_None && !(shares = cnv_plan_object_of(other)))
         return PyErr_Format(PyExc_TypeError, "shares must be a Plan, not %.100s", Py_TYPE(other)->tp_name);
-    if (other != Py_None && other != object) shares = (plan_object *)other;
+    if (shares == self) shares = NULL;
     if (cnv_plan_enter(self) < 0) return NULL;
     int failed = shares ? cnv_plan_enter(shares) : 0;
     if (!failed) {

@@ -10,7 +10,7 @@ from toy_networks import captum_toy
 
 import cnnviz
 from cnnviz import Preprocessing
-from cnnviz.attribution import guided_backprop
+from cnnviz.attribution import grad_cam
 from cnnviz.attribution.grad_cam import upsample
 
 IMAGE = (np.arange(16, dtype=np.float32) / 15).reshape(4, 4)
@@ -78,7 +78,7 @@ def test_guided_backprop(toy: cnnviz.Model, rule: str, expected: List[List[int]]
 
 
 def test_guided_grad_cam_with_nearest_upsampling(toy: cnnviz.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guided_backprop, "upsample", lambda maps, size: np.kron(maps, np.ones((1, 2, 2))))
+    monkeypatch.setattr(grad_cam, "upsample", lambda maps, size: np.kron(maps, np.ones((1, 2, 2))))
     result = cnnviz.guided_grad_cam(toy, IMAGE, 0, "relu1")
     expected = [[0, 0, 4, 4], [0, 0, 12, 8], [28, 84, 97.5, 65], [28, 56, 65, 32.5]]
     np.testing.assert_allclose(result.values[0], expected, atol=1e-4)

@@ -49,8 +49,6 @@ typedef struct tile_walk {
     int64_t bits_block;
 } tile_walk;
 
-typedef void tile_kernel(const tile_walk *walk, const float *x0, const float *x1, float *out);
-
 /* Starts the sums of pixel p: acc[p * blocks + b] is that of output block b. */
 CNV_INLINE void tile_begin(int p, int pixels, int blocks, v16 *acc, v16 s0, v16 s1)
 {

@@ -49,7 +49,7 @@ void cnv_conv2d_backward_bias(float *db, const float *dy, const cnv_conv2d *c, c
  * one are those of the other, exchanged. Only the bias, groups*IC, and its gradient are not c's.
  *
  *     forward          y += cnv_conv2d_backward_data(dy = x), onto y filled with b
- *     backward_data    dx += cnv_conv2d_forward(x = dy), the scratch is cnv_conv2d_forward_scratch
+ *     backward_data    cnv_conv2d_forward_add(dx, x = dy), the scratch is cnv_conv2d_forward_scratch
  *     backward_weight  dw += cnv_conv2d_backward_weight(dy = x, x = dy)
  *
  * x: N, groups*OC, OH, OW   w: groups*OC, IC, KH, KW   y: N, groups*IC, IH, IW

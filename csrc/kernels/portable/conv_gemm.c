@@ -2,7 +2,8 @@
  * Convolution as matrix products: im2col in strips of output pixels, then cnv_sgemm.
  *
  * Forward, one item is (image, group, strip):   y[OC, strip] = w[OC, K] * columns[K, strip]
- * Backward, one item is (group, block of input channels), so that no two items write the same gradient:
+ * Backward, one item is (group, block of input channels), for the data gradient of one image, so that no two
+ * items write the same gradient:
  *   data      columns[block, strip] = w[OC, block]^T * dy[OC, strip], then col2im, strip after strip
  *   weight    dw[OC, block] += dy[OC, strip] * columns[block, strip]^T, image after image
  * Strips keep the columns in cache and bound the scratch at any picture size.

@@ -53,6 +53,7 @@ static void binary_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
         .name = #operator,                           \
         .arguments = arguments_,                     \
         .infer = binary_infer,                       \
+        .elementwise = true,                         \
         .variant = &(const cnv_binary_op){variant_}, \
         .kernel = {.inplace = true,                  \
                    .needs = binary_needs,            \

@@ -22,7 +22,7 @@ static cnv_status check_channels(const cnv_node *node, cnv_error *err)
 
 static cnv_status check_bias(const cnv_node *node, cnv_error *err)
 {
-    if (node->n_inputs < 3 || node->x_shape[2] == NULL) return CNV_OK;
+    if (node->x_shape[2] == NULL) return CNV_OK;
     const cnv_shape *b = node->x_shape[2];
     if (b->ndim == 1 && b->dim[0] == node->x_shape[1]->dim[0]) return CNV_OK;
     return cnv_fail(err, CNV_INVALID, "b has shape %s, but w has %lld filters", cnv_shape_format(b).text,
@@ -67,8 +67,7 @@ static void conv2d_needs(const cnv_node *node, cnv_needs *needs)
 static void conv2d_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 {
     cnv_conv2d c = geometry(node);
-    const float *b = node->n_inputs > 2 ? io->x[2] : NULL;
-    cnv_conv2d_forward(io->y, io->x[0], io->x[1], b, &c, io->scratch, io->scratch_stride, run);
+    cnv_conv2d_forward(io->y, io->x[0], io->x[1], io->x[2], &c, io->scratch, io->scratch_stride, run);
 }
 
 static void conv2d_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
@@ -78,7 +77,7 @@ static void conv2d_backward(const cnv_node *node, const cnv_io *io, cnv_run *run
         cnv_conv2d_backward_data(io->dx[0], io->dy, io->x[1], &c, io->scratch, io->scratch_stride, run);
     if (io->dx[1] != NULL)
         cnv_conv2d_backward_weight(io->dx[1], io->dy, io->x[0], &c, io->scratch, io->scratch_stride, run);
-    if (node->n_inputs > 2 && io->dx[2] != NULL) cnv_conv2d_backward_bias(io->dx[2], io->dy, &c, run);
+    if (io->dx[2] != NULL) cnv_conv2d_backward_bias(io->dx[2], io->dy, &c, run);
 }
 
 static const cnv_argument conv2d_arguments[] = {

@@ -74,6 +74,7 @@ static const cnv_argument beta_arguments[] = {
         .name = #operator,                          \
         .arguments = arguments_,                    \
         .infer = infer_,                            \
+        .elementwise = true,                        \
         .variant = &(const cnv_unary){__VA_ARGS__}, \
         .kernel = {.inplace = true,                 \
                    .needs = unary_needs,            \
