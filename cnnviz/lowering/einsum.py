@@ -93,10 +93,11 @@ def _product(low: Lowering, name: str, a: _Operand, b: _Operand, kept: str) -> _
     rows = "".join(label for label in a.labels if label not in both)
     columns = "".join(label for label in b.labels if label not in both)
 
+    # Three axes even for one matrix: every batch of images then runs the same kernel and has the same bits.
     def matrix(x: _Operand, *groups: str) -> int:
         shape = [math.prod(extents[label] for label in group) for group in groups]
         value = _ordered(low, name, x, "".join(groups))
-        return low.plan.reshape(value, shape=shape if batch else shape[1:], name=name)
+        return low.plan.reshape(value, shape=shape, name=name)
 
     y = low.plan.matmul(matrix(a, batch, rows, inner), matrix(b, batch, inner, columns), name=name)
     labels = batch + rows + columns

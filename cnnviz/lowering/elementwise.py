@@ -109,7 +109,8 @@ def _reciprocal(low: Lowering, node: Node) -> int:
 def _pow(low: Lowering, node: Node) -> int:
     """A power; a square is a product, which is exact and has a gradient at zero."""
     x, exponent = node.inputs
-    if exponent in low.known and low.known[exponent].size == 1 and low.known[exponent].item() == 2:
+    power = low.known.get(exponent)
+    if power is not None and power.size == 1 and power.ndim <= len(low.shape(x)) and power.item() == 2:
         return low.plan.mul(low.id(x), low.id(x), name=node.name)
     return low.plan.pow(low.id(x), low.id(exponent), name=node.name)
 

@@ -141,7 +141,7 @@ def _cumulative_sum(low: Lowering, node: Node) -> int:
     ones: NDArray[Any] = np.ones((shape[axis], shape[axis]), np.float32)
     triangle = np.tril(ones, -1 if node.attributes["exclusive"] else 0)  # row i: the elements that are summed
     triangle = triangle.T if node.attributes["reverse"] else triangle
-    row = (1, shape[axis]) if len(shape) == 1 else shape
+    row = (1,) * (3 - len(shape)) + shape  # three axes, so that every batch runs the same kernel
     y = low.plan.reshape(x, shape=row, name=node.name)
     axis += len(row) - len(shape)
     perm = [*(i for i in range(len(row)) if i != axis), axis]

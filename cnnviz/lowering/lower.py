@@ -149,7 +149,7 @@ def _lower_node(low: Lowering, node: Node) -> None:
         low.known[node.outputs[0]] = shape_value(node, low.shape(inputs[0]), low.budget)
     elif can_evaluate(node) and all(name in low.known for name in inputs):
         results = evaluate(node, [low.known[name] for name in inputs], low.budget)
-        low.known.update(zip(node.outputs, results))
+        low.known.update((name, result) for name, result in zip(node.outputs, results) if name)
     elif inputs and all(name in low.known for name in inputs):
         low.known.update(_computed(low, node, inputs))
     else:

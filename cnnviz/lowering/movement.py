@@ -83,6 +83,8 @@ def _pad(low: Lowering, node: Node) -> int:
     axes = tuple(range(len(shape))) if a["axes"] is None else a["axes"]
     if len(a["pads"]) != 2 * len(axes):
         raise ValueError(f"pads {a['pads']} must have two numbers for each of the axes {axes}")
+    if a["mode"] == "wrap":
+        raise UnsupportedModelError(f"node {node.name!r} (Pad): mode 'wrap' on activations", [node.op])
     if a["mode"] not in _PAD_MODES:
         raise ValueError(f"mode {a['mode']!r} is none of {', '.join(_PAD_MODES)}")
     axes_of(axes, len(shape))

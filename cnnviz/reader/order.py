@@ -34,7 +34,7 @@ def in_order(protos: Sequence[Any], given: Container[str] = ()) -> List[Tuple[in
         for name in proto.output:
             if name and name not in given:
                 maker.setdefault(text(name, "output name"), index)
-    waits = [{maker[name] for name in _reads(proto) if name in maker} for proto in protos]
+    waits = [{maker[name] for name in reads(proto) if name in maker} for proto in protos]
     readers: List[List[int]] = [[] for _ in protos]
     for index, others in enumerate(waits):
         for other in others:
@@ -53,7 +53,7 @@ def in_order(protos: Sequence[Any], given: Container[str] = ()) -> List[Tuple[in
     return found
 
 
-def _reads(proto: Any) -> Iterable[str]:
+def reads(proto: Any) -> Iterable[str]:
     """The values that a node reads, those of the outer graph that its subgraphs read included."""
     yield from (text(name, "input name") for name in proto.input)
     for attribute in proto.attribute:
@@ -66,7 +66,7 @@ def _outer_reads(graph: Any) -> Iterable[str]:
     own: Set[str] = {text(one.name, "name") for one in (*graph.input, *graph.initializer)}
     own.update(text(name, "output name") for proto in graph.node for name in proto.output)
     for proto in graph.node:
-        yield from (name for name in _reads(proto) if name not in own)
+        yield from (name for name in reads(proto) if name not in own)
     yield from (name for name in (text(one.name, "output name") for one in graph.output) if name not in own)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
+from cnnviz.reader.order import reads
 from cnnviz.reader.tensors import text
 
 __all__ = ["Part", "part_of"]
@@ -70,16 +71,8 @@ def _read_by(makers: Dict[str, Any], wanted: Sequence[str]) -> Set[str]:
         name = left.pop()
         if name and name not in found:
             found.add(name)
-            left.extend(_reads(makers[name]) if name in makers else ())
+            left.extend(reads(makers[name]) if name in makers else ())
     return found
-
-
-def _reads(node: Any) -> List[str]:
-    """The values that a node reads, those that the branches of an If take from around it included."""
-    branches = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
-    inner = [name for graph in branches for one in graph.node for name in _reads(one)]
-    handed = [output.name for graph in branches for output in graph.output]
-    return [*node.input, *inner, *handed]
 
 
 def _declared(graph: Any, names: Sequence[str]) -> List[Any]:

@@ -11,7 +11,7 @@ import pytest
 from graphs import run
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from cnnviz.errors import ModelFormatError
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.schema import NEWEST_OPSET, SCHEMAS
 from cnnviz.graph.scores import pre_softmax
@@ -261,3 +261,24 @@ def test_errors_of_shape_name_the_node_and_blame_the_file_or_the_caller() -> Non
         lower(graph, {"x": (3, 4, 4)}, Weights(graph))
     with pytest.raises(ValueError, match="no shape for the input 'x'"):
         lower(graph, {}, Weights(graph))
+
+
+def test_an_exponent_of_more_dimensions_broadcasts() -> None:
+    graph = small([node("Pow", ["x", "two"])], shape=(3,), two=np.float32([[2]]))
+    (found,) = run(graph, np.array([1, -2, 3]))
+    np.testing.assert_array_equal(found, [[1, 4, 9]])
+
+
+def test_an_output_without_a_name_is_no_operand() -> None:
+    """Known halves of a Split, the first unused, and a Clip without a lower limit behind it."""
+    split = helper.make_node("Split", ["pair"], ["", "high"], name="the Split", axis=0)
+    nodes = [split, node("Squeeze", ["high"], "top"), node("Clip", ["x", "", "top"])]
+    (found,) = run(small(nodes, shape=(3,), opset=13, pair=np.float32([5, 2])), np.array([-9, 1, 3]))
+    np.testing.assert_array_equal(found, [-9, 1, 2])
+
+
+def test_padding_that_wraps_is_named_as_unsupported() -> None:
+    """The mode is one of ONNX: the file is right, and cnnviz lacks it."""
+    graph = small([node("Pad", ["x", "p"], mode="wrap")], shape=(3,), opset=19, p=[1, 1])
+    with pytest.raises(UnsupportedModelError, match=r"the Pad.*wrap.*on activations"):
+        run(graph, np.zeros(3))

@@ -200,6 +200,14 @@ NETS: Dict[str, Net] = {
         reshape(1, 4, 1, 1),
         ("Mul", "v0"),
     ),
+    "Einsum of tokens and weights": net(
+        True, reshape(1, 3, 16), ("Einsum", floats(16, 37), {"equation": "bij,jk->bik"})
+    ),
+    "Einsum of rows and weights": net(
+        True, ("Flatten",), ("Einsum", floats(48, 37), {"equation": "bj,jk->bk"})
+    ),
+    "running sums of rows": net(True, ("Flatten",), ("CumSum", ints(1))),
+    "running sums of one row": net(True, reshape(-1), ("CumSum", ints(0)), reshape(1, 48)),
     "numbers of one image against windows": net(
         True, *WINDOWS, ("ReduceMean", {"axes": [0, 1]}), ("Mul", "v2"), ("Flatten",), reshape(1, 48)
     ),
