@@ -76,6 +76,14 @@ RECIPES: Dict[str, Tuple[Any, Dict[str, Any]]] = {
         {"size": (240, 320), "crop": 0.95, "mean": MEAN, "std": STD, "resample": "bicubic"},
     ),
     "transformers": (PROCESSOR, {"size": (224, 224), "mean": HALF, "std": HALF, "resample": "bicubic"}),
+    "transformers, 0 to 255": (
+        SimpleNamespace(**{**vars(PROCESSOR), "do_rescale": False}),
+        {"size": (224, 224), "scale": 255.0, "mean": HALF, "std": HALF, "resample": "bicubic"},
+    ),
+    "transformers, 0 to 2": (
+        SimpleNamespace(**{**vars(PROCESSOR), "rescale_factor": 1 / 127.5}),
+        {"size": (224, 224), "scale": 2.0, "mean": HALF, "std": HALF, "resample": "bicubic"},
+    ),
     "transformers with a crop": (CROPPING, {"size": (224, 224), "crop": 0.875, "mean": HALF, "std": HALF}),
 }
 

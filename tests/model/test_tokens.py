@@ -136,6 +136,34 @@ def test_the_map_is_that_of_the_formula_without_the_class_token() -> None:
     np.testing.assert_allclose(result.values, expected, rtol=1e-4, atol=1e-6)
     guided = cnnviz.guided_grad_cam(model, PICTURE, 2)
     assert guided.layer == result.layer
+    heat = np.maximum(result.map, 0)
+    colours = cnnviz.guided_backprop(model, PICTURE, 2).values
+    np.testing.assert_allclose(guided.values, colours * heat, rtol=1e-4, atol=1e-7)
+
+
+def test_tokens_that_no_feature_map_precedes_lie_on_a_square() -> None:
+    """Patches cut by Reshape and Transpose, as mixers do; the class token counts as one of the extra ones."""
+    nodes = [
+        node("Reshape", "x cut", "pieces"),
+        node("Transpose", "pieces", "rows", perm=[0, 2, 4, 1, 3, 5]),
+        node("Reshape", "rows list", "patches"),
+        node("MatMul", "patches weights", "tokens"),
+        *CLASS_TOKEN,
+        *attention("stream", "second"),
+        *MEAN,
+    ]
+    constants = {
+        **{key: CONSTANTS[key] for key in ("class", "scale", "square", "head")},
+        "cut": np.array([1, 3, 2, 4, 2, 4]),
+        "list": np.array([1, 4, 48]),
+        "weights": RNG.normal(0, 0.2, (48, WIDTH)),
+    }
+    model = cnnviz.load(
+        onnx_bytes(nodes, constants, input_shape=[1, 3, 8, 8], output="scores"), preprocessing="unit"
+    )
+    assert token_grid(model, "tokens") == Grid(2, 2, 0)
+    assert token_grid(model, "second") == Grid(2, 2, 1)
+    assert cnnviz.grad_cam(model, PICTURE[:8], 2, layer="second").values.shape == (2, 2)
 
 
 def test_layers_without_a_grid_are_refused() -> None:
