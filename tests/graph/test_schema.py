@@ -18,7 +18,7 @@ from cnnviz.graph.schema import SCHEMAS, Schema
 from cnnviz.graph.traits import FROM_SHAPE, KNOWN_ONLY, Traits
 from cnnviz.lowering.lower import _ROWS as LOWERED
 
-PACKAGE = Path(inspect.getfile(Schema)).parents[1]
+PACKAGE = Path(inspect.getfile(Schema)).parents[2]
 
 CHOICES = {
     "reads": {"activations", "constants", "shape"},

@@ -1,0 +1,1 @@
+"""The rows of the schema table, a file a family."""

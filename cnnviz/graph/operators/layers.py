@@ -1,0 +1,67 @@
+"""Operators with weights or windows, normalisation and pooling."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from cnnviz.graph.operators.row import (
+    INTS,
+    MAX_LIST,
+    NEEDED_INT,
+    NEEDED_INTS,
+    Attribute,
+    Schema,
+    a_float,
+    an_int,
+)
+from cnnviz.graph.traits import KEEPS, MIXES, PICTURE, POOL
+
+__all__ = ["ROWS"]
+
+_WINDOW = {
+    "auto_pad": Attribute("str", "NOTSET"),
+    "dilations": INTS,
+    "kernel_shape": INTS,
+    "pads": INTS,
+    "strides": INTS,
+}
+_POOL = {**_WINDOW, "kernel_shape": NEEDED_INTS, "ceil_mode": an_int(0)}
+
+ROWS: Dict[str, Schema] = {
+    # convolution and matrix products
+    "Conv": Schema((2, 3), PICTURE.but(weights=1), {**_WINDOW, "group": an_int(1)}),
+    "ConvTranspose": Schema(
+        (2, 3),
+        PICTURE.but(weights=1),
+        {**_WINDOW, "group": an_int(1), "output_padding": INTS, "output_shape": INTS},
+    ),
+    "Gemm": Schema(
+        (2, 3),
+        MIXES.but(weights=1),
+        {"alpha": a_float(1.0), "beta": a_float(1.0), "transA": an_int(0), "transB": an_int(0)},
+    ),
+    "Einsum": Schema((1, MAX_LIST), MIXES, {"equation": Attribute("str", required=True)}),
+    "MatMul": Schema((2, 2), MIXES.but(weights=1)),
+    # normalisation
+    "BatchNormalization": Schema((5, 5), KEEPS.but(weights=1), {"epsilon": a_float(1e-5)}),
+    "GroupNormalization": Schema(
+        (3, 3), KEEPS, {"epsilon": a_float(1e-5), "num_groups": NEEDED_INT, "stash_type": an_int(1)}
+    ),
+    "InstanceNormalization": Schema((3, 3), KEEPS, {"epsilon": a_float(1e-5)}),
+    "LayerNormalization": Schema(
+        (2, 3),
+        KEEPS,
+        {"axis": an_int(-1), "epsilon": a_float(1e-5), "stash_type": an_int(1)},
+        many_outputs=True,
+    ),
+    "LRN": Schema(
+        (1, 1),
+        KEEPS,
+        {"alpha": a_float(1e-4), "beta": a_float(0.75), "bias": a_float(1.0), "size": NEEDED_INT},
+    ),
+    # pooling
+    "MaxPool": Schema((1, 1), POOL, _POOL),
+    "AveragePool": Schema((1, 1), POOL, {**_POOL, "count_include_pad": an_int(0)}),
+    "GlobalAveragePool": Schema((1, 1), PICTURE),
+    "GlobalMaxPool": Schema((1, 1), PICTURE),
+}
