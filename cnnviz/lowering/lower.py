@@ -125,7 +125,9 @@ def _for_declared_batch(
     shown = declared or 1
     if size == shown == 1 or (not apart and declared in (None, size)):
         return shapes, None
-    names = frozenset(name for name, shape in shapes.items() if shape[:1] == (size,))
+    # an input that has a length of its own in the file is no batch, even where it is as long as this one
+    may_be = {tensor.name for tensor in graph.inputs if (tensor.shape or (None,))[:1] in ((None,), (shown,))}
+    names = frozenset(name for name in may_be if shapes[name][:1] == (size,))
     declared_shapes = {
         name: (shown, *shape[1:]) if name in names else shape for name, shape in shapes.items()
     }

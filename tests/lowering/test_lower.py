@@ -12,7 +12,7 @@ from graphs import run
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.graph.graph import Graph
+from cnnviz.graph.graph import Graph, Node, Tensor
 from cnnviz.graph.schema import NEWEST_OPSET, SCHEMAS
 from cnnviz.graph.scores import pre_softmax
 from cnnviz.graph.simplify import simplify
@@ -282,3 +282,16 @@ def test_padding_that_wraps_is_named_as_unsupported() -> None:
     graph = small([node("Pad", ["x", "p"], mode="wrap")], shape=(3,), opset=19, p=[1, 1])
     with pytest.raises(UnsupportedModelError, match=r"the Pad.*wrap.*on activations"):
         run(graph, np.zeros(3))
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_another_input_as_long_as_the_batch_is_no_batch(rows: int) -> None:
+    """The file says how many rows the second input has, so they belong to all images."""
+    inputs = (Tensor("x", (1, 4)), Tensor("rows", (rows, 4)))
+    nodes = (
+        Node("ReduceSum", "the sum", ("rows",), ("total",), {"axes": (0,), "keepdims": 0}),
+        Node("Add", "the Add", ("x", "total"), ("y",)),
+    )
+    x, table = np.arange(12.0).reshape(3, 4), np.arange(4.0 * rows).reshape(rows, 4)
+    (found,) = run(Graph(inputs, (Tensor("y", None),), nodes, {}), x, table)
+    np.testing.assert_array_equal(found, x + table.sum(axis=0))
