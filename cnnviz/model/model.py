@@ -12,17 +12,17 @@ from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.simplify import simplify
 from cnnviz.lowering.lower import Lowered
-from cnnviz.model.answers import Prediction, answer_of, check_readable, with_both_scores
+from cnnviz.model.answers import Prediction, answer_of, with_both_scores
 from cnnviz.model.gradients import Gradient, gradient_request
+from cnnviz.model.inputs import check_goals, checked_input
 from cnnviz.model.labels import LabelsLike
 from cnnviz.model.layers import LayerList
 from cnnviz.model.metadata import labels_in
 from cnnviz.model.passes import check_rows, run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.model.sizes import fed
-from cnnviz.objectives import IMAGE, INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
+from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.one_line import shortened, times
-from cnnviz.pictures.arithmetic import all_finite, single
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed, read_images
 from cnnviz.pictures.preprocessing import PreprocessingLike
 
@@ -188,7 +188,7 @@ class Model:
         ValueError
             When x has a wrong shape or holds NaN, or a layer does not exist.
         """
-        x = self._checked(x)
+        x = checked_input(x, self.preprocessing.channels)
         if isinstance(layers, str):
             raise TypeError(f"layers must be a list of names: pass [{layers!r}]")
         output = self.graph.outputs[0].name
@@ -266,22 +266,12 @@ class Model:
         """
         if relu not in RELU_RULES:
             raise ValueError(f"relu must be one of {', '.join(RELU_RULES)}, not {relu!r}")
-        x = self._checked(x)
+        x = checked_input(x, self.preprocessing.channels)
         goals = [self.objective(target) for target in targets]
-        for goal in goals:
-            for layer in goal.layers:
-                check_readable(self.graph, self.layers, layer)
-            goal.check_batch(len(x))
-            if IMAGE in goal.layers:
-                raise ValueError(
-                    f"target {goal.name} reads {IMAGE!r}, the picture before preprocessing, which only "
-                    f"techniques that make pictures know: take layer={INPUT!r}, what the network is fed"
-                )
+        check_goals(goals, self.graph, self.layers, len(x))
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")
-        if not goals:
-            raise ValueError("targets is empty: give at least one")
         read = tuple(dict.fromkeys(layer for goal in goals for layer in goal.layers))
         values = {name: self.layers.resolve(name) for name in dict.fromkeys((*read, *names))}
         request = gradient_request(x.shape, read, names, values, self.input_name)
@@ -358,22 +348,6 @@ class Model:
         mixing = self._pool.mixing(request) if height and width else None
         notes = [] if mixing is None else [f"one picture at a time: {mixing}"]
         return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *notes, *layers])
-
-    def _checked(self, x: Array) -> Array:
-        """Return `x` as the C-contiguous float32 N,C,H,W that plans read, or raise an error."""
-        array = np.asarray(x)
-        if array.dtype.kind != "f":
-            raise TypeError(
-                f"x has dtype {array.dtype}: it must be float32; model.preprocess makes it from pictures"
-            )
-        channels = self.preprocessing.channels
-        if array.ndim != 4 or array.shape[1] != channels or array.size == 0:
-            raise ValueError(f"x has shape {array.shape}: it must be N,{channels},H,W, none of them 0")
-        array = single(array)
-        if not all_finite(array):
-            bad = array.size - int(np.isfinite(array).sum())
-            raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
-        return array
 
     def _scores(self, x: Array) -> Array:
         """Return the scores of a preprocessed batch, one row for each image."""
