@@ -5,16 +5,13 @@ Each measurement has its own process, because thread pools, affinity and peak me
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
-import resource
 import sys
-from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 from contenders import Contender, make, relative_error
 from networks import NETWORKS
+from resident import peak, peak_reset, trimmed
 from timing import Machine, Times, interleaved, pin
 
 # The tolerances leave room for ReLUs and pools near a tie, which two float32 programs may decide differently;
@@ -72,27 +69,12 @@ def memory(job: Job) -> Dict[str, Any]:
     contender = make(name, network, job["threads"])
     x = contender.feed(network.images(job["batch"]))
     network.proto.Clear()
-    before = _trimmed()
-    # The peak is that of the whole life of a process, unless clear_refs resets it.
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = trimmed()
+    peak_reset()
     contender.forward(x)
     for _ in range(2):
         contender.gradient(x)
-    return {"nbytes": _status("VmHWM") - before, "resident": before}
-
-
-def _trimmed() -> int:
-    """Resident bytes, after unused memory has gone back to the system."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    return _status("VmRSS")
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"nbytes": peak() - before, "resident": before}
 
 
 def techniques(job: Job) -> Dict[str, Any]:
