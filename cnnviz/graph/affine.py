@@ -38,27 +38,32 @@ class Linear:
     ndim: Optional[int]
 
 
-def linear_of(node: Node, constants: Constants) -> Optional[Linear]:
-    """The Linear of a node; None when its weights are not all constants of the usual form."""
+def linear_of(node: Node, constants: Constants, ndim: Optional[int]) -> Optional[Linear]:
+    """The Linear of a node; None when its weights are not all constants of the usual form.
+
+    `ndim` is the rank of the node's result, None where it is not known.
+    """
     rule = _LINEAR.get(node.op)
     weights = [constants.get(name) for name in node.inputs[1:] if name] if rule is not None else []
     if rule is None or not weights or any(array is None or array.dtype != np.float32 for array in weights):
         return None
     first, *others = (array for array in weights if array is not None)
-    return rule(node, first, others)
+    return rule(node, first, others, ndim)
 
 
-def _linear_norm(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
+def _linear_norm(node: Node, first: Array, others: Sequence[Array], ndim: Optional[int]) -> Optional[Linear]:
     usual = all(array.shape == first.shape and array.ndim == 1 for array in others)
-    return Linear(first.size, None) if usual else None
+    return Linear(first.size, ndim) if usual else None
 
 
-def _linear_conv(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
+def _linear_conv(node: Node, first: Array, others: Sequence[Array], ndim: Optional[int]) -> Optional[Linear]:
     usual = first.ndim >= 3 and all(array.shape == first.shape[:1] for array in others)
     return Linear(first.shape[0], first.ndim) if usual else None
 
 
-def _linear_conv_transpose(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
+def _linear_conv_transpose(
+    node: Node, first: Array, others: Sequence[Array], ndim: Optional[int]
+) -> Optional[Linear]:
     group = node.attributes["group"]
     if first.ndim < 3 or group < 1 or first.shape[0] % group:
         return None
@@ -67,7 +72,7 @@ def _linear_conv_transpose(node: Node, first: Array, others: Sequence[Array]) ->
     return Linear(channels, first.ndim) if usual else None
 
 
-def _linear_gemm(node: Node, first: Array, others: Sequence[Array]) -> Optional[Linear]:
+def _linear_gemm(node: Node, first: Array, others: Sequence[Array], ndim: Optional[int]) -> Optional[Linear]:
     if first.ndim != 2 or node.attributes["beta"] == 0:
         return None
     channels = first.shape[0 if node.attributes["transB"] else 1]
@@ -75,8 +80,9 @@ def _linear_gemm(node: Node, first: Array, others: Sequence[Array]) -> Optional[
     return Linear(channels, 2) if usual else None
 
 
-#: Each operator that can take an Affine in -> its Linear, from the node, its weights and its other constants.
-_LINEAR: Dict[str, Callable[[Node, Array, Sequence[Array]], Optional[Linear]]] = {
+#: Each operator that can take an Affine in -> its Linear, from the node, its weights, its other constants and
+#: the rank of its result.
+_LINEAR: Dict[str, Callable[[Node, Array, Sequence[Array], Optional[int]], Optional[Linear]]] = {
     "BatchNormalization": _linear_norm,
     "Conv": _linear_conv,
     "ConvTranspose": _linear_conv_transpose,
@@ -135,15 +141,13 @@ def _batch_normalization(node: Node, index: int, constants: Constants, linear: L
 def _per_channel(array: Array, linear: Linear) -> Optional[Array]:
     """A constant that broadcasts to the result of `linear` along its channels only: scalar or vector."""
     numbers: Array = array.astype(np.float64)
-    if linear.ndim is None:  # of BatchNormalization; only the usual forms for N,C,H,W are taken
-        usual = array.shape in ((linear.channels, 1, 1), (1, linear.channels, 1, 1))
-        return numbers.reshape(-1) if usual else None
-    if array.ndim > linear.ndim:
+    if array.size == 1 and array.ndim <= (linear.ndim or 0):
+        return numbers.reshape(())
+    if linear.ndim is None or linear.ndim < 2 or array.ndim > linear.ndim:
         return None
     shape = (1,) * (linear.ndim - array.ndim) + array.shape
-    if shape[1] not in (1, linear.channels) or any(n != 1 for n in shape[:1] + shape[2:]):
-        return None
-    return numbers.reshape(()) if array.size == 1 else numbers.reshape(-1)
+    usual = shape[1] == linear.channels and all(n == 1 for n in shape[:1] + shape[2:])
+    return numbers.reshape(-1) if usual else None
 
 
 @np.errstate(all="ignore")  # weights of a file may be infinite

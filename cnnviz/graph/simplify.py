@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cnnviz.graph.affine import Affine, affine_of, linear_of, scaled_weights
 from cnnviz.graph.fold import Budget, can_evaluate, evaluate
 from cnnviz.graph.graph import FLOAT_TYPES, Graph, Names, Node, consumers, prune
+from cnnviz.graph.ranks import ranks
 from cnnviz.graph.schema import SCHEMAS, bind
 
 __all__ = ["simplify"]
@@ -59,6 +60,7 @@ class _Rewriter:
         self._vanished: Dict[str, str] = dict(graph.vanished)
         made = (name for node in graph.nodes for name in node.outputs)
         self._names = Names((*graph.constants, *(tensor.name for tensor in graph.inputs), *made))
+        self._ranks = ranks(graph)
         self._budget = Budget()
 
     def run(self) -> Graph:
@@ -151,7 +153,7 @@ class _Rewriter:
             producer = self._producer(name)
             if producer is None or not self._only_reader(name):
                 continue
-            linear = linear_of(producer, self._constants)
+            linear = linear_of(producer, self._constants, self._ranks.get(name))
             affine = affine_of(node, index, self._constants, linear) if linear else None
             if linear is not None and affine is not None:
                 self._fold(producer, node, affine)

@@ -266,3 +266,51 @@ def test_trained_networks_lose_their_batch_norm(assets) -> None:
     for name in ("darknet-tiny", "mobilenetv1-0.25", "resnet20-cifar10"):
         graph = simplify(read(assets / "models" / f"{name}.onnx"))
         assert "BatchNormalization" not in {n.op for n in graph.nodes}
+
+
+BN = node("BatchNormalization", f"x {NORM}", "n")
+SCALED = node("Mul", "n k", "y")
+RELU, AFTER_RELU = node("Relu", "x", "r"), node("BatchNormalization", f"r {NORM}", "n")
+CONVOLVED, CONVOLVED_BN = node("Conv", "x u", "c"), node("BatchNormalization", f"c {NORM}", "n")
+STAMPED = node("ConvTranspose", "x u", "c")
+# The rank of x, the nodes, the shape of the constant k, and the operators that are left.
+RANKS: Dict[str, Tuple[int, List[NodeProto], Tuple[int, ...], List[str]]] = {
+    "a signal's channels": (3, [BN, SCALED], (4, 1), ["BatchNormalization"]),
+    "a picture's channels": (4, [BN, SCALED], (4, 1, 1), ["BatchNormalization"]),
+    "a volume's channels": (5, [BN, SCALED], (1, 4, 1, 1, 1), ["BatchNormalization"]),
+    "features": (2, [BN, SCALED], (4,), ["BatchNormalization"]),
+    "a volume's depths": (5, [BN, SCALED], (4, 1, 1), ["BatchNormalization", "Mul"]),
+    "a signal's batch": (3, [BN, SCALED], (4, 1, 1), ["BatchNormalization", "Mul"]),
+    "behind a rectifier": (5, [RELU, AFTER_RELU, SCALED], (4, 1, 1, 1), ["Relu", "BatchNormalization"]),
+    "behind a rectifier, depths": (
+        5,
+        [RELU, AFTER_RELU, SCALED],
+        (4, 1, 1),
+        ["Relu", "BatchNormalization", "Mul"],
+    ),
+    "convolved signal": (3, [CONVOLVED, CONVOLVED_BN, SCALED], (4, 1), ["Conv"]),
+    "convolved volume": (5, [CONVOLVED, CONVOLVED_BN, SCALED], (4, 1, 1, 1), ["Conv"]),
+    "convolved volume, depths": (5, [CONVOLVED, CONVOLVED_BN, SCALED], (4, 1, 1), ["Conv", "Mul"]),
+    "volume convolved and transposed": (5, [STAMPED, CONVOLVED_BN, SCALED], (4, 1, 1, 1), ["ConvTranspose"]),
+}
+
+
+@pytest.mark.parametrize("name", RANKS)
+def test_channels_are_found_at_every_rank(name: str) -> None:
+    """All axes have four elements, so that a constant fits every axis that its shape puts it on."""
+    ndim, nodes, shape, left = RANKS[name]
+    rng = np.random.default_rng(0)
+    arrays = {key: CONSTANTS[key] for key in ("scale", "shift", "mean", "var")}
+    arrays.update(k=rng.normal(size=shape), u=rng.normal(size=(4, 4, *(1,) * (ndim - 2))))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (4,) * ndim)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(v.astype(np.float32), k) for k, v in arrays.items()],
+    )
+    model = read(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8))
+    simple = simplify(model)
+    assert [n.op for n in simple.nodes] == left
+    x = rng.normal(size=(4,) * ndim).astype(np.float32)
+    np.testing.assert_allclose(run(simple, x)[0], run(model, x)[0], rtol=1e-4, atol=1e-5)
