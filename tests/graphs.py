@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 
@@ -19,3 +19,19 @@ def run(graph: Graph, *feeds: np.ndarray) -> Tuple[np.ndarray, ...]:
     lowered.plan.prepare(keep=ids)
     lowered.plan.forward([np.ascontiguousarray(feed, np.float32) for feed in feeds])
     return tuple(lowered.plan.read(value) for value in ids)
+
+
+def differentiated(
+    graph: Graph, feeds: Sequence[np.ndarray], cotangent: np.ndarray
+) -> Tuple[np.ndarray, Tuple[np.ndarray, ...]]:
+    """The graph's only output for its inputs, and the gradients of the inputs for the output's cotangent."""
+    shapes = {tensor.name: feed.shape for tensor, feed in zip(graph.inputs, feeds)}
+    lowered = lower(graph, shapes, Weights(graph))
+    y, inputs = (
+        lowered.values[graph.outputs[0].name],
+        [lowered.values[tensor.name] for tensor in graph.inputs],
+    )
+    lowered.plan.prepare(keep=[y], seeds=[y], wrt=inputs)
+    lowered.plan.forward([np.ascontiguousarray(feed, np.float32) for feed in feeds])
+    lowered.plan.backward({y: np.ascontiguousarray(cotangent, np.float32)})
+    return lowered.plan.read(y), tuple(lowered.plan.gradient(value) for value in inputs)

@@ -14,7 +14,7 @@ from cnnviz.graph.schema import MAX_LIST
 from cnnviz.graph.shapes import axis_of
 from cnnviz.lowering.state import Lowering
 
-__all__ = ["ROWS", "part"]
+__all__ = ["ROWS", "part", "taken"]
 
 Indices = NDArray[Any]
 Shape = Tuple[int, ...]
@@ -55,6 +55,11 @@ def _joined(low: Lowering, node: Node, values: Tuple[int, ...], axis: int, runs:
     return parts[0] if len(parts) == 1 else low.plan.concat(parts, axis=axis, name=node.name)
 
 
+def taken(low: Lowering, node: Node, x: int, axis: int, indices: Indices) -> int:
+    """The elements of x at indices, a vector, along one axis: a slice for each run of neighbours, joined."""
+    return _joined(low, node, (x,), axis, _runs(np.zeros_like(indices), indices))
+
+
 def _known(low: Lowering, node: Node, position: int) -> Indices:
     name = node.inputs[position]
     if name not in low.known:
@@ -72,13 +77,13 @@ def _positive(indices: Indices, extent: int) -> Indices:
 
 
 def _gather(low: Lowering, node: Node) -> int:
-    """Known indices into an activation: one slice for each run of neighbours, joined."""
+    """Known indices into an activation."""
     x = low.id(node.inputs[0])
     shape = low.plan.shape(x)
     axis = axis_of(node.attributes["axis"], len(shape))
     indices = _known(low, node, 1)
     flat = _positive(indices.ravel(), shape[axis])
-    y = _joined(low, node, (x,), axis, _runs(np.zeros_like(flat), flat))
+    y = taken(low, node, x, axis, flat)
     target = (*shape[:axis], *indices.shape, *shape[axis + 1 :])
     return low.plan.reshape(y, shape=target, name=node.name)
 
@@ -104,7 +109,7 @@ def _gather_nd(low: Lowering, node: Node) -> int:
     flat = _places(node, shape, indices)
     depth = indices.shape[-1]
     x = low.plan.reshape(x, shape=(math.prod(shape[:depth]), *shape[depth:]), name=node.name)
-    y = _joined(low, node, (x,), 0, _runs(np.zeros_like(flat), flat))
+    y = taken(low, node, x, 0, flat)
     return low.plan.reshape(y, shape=(*indices.shape[:-1], *shape[depth:]), name=node.name)
 
 

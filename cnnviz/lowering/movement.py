@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, Tuple, Union
+from typing import Any, Callable, Dict, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,14 @@ from cnnviz.graph.fold import BOOL, RESHAPES
 from cnnviz.graph.graph import FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
 from cnnviz.graph.shapes import axes_of, axis_of, expanded, sliced, split_sizes
-from cnnviz.lowering.indexing import part
+from cnnviz.lowering.indexing import part, taken
 from cnnviz.lowering.logic import truth
 from cnnviz.lowering.resize import resize_matrices
 from cnnviz.lowering.state import Lowering
 
 __all__ = ["ROWS"]
 
-_PAD_MODES = ("constant", "reflect", "edge")
+_PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
 
 def _reshape(low: Lowering, node: Node) -> int:
@@ -83,14 +83,14 @@ def _pad(low: Lowering, node: Node) -> int:
     axes = tuple(range(len(shape))) if a["axes"] is None else a["axes"]
     if len(a["pads"]) != 2 * len(axes):
         raise ValueError(f"pads {a['pads']} must have two numbers for each of the axes {axes}")
-    if a["mode"] == "wrap":
-        raise UnsupportedModelError(f"node {node.name!r} (Pad): mode 'wrap' on activations", [node.op])
     if a["mode"] not in _PAD_MODES:
         raise ValueError(f"mode {a['mode']!r} is none of {', '.join(_PAD_MODES)}")
     axes_of(axes, len(shape))
     before, after = [0] * len(shape), [0] * len(shape)
     for axis, first, last in zip(axes, a["pads"][: len(axes)], a["pads"][len(axes) :]):
         before[axis], after[axis] = first, last
+    if a["mode"] == "wrap":
+        return _wrapped(low, node, x, before, after)
     if any(n > 0 for n in before + after):
         x = low.plan.pad(
             x,
@@ -105,6 +105,18 @@ def _pad(low: Lowering, node: Node) -> int:
     start = [max(-n, 0) for n in before]
     left = [n - first - max(-last, 0) for n, first, last in zip(low.plan.shape(x), start, after)]
     return low.plan.slice(x, start=start, shape=left, step=[1] * len(shape), name=node.name)
+
+
+def _wrapped(low: Lowering, node: Node, x: int, before: Sequence[int], after: Sequence[int]) -> int:
+    """Padding with the elements of the other end, as often as they are needed."""
+    for axis, (n, first, last) in enumerate(zip(low.plan.shape(x), before, after)):
+        if first == last == 0:
+            continue
+        if n + first + last < 1:
+            raise ValueError(f"pads {first} and {last} leave nothing of {n} elements along axis {axis}")
+        low.spend(abs(first) + abs(last), node)
+        x = taken(low, node, x, axis, np.arange(-first, n + last) % n)
+    return x
 
 
 def _expand(low: Lowering, node: Node) -> int:
@@ -175,10 +187,11 @@ def _resize(low: Lowering, node: Node) -> int:
         elif axis == ndim - 2:
             y = low.plan.matmul(low.array(matrix, f"{node.name}/h"), y, name=node.name)
         else:
-            raise UnsupportedModelError(
-                f"node {node.name!r} (Resize): only the last two axes can be resized, not axis {axis}",
-                ["Resize"],
-            )
+            shape = low.plan.shape(y)
+            rows = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+            y = low.plan.reshape(y, shape=rows, name=node.name)
+            y = low.plan.matmul(low.array(matrix, f"{node.name}/{axis}"), y, name=node.name)
+            y = low.plan.reshape(y, shape=(*shape[:axis], len(matrix), *shape[axis + 1 :]), name=node.name)
     return y
 
 

@@ -1,69 +1,36 @@
-"""Lowering of convolution, transposed too, of pooling and local response normalisation.
-
-The core works on N,C,H,W. A signal N,C,L becomes a picture of one row before the operator and a signal again
-after it; pictures with more dimensions are not supported.
-"""
+"""Lowering of convolution, transposed too, of pooling and local response normalisation."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.graph import Node
 from cnnviz.graph.shapes import transposed_pads, window_pads
+from cnnviz.lowering.spatial import Window, convolved, filters, pooled, transposed
 from cnnviz.lowering.state import Lowering
 
 __all__ = ["ROWS"]
 
-Pair = Tuple[int, int]
+Shape = Tuple[int, ...]
 _MAX_PARAMETER = 1 << 31  # the limit of kernels, strides, dilations and pads: the core's sums cannot overflow
+_MAX_SPATIAL = 3
 
 
-class _Window(NamedTuple):
-    """The parameters of one window, for two spatial axes."""
-
-    kernel: Pair
-    stride: Pair
-    dilation: Pair
-    pads: Tuple[int, int, int, int]
-
-
-def _picture(low: Lowering, node: Node) -> Tuple[int, bool]:
-    """The first input as N,C,H,W, and whether it was N,C,L."""
+def _spatial(low: Lowering, node: Node) -> Tuple[int, Shape]:
+    """The first input, N,C,..., and its spatial extents."""
     x = low.id(node.inputs[0])
     shape = low.plan.shape(x)
-    if len(shape) == 3:
-        wide = (shape[0], shape[1], 1, shape[2])
-        return low.plan.reshape(x, shape=wide, name=f"{node.name}/2d"), True
-    if len(shape) != 4:
+    if not 1 <= len(shape) - 2 <= _MAX_SPATIAL:
         raise UnsupportedModelError(
-            f"node {node.name!r} ({node.op}): input has shape {shape}; only N,C,H,W and N,C,L are supported",
+            f"node {node.name!r} ({node.op}): input has shape {shape}; N,C and one to {_MAX_SPATIAL} spatial "
+            "axes are supported",
             [node.op],
         )
-    return x, False
+    return x, shape[2:]
 
 
-def _back(low: Lowering, node: Node, y: int, was_signal: bool) -> int:
-    """The result as N,C,L if the input was a signal."""
-    if not was_signal:
-        return y
-    n, c, _, length = low.plan.shape(y)
-    return low.plan.reshape(y, shape=(n, c, length), name=f"{node.name}/1d")
-
-
-def _window(node: Node, spatial: Sequence[int], kernel: Sequence[int], was_signal: bool) -> _Window:
-    """The window of a node; for a signal, the first spatial axis is the row that `_picture` added."""
-    a = node.attributes
-    if was_signal:
-        spatial = spatial[1:]
-    kernel, stride, dilation = _sizes(node, kernel, len(spatial))
-    before, after = window_pads(a["auto_pad"], a["pads"], tuple(spatial), kernel, stride, dilation)
-    return _checked_window(kernel, stride, dilation, before, after, was_signal)
-
-
-def _sizes(
-    node: Node, kernel: Sequence[int], ndim: int
-) -> Tuple[Tuple[int, ...], Tuple[int, ...], Tuple[int, ...]]:
+def _sizes(node: Node, kernel: Sequence[int], ndim: int) -> Tuple[Shape, Shape, Shape]:
     """The kernel, the strides and the dilations of a node, checked."""
     a = node.attributes
     kernel = tuple(a["kernel_shape"] or kernel)
@@ -74,42 +41,30 @@ def _sizes(
     return kernel, stride, dilation
 
 
-def _checked_window(
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    dilation: Sequence[int],
-    before: Sequence[int],
-    after: Sequence[int],
-    was_signal: bool,
-) -> _Window:
-    """The window with its padding before and after each axis; that of a signal gets a row."""
-    pads = (*before, *after)
+def _window(node: Node, spatial: Shape, kernel: Sequence[int]) -> Window:
+    """The window of a convolution or a pool over these spatial extents."""
+    sizes = _sizes(node, kernel, len(spatial))
+    before, after = window_pads(node.attributes["auto_pad"], node.attributes["pads"], spatial, *sizes)
+    return _checked(Window(*sizes, tuple(before), tuple(after)))
+
+
+def _checked(window: Window) -> Window:
+    pads = (*window.before, *window.after)
     if any(not 0 <= n < _MAX_PARAMETER for n in pads):
         raise ValueError(f"pads {pads} must be numbers from 0 to {_MAX_PARAMETER - 1}")
-    if was_signal:
-        kernel, stride, dilation = (1, *kernel), (1, *stride), (1, *dilation)
-        before, after = (0, *before), (0, *after)
-    return _Window(_pair(kernel), _pair(stride), _pair(dilation), (before[0], before[1], after[0], after[1]))
+    return window
 
 
-def _pair(numbers: Sequence[int]) -> Pair:
-    rows, columns = numbers
-    return rows, columns
-
-
-def _filters(low: Lowering, node: Node, was_signal: bool) -> Tuple[int, Tuple[int, ...]]:
-    """The weights of a convolution as a value of four dimensions, and the kernel."""
-    w = low.id(node.inputs[1])
-    shape = low.plan.shape(w)
-    if was_signal and len(shape) == 3:
-        w = low.plan.reshape(w, shape=(shape[0], shape[1], 1, shape[2]), name=f"{node.name}/w2d")
-    if len(shape) != (3 if was_signal else 4):
+def _kernel(low: Lowering, node: Node, spatial: Shape) -> Shape:
+    """The kernel of a convolution, which its weights have."""
+    shape = low.shape(node.inputs[1])
+    if len(shape) != 2 + len(spatial):
         raise ValueError(f"weights of shape {shape} do not fit an input of shape {low.shape(node.inputs[0])}")
     if tuple(node.attributes["kernel_shape"] or shape[2:]) != shape[2:]:
         raise ValueError(
             f"kernel_shape {node.attributes['kernel_shape']} contradicts weights of shape {shape}"
         )
-    return w, shape[2:]
+    return shape[2:]
 
 
 def _bias(low: Lowering, node: Node) -> Optional[int]:
@@ -117,43 +72,21 @@ def _bias(low: Lowering, node: Node) -> Optional[int]:
 
 
 def _conv(low: Lowering, node: Node) -> int:
-    x, was_signal = _picture(low, node)
-    w, kernel = _filters(low, node, was_signal)
-    window = _window(node, low.plan.shape(x)[2:], kernel, was_signal)
-    y = low.plan.conv2d(
-        x,
-        w,
-        _bias(low, node),
-        stride=window.stride,
-        pads=window.pads,
-        dilation=window.dilation,
-        groups=node.attributes["group"],
-        name=node.name,
-    )
-    return _back(low, node, y, was_signal)
+    x, spatial = _spatial(low, node)
+    window = _window(node, spatial, _kernel(low, node, spatial))
+    w, groups = filters(low, node.inputs[1]), node.attributes["group"]
+    return convolved(low.plan, x, w, _bias(low, node), window, groups, node.name)
 
 
 def _conv_transpose(low: Lowering, node: Node) -> int:
-    x, was_signal = _picture(low, node)
-    w, kernel = _filters(low, node, was_signal)
-    a, spatial = node.attributes, low.plan.shape(x)[3 if was_signal else 2 :]
-    sizes = _sizes(node, kernel, len(spatial))
+    x, spatial = _spatial(low, node)
+    a, sizes = node.attributes, _sizes(node, _kernel(low, node, spatial), len(spatial))
     before, after, more = transposed_pads(
         a["auto_pad"], a["pads"], a["output_shape"], a["output_padding"], spatial, *sizes
     )
-    window = _checked_window(*sizes, before, after, was_signal)
-    y = low.plan.conv_transpose2d(
-        x,
-        w,
-        _bias(low, node),
-        stride=window.stride,
-        pads=window.pads,
-        dilation=window.dilation,
-        output_padding=_pair((0, *more) if was_signal else more),
-        groups=a["group"],
-        name=node.name,
-    )
-    return _back(low, node, y, was_signal)
+    window = _checked(Window(*sizes, tuple(before), tuple(after)))
+    w = filters(low, node.inputs[1], transposed=True)
+    return transposed(low.plan, x, w, _bias(low, node), window, tuple(more), a["group"], node.name)
 
 
 def _max_pool(low: Lowering, node: Node) -> int:
@@ -167,44 +100,33 @@ def _average_pool(low: Lowering, node: Node) -> int:
 
 
 def _pool(low: Lowering, node: Node, build: Callable[..., int], **extra: Any) -> int:
-    x, was_signal = _picture(low, node)
-    window = _window(node, low.plan.shape(x)[2:], (), was_signal)
-    for axis, pad in enumerate(window.pads):
-        extent = (window.kernel[axis % 2] - 1) * window.dilation[axis % 2] + 1
-        if pad >= extent:  # a window would hold padding only
-            raise ValueError(f"pads {node.attributes['pads']} reach beyond a window of {extent}")
-    y = build(
-        x,
-        kernel=window.kernel,
-        stride=window.stride,
-        pads=window.pads,
-        dilation=window.dilation,
-        ceil_mode=bool(node.attributes["ceil_mode"]),
-        name=node.name,
-        **extra,
-    )
-    return _back(low, node, y, was_signal)
+    x, spatial = _spatial(low, node)
+    window = _window(node, spatial, ())
+    for reach, pads in zip(window.reach, zip(window.before, window.after)):
+        if max(pads) >= reach:  # a window would hold padding only
+            raise ValueError(f"pads {node.attributes['pads']} reach beyond a window of {reach}")
+    ceil_mode = bool(node.attributes["ceil_mode"])
+    return pooled(low.plan, build, x, window, node.name, ceil_mode=ceil_mode, **extra)
 
 
 def _global_average_pool(low: Lowering, node: Node) -> int:
-    x = low.id(node.inputs[0])
-    ndim = len(low.plan.shape(x))
-    if ndim == 4:
-        return low.plan.global_average_pool(x, name=node.name)
-    axes: List[int] = list(range(2, ndim))
-    return low.plan.reduce_mean(x, axes=axes, keepdims=True, name=node.name)
+    return low.plan.global_average_pool(low.id(node.inputs[0]), name=node.name)
 
 
 def _global_max_pool(low: Lowering, node: Node) -> int:
-    x, was_signal = _picture(low, node)
-    return _back(low, node, low.plan.global_max_pool(x, name=node.name), was_signal)
+    return low.plan.global_max_pool(low.id(node.inputs[0]), name=node.name)
 
 
 def _lrn(low: Lowering, node: Node) -> int:
-    x, was_signal = _picture(low, node)
     a = node.attributes
-    y = low.plan.lrn(x, size=a["size"], alpha=a["alpha"], beta=a["beta"], bias=a["bias"], name=node.name)
-    return _back(low, node, y, was_signal)
+    return low.plan.lrn(
+        low.id(node.inputs[0]),
+        size=a["size"],
+        alpha=a["alpha"],
+        beta=a["beta"],
+        bias=a["bias"],
+        name=node.name,
+    )
 
 
 ROWS: Dict[str, Callable[[Lowering, Node], int]] = {

@@ -22,7 +22,6 @@ from onnx.backend.test.loader import load_model_tests
 from onnx_backend import CnnvizBackend, supports
 
 EXCLUDED = {
-    r"test_(averagepool|maxpool|convtranspose)_3d|test_(Conv|AvgPool|MaxPool)3d_": "three spatial dimensions",
     r"(FLOAT8|FLOAT4|FLOAT6|INT4|INT2)\w*_cpu": "element types of less than eight bits, and float8",
     r"test_(de)?quantizelinear_(u?int[24]|float4|e4m3|e5m2)": "the same of quantisation",
     r"test_affine_grid_2d_(align_corners_)?expanded": "GatherElements of activations",

@@ -59,6 +59,12 @@ ROWS: Dict[str, Tuple[str, Dict[str, np.ndarray], Dict[str, Any], Numbers]] = {
         {"batch_dims": 1},
         lambda x: x[[0, 1], [2, 0], [1, 3]],
     ),
+    "padding that wraps": (
+        "Pad",
+        {"p": np.array([0, 0, 1, 7, 0, 2, -2, 9])},
+        {"mode": "wrap"},
+        lambda x: np.pad(np.pad(x, ((0, 0), (0, 2), (1, 0), (7, 9)), "wrap")[:, :, :-2], 0),
+    ),
     "scatter": ("ScatterND", {"i": np.array([[0, 2], [-1, 0], [0, 1]]), "u": UPDATES}, {}, scattered),
     "upper": ("Trilu", {}, {}, np.triu),
     "lower": ("Trilu", {"k": np.array(-1)}, {"upper": 0}, lambda x: np.tril(x, -1)),

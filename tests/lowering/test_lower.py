@@ -11,7 +11,7 @@ import pytest
 from graphs import run
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from cnnviz.errors import ModelFormatError, UnsupportedModelError
+from cnnviz.errors import ModelFormatError
 from cnnviz.graph.graph import Graph, Node, Tensor
 from cnnviz.graph.schema import NEWEST_OPSET, SCHEMAS
 from cnnviz.graph.scores import pre_softmax
@@ -275,13 +275,6 @@ def test_an_output_without_a_name_is_no_operand() -> None:
     nodes = [split, node("Squeeze", ["high"], "top"), node("Clip", ["x", "", "top"])]
     (found,) = run(small(nodes, shape=(3,), opset=13, pair=np.float32([5, 2])), np.array([-9, 1, 3]))
     np.testing.assert_array_equal(found, [-9, 1, 2])
-
-
-def test_padding_that_wraps_is_named_as_unsupported() -> None:
-    """The mode is one of ONNX: the file is right, and cnnviz lacks it."""
-    graph = small([node("Pad", ["x", "p"], mode="wrap")], shape=(3,), opset=19, p=[1, 1])
-    with pytest.raises(UnsupportedModelError, match=r"the Pad.*wrap.*on activations"):
-        run(graph, np.zeros(3))
 
 
 @pytest.mark.parametrize("rows", [2, 3, 4])
