@@ -10,6 +10,7 @@ from typing import Any, Callable, Mapping, Optional
 from cnnviz.attribution.techniques import TECHNIQUES
 from cnnviz.model.model import Model
 from cnnviz.optimize.run import Watch
+from cnnviz.pictures.kind import Displayed
 from cnnviz.results import files, results
 from cnnviz.results.files import PathLike
 from cnnviz.results.results import Attribution, Result, Synthesis
@@ -149,7 +150,7 @@ def _attribution(
 ) -> Attribution:
     options = {_RENAMED.get(name, name): value for name, value in settings.items() if name not in ADDED}
     try:
-        made: Attribution = TECHNIQUES[method](model, sources["image"], **options)
+        made: Attribution = TECHNIQUES[method](model, Displayed(sources["image"]), **options)
     except (KeyError, TypeError) as error:
         raise ValueError(f"these settings make no {method} ({error})") from error
     return made

@@ -211,13 +211,10 @@ def test_the_networks_own_size_is_named_when_another_does_not_fit() -> None:
         cnnviz.load(data).forward(np.zeros((1, 3, 8, 8), np.float32))
 
 
-SHAPES = (
-    (["N", 3], r"shape \(None, 3\), an image batch is N,C,H,W"),
-    (["N", 7, 8, 8], "7 channels, pictures have 1 or 3"),
-)
+SHAPES = ((["N", 3], r"shape \(None, 3\), an image batch is N,C,H,W"),)
 
 
-@pytest.mark.parametrize(("shape", "message"), SHAPES, ids=["two axes", "seven channels"])
+@pytest.mark.parametrize(("shape", "message"), SHAPES, ids=["two axes"])
 def test_networks_of_something_else_than_pictures(shape: Any, message: str) -> None:
     data = onnx_bytes([helper.make_node("Relu", ["x"], ["y"])], {}, input_shape=shape, output="y")
     with pytest.raises(ValueError, match=message):

@@ -13,7 +13,7 @@ from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
 from cnnviz.objectives.base import Activations, ClassesLike, ClassLike, ValueAndCotangents
 from cnnviz.one_line import one_line
-from cnnviz.pictures.image import ImagesLike, read_images
+from cnnviz.pictures.image import ImagesLike
 from cnnviz.results.results import ALL_ZERO, Attribution
 
 Array = NDArray[np.float32]
@@ -99,7 +99,7 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     ValueError
         When a batch and a list of targets differ in length, or a target does not exist.
     """
-    pictures, many = read_images(image)
+    pictures, many = model.preprocessing.read(image)
     fitted = np.stack([model.preprocessing.fit(picture) for picture in pictures])
     if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
         classes = [model.class_index(one) for one in target]
@@ -126,7 +126,7 @@ def ask_and_differentiate(
     if target is not None or model.answer == "dense":
         question = ask(model, image, target)
         return question, question.gradient(wrt=wrt, relu=relu)
-    pictures, many = read_images(image)
+    pictures, many = model.preprocessing.read(image)
     fitted = np.stack([model.preprocessing.fit(picture) for picture in pictures])
     x = model.preprocessing.normalise(fitted)
     found = model.gradient(x, _Highest(), wrt=wrt, relu=relu)

@@ -97,7 +97,8 @@ def saliency(
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them
         A list, a tuple or an array N,H,W,3 is a batch. Type checkers take every array for one picture: pass
-        ``list(array)``.
+        ``list(array)``. A network of other channels takes arrays H,W,C, and one whose preprocessing states a
+        range takes numbers in it (see `Preprocessing`).
     target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class, that of the picture without noise. A list gives one class per
         image, or asks several of one image. A mapping has cotangents by layer, for a loss of your own: the

@@ -124,7 +124,7 @@ def sanity_check(
     if question.many:
         raise ValueError("sanity_check takes one image and one target")
     chosen = question.targets[0] if question.targets[0] is not None else target
-    picture = question.pictures[0]
+    picture = model.preprocessing.in_units(question.pictures[0])
     nodes = _weighted(model.graph)
     if not nodes:
         raise ValueError(f"{model.name} has no weights to replace")

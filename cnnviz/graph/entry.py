@@ -18,15 +18,29 @@ class ImageInput(NamedTuple):
 
 def channels_first(graph: Graph) -> Graph:
     """Give a network that wants N,H,W,C an input N,C,H,W, by a Transpose in front."""
-    shape = graph.inputs[0].shape if len(graph.inputs) == 1 else None
-    if shape is None or len(shape) != 4 or shape[1] in (1, 3) or shape[3] not in (1, 3):
+    tensor = graph.inputs[0] if len(graph.inputs) == 1 else None
+    shape = None if tensor is None else tensor.shape
+    if tensor is None or shape is None or len(shape) != 4 or not _channels_last(graph, tensor.name, shape):
         return graph
-    inner = graph.inputs[0].name
+    inner = tensor.name
     taken = {name for node in graph.nodes for name in (node.name, *node.outputs)} | {inner}
     outer = Names(taken).fresh(f"{inner}_channels_first")
     transpose = Node("Transpose", outer, (outer,), (inner,), {"perm": (0, 2, 3, 1)})
     image = Tensor(outer, (shape[0], shape[3], shape[1], shape[2]))
     return graph.replace(inputs=(image,), nodes=(transpose, *graph.nodes))
+
+
+def _channels_last(graph: Graph, name: str, shape: Tuple[Optional[int], ...]) -> bool:
+    """Whether an input of four axes has its channels last: one or three, or those that a convolution reads.
+
+    Exporters of networks with the channels last write a Transpose before the first convolution.
+    """
+    if shape[1] in (1, 3) or shape[3] is None:
+        return False
+    if shape[3] in (1, 3):
+        return True
+    found = _first_weights(graph, name)
+    return found is not None and found.moved and found.channels == shape[3] != shape[1]
 
 
 def image_input(graph: Graph, name: str) -> ImageInput:
@@ -48,22 +62,30 @@ def image_input(graph: Graph, name: str) -> ImageInput:
     shape = tensor.shape if tensor.shape is not None else (None, None, None, None)
     if len(shape) != 4:
         raise ValueError(f"{name}: input {tensor.name!r} has shape {shape}, an image batch is N,C,H,W")
-    channels = shape[1] or _channels_of_weights(graph, tensor.name) or 3
-    if channels not in (1, 3):
-        raise ValueError(f"{name}: input {tensor.name!r} has {channels} channels, pictures have 1 or 3")
+    found = None if shape[1] else _first_weights(graph, tensor.name)
+    channels = shape[1] or (found.channels if found else 3)
     return ImageInput(tensor.name, channels, (shape[2], shape[3]))
 
 
-def _channels_of_weights(graph: Graph, name: str) -> Optional[int]:
-    """The channels that the first convolution of the picture reads, None where its weights do not say."""
+class _Reader(NamedTuple):
+    """The first convolution of a picture: its input channels, and whether axes are permuted before it."""
+
+    channels: int
+    moved: bool
+
+
+def _first_weights(graph: Graph, name: str) -> Optional[_Reader]:
+    """The first convolution that reads the picture, None where no weights are found."""
     readers = consumers(graph)
-    left, seen = [name], {name}
+    left, seen = [(name, False)], {name}
     while left:
-        for node in readers.get(left.pop(0), ()):
+        value, moved = left.pop(0)
+        for node in readers.get(value, ()):
             weights = graph.constants.get(node.inputs[1]) if node.op == "Conv" else None
             if weights is not None and weights.ndim == 4:
-                return int(weights.shape[1]) * int(node.attributes["group"])
-            if SCHEMAS[node.op].traits.axes in ("keeps", "permutes"):
-                left += [out for out in node.outputs if out not in seen]
+                return _Reader(int(weights.shape[1]) * int(node.attributes["group"]), moved)
+            axes = SCHEMAS[node.op].traits.axes
+            if axes in ("keeps", "permutes"):
+                left += [(out, moved or axes == "permutes") for out in node.outputs if out not in seen]
                 seen.update(node.outputs)
     return None

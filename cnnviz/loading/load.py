@@ -43,7 +43,9 @@ def load(
     preprocessing : {"imagenet", "caffe", "tf", "unit"} or Preprocessing, optional
         The map from pictures to the network's input. Without it, a name of the zoo has the zoo's
         preprocessing; a file has the one in its metadata (`cnnviz.model.metadata`), else ``"imagenet"`` for
-        three channels and ``"unit"`` for one.
+        three channels and ``"unit"`` for any other number. Networks of other channels than colour and grey
+        take pictures H,W,C; their names, and the range of pictures in units of their own (12 bits, Hounsfield
+        units, reflectances), are `Preprocessing`'s `channel_order` and `range`.
     labels : "imagenet", "cifar10", path or sequence of str, optional
         The names of the classes. Without it they come from the file's metadata, else from the number of
         classes: 1000 are ImageNet's, 1001 the same after a background class. A network that ends in a Sigmoid

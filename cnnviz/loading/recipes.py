@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cnnviz.pictures.preprocessing import Preprocessing
+from cnnviz.pictures.preprocessing import Preprocessing, usual_order
 
 #: A preset's name, a Preprocessing, or another library's description, which has no common type.
 RecipeLike = Any
@@ -99,7 +99,7 @@ def _configuration(given: Any) -> Preprocessing:
     return Preprocessing(
         size=(int(height), int(width)),
         crop=float(member("crop_pct", _CROP)),
-        channel_order="L" if channels == 1 else "RGB",
+        channel_order=usual_order(int(channels)),
         mean=_numbers(member("mean", 0.0)),
         std=_numbers(member("std", 1.0)),
         resample=_resample(member("interpolation", "bicubic")),

@@ -15,7 +15,7 @@ from cnnviz.loading.module_names import candidates
 from cnnviz.loading.torch_export import Export, another_batch, exports, quiet, second_example
 from cnnviz.loading.torch_watch import Run, watched
 from cnnviz.model.model import Model
-from cnnviz.pictures.preprocessing import Preprocessing
+from cnnviz.pictures.preprocessing import Preprocessing, usual_order
 from cnnviz.reader.onnx_file import read
 
 # The most numbers that one pass keeps while the names of layers are looked for.
@@ -96,7 +96,7 @@ def _attempt(torch: Any, module: Any, name: str, way: Export, cases: List[_Case]
     size = tuple(cases[0].x.shape[2:])
     channels = cases[0].x.shape[1]
     graph = read(message)
-    feed = Preprocessing(size=(size[0], size[1]), channel_order="L" if channels == 1 else "RGB")
+    feed = Preprocessing(size=(size[0], size[1]), channel_order=usual_order(channels))
     model = Model(graph, preprocessing=feed, name=name)
     for case in cases:
         if case.run.error is None:

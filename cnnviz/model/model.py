@@ -23,7 +23,7 @@ from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packe
 from cnnviz.model.sizes import fed
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.one_line import shortened, times
-from cnnviz.pictures.image import ImageLike, ImagesLike, Listed, read_images
+from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
 from cnnviz.pictures.preprocessing import PreprocessingLike
 
 Array = NDArray[np.float32]
@@ -123,7 +123,7 @@ class Model:
 
     def preprocess(self, image: ImagesLike) -> Array:
         """Return the network's input for a picture or a batch of them: N,C,H,W float32."""
-        pictures, _ = read_images(image)
+        pictures, _ = self.preprocessing.read(image)
         return self.preprocessing(pictures)
 
     @overload
@@ -155,7 +155,7 @@ class Model:
         if top < 1:
             raise ValueError(f"top must be at least 1, not {top}")
         self._need_scores()
-        pictures, batched = read_images(image)
+        pictures, batched = self.preprocessing.read(image)
         answers = self._answer.ranked(self._scores(self.preprocessing(pictures)), self.labels, top)
         return answers if batched else answers[0]
 

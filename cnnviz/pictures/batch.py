@@ -1,8 +1,8 @@
-"""A batch of one picture as results have it: without the batch's axis, and with it again for readers."""
+"""Pictures as results have them, for readers: a batch of one has no batch axis, channels may be any."""
 
 from __future__ import annotations
 
-from typing import Any, List, TypeVar, Union, overload
+from typing import Any, List, Optional, Sequence, TypeVar, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,33 @@ def squeezed(batch: Any) -> Any:
 
 
 def batch_of(pictures: NDArray[Any]) -> NDArray[Any]:
-    """Return pictures H,W,3 or N,H,W,3 as N,H,W,3."""
+    """Return pictures H,W,C or N,H,W,C as N,H,W,C."""
     return pictures if pictures.ndim == 4 else pictures[np.newaxis]
+
+
+def in_colour(picture: NDArray[Any], channels: Optional[Sequence[int]] = None) -> NDArray[Any]:
+    """Return a picture H,W,C as H,W,3, for plots.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (H, W, C)
+    channels : sequence of int, optional
+        One channel to show in grey, or three for red, green and blue. Without it, pictures of three channels
+        are shown as they are, others as the mean of their channels.
+
+    Raises
+    ------
+    ValueError
+        When `channels` are not one or three of the picture's.
+    """
+    if channels is None:
+        if picture.shape[2] == 3:
+            return picture
+        return np.repeat(picture.mean(axis=2, keepdims=True, dtype=np.float32), 3, axis=2)
+    chosen, count = list(channels), picture.shape[2]
+    if len(chosen) not in (1, 3) or any(not 0 <= index < count for index in chosen):
+        raise ValueError(f"channels must be one or three indices from 0 to {count - 1}, not {channels!r}")
+    return np.repeat(picture[..., chosen], 3 // len(chosen), axis=2)
 
 
 def listed(facts: Union[Fact, List[Fact]]) -> List[Fact]:

@@ -1,6 +1,7 @@
 """The map from planes to the network's input, channel by channel, with its inverse and the adjoints of both.
 
-*Planes* are pictures N,C,H,W from 0 to 1: red, green and blue, or one channel of luma.
+*Planes* are pictures N,C,H,W from 0 to 1: red, green and blue, one channel of luma, or the picture's own
+channels.
 """
 
 from __future__ import annotations
@@ -80,7 +81,12 @@ class Feed:
         return np.ascontiguousarray(numbers[::-1]) if self.reverse else numbers
 
 
-def to_pictures(planes: Array) -> Array:
-    """Return pictures N,H,W,3 within 0 to 1 for planes."""
+def as_pictures(planes: Array) -> Array:
+    """Return pictures N,H,W,3 for planes of colour or grey, N,H,W,C for those of other channels."""
     colours = np.repeat(planes, 3, axis=1) if planes.shape[1] == 1 else planes
-    return np.ascontiguousarray(np.moveaxis(colours, 1, 3).clip(0, 1), dtype=np.float32)
+    return np.ascontiguousarray(np.moveaxis(colours, 1, 3), dtype=np.float32)
+
+
+def to_pictures(planes: Array) -> Array:
+    """Return pictures within 0 to 1 for planes, as `as_pictures` does."""
+    return as_pictures(planes).clip(0, 1)

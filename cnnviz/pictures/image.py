@@ -1,4 +1,4 @@
-"""Reading of pictures: a path, a PIL image or an array becomes an RGB array, or a clear error."""
+"""Reading of pictures: a path, a PIL image or an array becomes an array of pixels, or a clear error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Iterator, List, Protocol, Tuple, TypeVar,
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cnnviz.pictures.kind import COLOUR, SLACK, Displayed, PictureKind, within
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -29,44 +31,46 @@ class Listed(Protocol[Member]):
         """Return the first position of a value."""
 
 
-#: One picture: path, PIL image, or array H,W,3 (uint8 0 to 255 or float 0 to 1; grey and RGBA work too).
-ImageLike = Union[str, "os.PathLike[str]", "PIL.Image.Image", NDArray[Any]]
+#: One picture: path, PIL image, or array H,W,3 (uint8 0 to 255 or float 0 to 1; grey and RGBA work too). A
+#: network of other channels takes H,W,C, and one whose preprocessing states a range takes numbers in it.
+ImageLike = Union[str, "os.PathLike[str]", "PIL.Image.Image", NDArray[Any], Displayed]
 #: One picture, or a batch: a list of pictures, or an array N,H,W,3. Results for a list are a list. Type
 #: checkers cannot tell the two kinds of array apart and take each for one picture: `list(array)` is a batch.
 ImagesLike = Union[ImageLike, Listed[ImageLike]]
-#: H,W,3, RGB: uint8 from 0 to 255, or float32 from 0 to 1.
+#: H,W,3, RGB, or H,W,C for other channels: uint8 from 0 to 255, or float32 from 0 to 1.
 Pixels = NDArray[Any]
 
-# The distance outside 0 to 1 up to which a float is taken for a rounding error.
-_SLACK = 1e-4
 
-
-def read_images(images: ImagesLike, name: str = "image") -> Tuple[List[Pixels], bool]:
+def read_images(
+    images: ImagesLike, name: str = "image", kind: PictureKind = COLOUR
+) -> Tuple[List[Pixels], bool]:
     """Read one picture or a batch.
 
     Returns
     -------
-    pixels : list of ndarray, each H,W,3
+    pixels : list of ndarray, each H,W,3, or H,W,C for a kind with channels of its own
     batched : bool
         Whether a list or an N,H,W,C array was given, rather than one picture.
     """
+    if hasattr(images, "__array__") and len(getattr(images, "shape", ())) == 4:
+        images = as_array(images, name)
     if isinstance(images, np.ndarray) and images.ndim == 4:
         if len(images) == 0:
             raise ValueError(f"{name} is an empty batch: its shape is {images.shape}")
-        if images.shape[-1] not in (1, 3, 4):
-            raise ValueError(_channels_message(images.shape, name, "(0, 2, 3, 1)"))
-        return [read_image(one, f"{name}[{i}]") for i, one in enumerate(images)], True
+        _check_channels(images.shape, name, kind)
+        return [read_image(one, f"{name}[{i}]", kind) for i, one in enumerate(images)], True
     if isinstance(images, (list, tuple)):
         if not images:
             raise ValueError(f"{name} is an empty list")
-        return [read_image(one, f"{name}[{i}]") for i, one in enumerate(images)], True
-    return [read_image(images, name)], False  # type: ignore[arg-type]
+        return [read_image(one, f"{name}[{i}]", kind) for i, one in enumerate(images)], True
+    return [read_image(images, name, kind)], False  # type: ignore[arg-type]
 
 
-def read_image(image: ImageLike, name: str = "image") -> Pixels:
+def read_image(image: ImageLike, name: str = "image", kind: PictureKind = COLOUR) -> Pixels:
     """Read one picture as H,W,3 RGB, uint8 from 0 to 255 or float32 from 0 to 1.
 
-    Transparent pictures are laid on white, EXIF orientation is applied, 16-bit grey becomes float.
+    Transparent pictures are laid on white, EXIF orientation is applied, 16-bit grey becomes float. A kind
+    with channels of its own makes it H,W,C, a kind with a range float32 from 0 to 1 for the range's ends.
 
     Raises
     ------
@@ -77,15 +81,36 @@ def read_image(image: ImageLike, name: str = "image") -> Pixels:
     ValueError
         For a file that is not a picture, and for arrays of a wrong shape or range, empty ones, and NaN.
     """
+    if isinstance(image, Displayed):
+        # The picture of a network of one channel is held as grey.
+        shown = COLOUR if len(kind.channels) == 1 else kind._replace(range=None)
+        return _from_array(image.pixels, name, shown)
     if isinstance(image, (str, os.PathLike)):
-        return _from_file(os.fspath(image), name)
+        return _from_file(os.fspath(image), name, kind)
     if isinstance(image, np.ndarray):
-        return _from_array(image, name)
+        return _from_array(image, name, kind)
     if hasattr(image, "getbands") and hasattr(image, "convert"):
-        return _from_pil(image, name)
+        return _from_pil(image, name, kind)
     if hasattr(image, "__array__"):
-        return _from_array(np.asarray(image), name)
+        return _from_array(as_array(image, name), name, kind)
     raise TypeError(f"{name} must be a path, a PIL image or an array H,W,3, not {type(image).__name__}")
+
+
+def as_array(given: Any, name: str) -> NDArray[Any]:
+    """Return an array, or a tensor of another library wherever it lies, as a NumPy array.
+
+    Raises
+    ------
+    TypeError
+        When the object gives no array.
+    """
+    if hasattr(given, "detach") and hasattr(given, "cpu"):  # a tensor of PyTorch, perhaps with a gradient
+        given = given.detach().cpu()
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = type(given).__name__
+        raise TypeError(f"{name} is of type {kind}, which gives no NumPy array: {error}") from None
 
 
 def as_float(pixels: Pixels) -> NDArray[np.float32]:
@@ -95,14 +120,14 @@ def as_float(pixels: Pixels) -> NDArray[np.float32]:
     return pixels.astype(np.float32, copy=False)
 
 
-def _from_file(path: str, name: str) -> Pixels:
+def _from_file(path: str, name: str, kind: PictureKind) -> Pixels:
     import PIL.Image
 
     if os.path.isdir(path):
         raise ValueError(f"{name}: {path!r} is a folder, not a picture")
     try:
         with PIL.Image.open(path) as picture:
-            return _from_pil(picture, name)
+            return _from_pil(picture, name, kind)
     except FileNotFoundError:
         raise FileNotFoundError(f"{name}: there is no file {path!r}") from None
     except PIL.UnidentifiedImageError:
@@ -111,26 +136,32 @@ def _from_file(path: str, name: str) -> Pixels:
         raise ValueError(f"{name}: {path!r} cannot be read ({error})") from error
 
 
-def _from_pil(picture: PIL.Image.Image, name: str) -> Pixels:
+def _from_pil(picture: PIL.Image.Image, name: str, kind: PictureKind) -> Pixels:
     from PIL import ImageOps
 
     if 0 in picture.size:
         raise ValueError(f"{name} is empty: {picture.width}x{picture.height} pixels")
     upright = ImageOps.exif_transpose(picture) or picture
+    if kind.channels:
+        return _from_array(np.asarray(upright), name, kind)
     if upright.mode.startswith("I"):
         # Pillow opens 16-bit grey as "I;16" or, in older releases, as 32-bit "I" holding the same numbers.
-        return _from_array(np.asarray(upright).clip(0, 65535).astype(np.uint16), name)
+        numbers = np.asarray(upright)
+        deep = numbers if kind.range else numbers.clip(0, 65535).astype(np.uint16)
+        return _from_array(deep, name, kind)
     if upright.mode == "F":
-        return _from_array(np.asarray(upright), name)
+        return _from_array(np.asarray(upright), name, kind)
     transparent = "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info
-    if transparent:
+    if transparent and kind.range is None:
         return _on_white(np.asarray(upright.convert("RGBA")))
-    return np.asarray(upright.convert("RGB"))
+    return _from_array(np.asarray(upright.convert("RGB")), name, kind)
 
 
-def _from_array(array: NDArray[Any], name: str) -> Pixels:
-    _check_shape(array, name)
-    if array.dtype.kind == "f":
+def _from_array(array: NDArray[Any], name: str, kind: PictureKind) -> Pixels:
+    _check_shape(array, name, kind)
+    if kind.range is not None:
+        pixels: Pixels = within(array, name, *kind.range)
+    elif array.dtype.kind == "f":
         pixels = _checked_floats(array, name)
     elif array.dtype == np.uint16:
         pixels = array.astype(np.float32) / np.float32(65535)
@@ -138,31 +169,40 @@ def _from_array(array: NDArray[Any], name: str) -> Pixels:
         pixels = array
     else:
         raise TypeError(
-            f"{name} has dtype {array.dtype}: it must be uint8 from 0 to 255, uint16, or float from 0 to 1"
+            f"{name} has dtype {array.dtype}: it must be uint8 from 0 to 255, uint16, or float from 0 to 1, "
+            "or the network's preprocessing must state their range=(low, high)"
         )
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
+    if len(kind.channels) > 1:
+        return np.ascontiguousarray(pixels)
     if pixels.shape[2] == 4:
         return _on_white(pixels)
     return np.ascontiguousarray(np.broadcast_to(pixels, pixels.shape[:2] + (3,)))
 
 
-def _check_shape(array: NDArray[Any], name: str) -> None:
-    if array.ndim not in (2, 3):
-        raise ValueError(
-            f"{name} has shape {array.shape}: it must be H,W,3 (or H,W for grey, H,W,4 for RGBA)"
-        )
+def _check_shape(array: NDArray[Any], name: str, kind: PictureKind) -> None:
+    if array.ndim not in ((3,) if len(kind.channels) > 1 else (2, 3)):
+        form = "H,W,3 (or H,W for grey, H,W,4 for RGBA)"
+        if kind.channels:
+            form = f"H,W,{len(kind.channels)}, since the network takes {kind.listed()}"
+        raise ValueError(f"{name} has shape {array.shape}: it must be {form}")
     if array.size == 0:
         raise ValueError(f"{name} is empty: its shape is {array.shape}")
-    if array.ndim == 3 and array.shape[2] not in (1, 3, 4):
-        raise ValueError(_channels_message(array.shape, name, "(1, 2, 0)"))
+    _check_channels(array.shape if array.ndim == 3 else (*array.shape, 1), name, kind)
 
 
-def _channels_message(shape: Tuple[int, ...], name: str, axes: str) -> str:
-    message = f"{name} has shape {shape}: the last axis must be the channels, 1, 3 or 4 of them"
-    if shape[-3] in (1, 3, 4):
+def _check_channels(shape: Tuple[int, ...], name: str, kind: PictureKind) -> None:
+    """Raise ValueError unless the last axis of H,W,C or N,H,W,C has as many channels as the kind."""
+    allowed = (len(kind.channels),) if kind.channels else (1, 3, 4)
+    if shape[-1] in allowed:
+        return
+    expected = f"the network takes {kind.listed()}" if kind.channels else "1, 3 or 4 of them"
+    message = f"{name} has shape {shape}: the last axis must be the channels, {expected}"
+    if shape[-3] in allowed:
+        axes = "(1, 2, 0)" if len(shape) == 3 else "(0, 2, 3, 1)"
         message += f"; channels come first here, pass {name}.transpose{axes}"
-    return message
+    raise ValueError(message)
 
 
 def _checked_floats(array: NDArray[Any], name: str) -> NDArray[np.float32]:
@@ -171,10 +211,11 @@ def _checked_floats(array: NDArray[Any], name: str) -> NDArray[np.float32]:
     if bad:
         raise ValueError(f"{name} holds NaN or infinity: {bad} of {pixels.size} values")
     low, high = float(pixels.min()), float(pixels.max())
-    if low < -_SLACK or high > 1 + _SLACK:
+    if low < -SLACK or high > 1 + SLACK:
         raise ValueError(
             f"{name} is float and spans {low:.4g} to {high:.4g}: floats must lie between 0 and 1 "
-            "(divide by 255, or pass uint8; do not normalise, the model does that)"
+            "(divide by 255, or pass uint8; do not normalise, the model does that), or the network's "
+            "preprocessing must state their range=(low, high)"
         )
     return pixels.clip(0, 1)
 

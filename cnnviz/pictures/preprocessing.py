@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Dict, List, Optional, Sequence, Tuple, Union
@@ -9,16 +10,37 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.pictures.feed import Feed
-from cnnviz.pictures.image import Pixels, as_float
+from cnnviz.pictures.feed import Feed, as_pictures
+from cnnviz.pictures.image import ImageLike, ImagesLike, Pixels, as_float, read_image, read_images
+from cnnviz.pictures.kind import PictureKind, shortlist
 
 Array = NDArray[np.float32]
 Channels = Tuple[float, ...]
 
-_ORDERS = {"RGB": 3, "BGR": 3, "L": 1}
+_ORDERS = ("RGB", "BGR", "L")
 _FILTERS = ("nearest", "bilinear", "bicubic", "lanczos")
 # ITU-R BT.601, the weights that Pillow's own conversion to grey uses.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def _check_channels(order: object) -> None:
+    if isinstance(order, str):
+        if order not in _ORDERS:
+            raise ValueError(
+                f"channel_order must be one of {', '.join(_ORDERS)}, a number of channels, or a tuple of "
+                f"their names, not {order!r}"
+            )
+    elif isinstance(order, tuple):
+        if not order or not all(isinstance(name, str) for name in order) or len(set(order)) < len(order):
+            raise ValueError(f"channel_order must name each channel once, not {order!r}")
+    elif isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise ValueError(f"channel_order must be a number of channels, or a tuple of names, not {order!r}")
+
+
+def _check_range(given: object) -> None:
+    numbers = np.asarray(given, np.float64) if isinstance(given, tuple) else np.empty(0)
+    if numbers.shape != (2,) or not np.isfinite(numbers).all() or numbers[0] >= numbers[1]:
+        raise ValueError(f"range must be two numbers, the lower one first, such as (0, 4095), not {given!r}")
 
 
 @dataclass(frozen=True)
@@ -34,28 +56,36 @@ class Preprocessing:
         The share of the picture's shorter side that is kept: 0.875 is "resize to 256, crop the middle 224".
         A picture of exactly `size` is taken whole, so that a picture that was made for the network comes back
         unchanged.
-    channel_order : {"RGB", "BGR", "L"}
-        "L" is one channel of luma.
+    channel_order : "RGB", "BGR", "L", int, or tuple of str
+        "L" is one channel of luma. For any other channels their number, or their names in the network's
+        order: pictures are then arrays H,W,C with the channels in this order.
     scale, mean, std : float or tuple of float
         `mean` and `std` per channel, in the network's channel order, or one number for all.
     resample : {"nearest", "bilinear", "bicubic", "lanczos"}
         The filter; it widens with the reduction, so that reducing does not alias (half-pixel centres).
     name : str
         The name of the preset, for display.
+    range : (float, float) or None
+        The numbers of the pictures that are shown as black and as white, such as ``(0, 4095)`` for 12 bits
+        or ``(-1000, 400)`` for a window of Hounsfield units. Pictures are then arrays of any type of number,
+        in their own units, none outside; `scale`, `mean` and `std` refer to these units:
+        ``x = (scale * number - mean) / std``. Whatever is said of displayed pixels (bounds, noise, results)
+        refers to the range brought to 0 to 1. Without it, pictures are uint8 from 0 to 255, uint16, or floats
+        from 0 to 1.
     """
 
     size: Optional[Tuple[int, int]] = None
     crop: float = 1.0
-    channel_order: str = "RGB"
+    channel_order: Union[str, int, Tuple[str, ...]] = "RGB"
     scale: float = 1.0
     mean: Union[float, Channels] = 0.0
     std: Union[float, Channels] = 1.0
     resample: str = "bilinear"
     name: str = "custom"
+    range: Optional[Tuple[float, float]] = None
 
     def __post_init__(self) -> None:
-        if self.channel_order not in _ORDERS:
-            raise ValueError(f"channel_order must be one of {', '.join(_ORDERS)}, not {self.channel_order!r}")
+        _check_channels(self.channel_order)
         if self.resample not in _FILTERS:
             raise ValueError(f"resample must be one of {', '.join(_FILTERS)}, not {self.resample!r}")
         if not 0 < self.crop <= 1:
@@ -65,46 +95,78 @@ class Preprocessing:
         for name in ("mean", "std"):
             numbers = np.atleast_1d(getattr(self, name))
             if numbers.shape not in ((1,), (self.channels,)) or not np.isfinite(numbers).all():
-                raise ValueError(f"{name} must be one number or {self.channels}, not {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} must be one number or {self.channels}, one for each channel of "
+                    f"{shortlist(self.channel_names)}, not {getattr(self, name)}"
+                )
         if self.scale <= 0 or np.min(self.std) <= 0:
             raise ValueError(f"scale and std must be positive, not {self.scale} and {self.std}")
+        if self.range is not None:
+            _check_range(self.range)
 
     @property
     def channels(self) -> int:
         """The number of channels of the network's input."""
-        return _ORDERS[self.channel_order]
+        return len(self.channel_names)
+
+    @property
+    def channel_names(self) -> Tuple[str, ...]:
+        """The names of the channels of the network's input: ("R", "G", "B"), ("L",), or those given."""
+        if isinstance(self.channel_order, str):
+            return tuple(self.channel_order)
+        if isinstance(self.channel_order, tuple):
+            return self.channel_order
+        return tuple(f"channel {i}" for i in builtins.range(self.channel_order))
+
+    @property
+    def kind(self) -> PictureKind:
+        """The pictures that the network takes."""
+        return PictureKind(() if isinstance(self.channel_order, str) else self.channel_names, self.range)
+
+    def read(self, images: ImagesLike, name: str = "image") -> Tuple[List[Pixels], bool]:
+        """Read one picture or a batch of the network's kind: the pictures, and whether a batch was given."""
+        return read_images(images, name, self.kind)
+
+    def read_one(self, image: ImageLike, name: str = "image") -> Pixels:
+        """Read a picture of the network's kind."""
+        return read_image(image, name, self.kind)
+
+    def in_units(self, pictures: Array) -> Array:
+        """Return pictures on the displayed scale, such as those of results, in units of the range."""
+        if self.range is None:
+            return pictures
+        low, high = self.range
+        return np.asarray(low + (high - low) * np.asarray(pictures, np.float64), dtype=np.float32)
 
     def __call__(self, pictures: Sequence[Pixels]) -> Array:
-        """Turn pictures H,W,3 of any sizes into the network's input N,C,H,W."""
+        """Turn pictures H,W,3 (or H,W,C) of any sizes into the network's input N,C,H,W."""
         return self.normalise(np.stack([self.fit(picture) for picture in pictures]))
 
     def fit(self, pixels: Pixels) -> Array:
-        """Crop and resize one picture H,W,3 to `size`: float32, RGB, 0 to 1."""
+        """Crop and resize one picture H,W,3 (or H,W,C) to `size`: float32, 0 to 1."""
         height, width = self._size()
         if pixels.shape[:2] == (height, width):
             return as_float(pixels)
         return _resized(pixels, (height, width), self.crop, self.resample)
 
     def normalise(self, pixels: Array) -> Array:
-        """Turn pictures N,H,W,3, RGB from 0 to 1, into the network's input N,C,H,W."""
+        """Turn pictures N,H,W,3 (or N,H,W,C) from 0 to 1 into the network's input N,C,H,W."""
         return self.feed.forward(self.planes(pixels))
 
     def planes(self, pixels: Array) -> Array:
-        """Turn pictures N,H,W,3 into planes N,C,H,W: red, green and blue, or one channel of luma."""
+        """Turn pictures into planes N,C,H,W: red, green and blue, one channel of luma, or their own."""
         planes = np.moveaxis(pixels, 3, 1)
-        if self.channel_order == "L":
+        if self.channels == 1:
             planes = np.einsum("nchw,c->nhw", planes, _LUMA)[:, None]
         return np.ascontiguousarray(planes, dtype=np.float32)
 
     def inverse(self, x: Array) -> Array:
-        """Turn the network's input N,C,H,W back into pictures N,H,W,3, RGB, on the scale from 0 to 1.
+        """Turn the network's input N,C,H,W back into pictures N,H,W,3 (or N,H,W,C) on the scale from 0 to 1.
 
         The inverse of `normalise` up to float rounding; values outside 0 to 1 are kept, and the caller clips
         them. The luma of a grey network comes back in all three channels.
         """
-        planes = self.feed.inverse(x)
-        colours = np.repeat(planes, 3, axis=1) if planes.shape[1] == 1 else planes
-        return np.ascontiguousarray(np.moveaxis(colours, 1, 3))
+        return as_pictures(self.feed.inverse(x))
 
     def scale_gradient(self, dx: Array) -> Array:
         """Turn d/dx, N,C,H,W, into the gradient per unit of displayed pixel (0 to 1), shaped alike."""
@@ -118,15 +180,20 @@ class Preprocessing:
     def feed(self) -> Feed:
         """The map from planes to the network's input."""
         mean, std = (self._per_channel(numbers) for numbers in (self.mean, self.std))
-        return Feed(float(self.scale), mean, std, reverse=self.channel_order == "BGR")
+        scale = float(self.scale)
+        if self.range is not None:  # a plane from 0 to 1 is the number low + (high - low) * plane
+            low, high = self.range
+            mean, scale = tuple(one - scale * low for one in mean), scale * (high - low)
+        return Feed(scale, mean, std, reverse=self.channel_order == "BGR")
 
     def describe(self) -> str:
         """Describe the preprocessing in one line."""
         height, width = self.size or (0, 0)
         size = f"{height}x{width}" if self.size else "the network's size"
-        return (
-            f"{self.name}: {self.channel_order} at {size}, ({self.scale:g}*pixel - {self.mean}) / {self.std}"
-        )
+        order = self.channel_order if isinstance(self.channel_order, str) else self.kind.listed()
+        pixel = "pixel" if self.range is None else "number"
+        spans = "" if self.range is None else f", numbers from {self.range[0]:g} to {self.range[1]:g}"
+        return f"{self.name}: {order} at {size}, ({self.scale:g}*{pixel} - {self.mean}) / {self.std}{spans}"
 
     def _size(self) -> Tuple[int, int]:
         if self.size is None:
@@ -158,21 +225,32 @@ PreprocessingLike = Union[None, str, Preprocessing]
 def as_preprocessing(preprocessing: PreprocessingLike, channels: int, size: Tuple[int, int]) -> Preprocessing:
     """Resolve a preset's name, and fill in the size, for a network with `channels` input channels.
 
-    None stands for "imagenet" (for "unit" in grey, where the network has one channel). Pictures as small as
+    None stands for "imagenet" for three channels, for "unit" for any other number. Pictures as small as
     CIFAR's (up to 64 pixels) are taken whole: their networks were trained without the customary margin.
     """
     if preprocessing is None:
-        preprocessing = "unit" if channels == 1 else "imagenet"
+        preprocessing = "imagenet" if channels == 3 else "unit"
     if isinstance(preprocessing, str):
         preprocessing = _preset(preprocessing, channels, size)
     elif not isinstance(preprocessing, Preprocessing):
         raise _not_preprocessing(preprocessing)
     if preprocessing.channels != channels:
+        names = shortlist(preprocessing.channel_names)
         raise ValueError(
-            f"preprocessing feeds {preprocessing.channels} channels ({preprocessing.channel_order}), "
-            f"the network takes {channels}"
+            f"preprocessing feeds {preprocessing.channels} channels ({names}), the network takes {channels}: "
+            f"pass a cnnviz.Preprocessing with {_order_of(channels)}, and mean and std for these"
         )
     return preprocessing if preprocessing.size else replace(preprocessing, size=size)
+
+
+def usual_order(channels: int) -> Union[str, int]:
+    """Return the order of a number of channels of which no more is known: grey, colour, or their number."""
+    return {1: "L", 3: "RGB"}.get(channels, channels)
+
+
+def _order_of(channels: int) -> str:
+    order = usual_order(channels)
+    return f"channel_order={order!r}" + ("" if isinstance(order, str) else ", or a tuple of their names")
 
 
 def _preset(name: str, channels: int, size: Tuple[int, int]) -> Preprocessing:
@@ -181,8 +259,8 @@ def _preset(name: str, channels: int, size: Tuple[int, int]) -> Preprocessing:
     preset = PRESETS[name]
     if max(size) <= 64:
         preset = replace(preset, crop=1.0)
-    if channels == 1 and np.ndim(preset.mean) == 0:
-        preset = replace(preset, channel_order="L")
+    if channels != 3 and np.ndim(preset.mean) == 0:
+        preset = replace(preset, channel_order=usual_order(channels))
     return preset
 
 
@@ -192,13 +270,13 @@ def _not_preprocessing(value: object) -> TypeError:
 
 
 def _resized(pixels: Pixels, size: Tuple[int, int], crop: float, resample: str) -> Array:
-    """Resize the middle of H,W,3, one channel at a time, in float, so that no step rounds to uint8."""
+    """Resize the middle of H,W,C, one channel at a time, in float, so that no step rounds to uint8."""
     import PIL.Image
 
     quality = PIL.Image.Resampling[resample.upper()]
     box = _crop_box(pixels.shape[:2], size, crop)
     planes: List[Array] = []
-    for c in range(3):
+    for c in range(pixels.shape[2]):
         plane = PIL.Image.fromarray(as_float(pixels[:, :, c]))
         planes.append(np.asarray(plane.resize((size[1], size[0]), quality, box=box)))
     return np.stack(planes, axis=2).clip(0, 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.pictures.batch import in_colour
 from cnnviz.pictures.image import ImageLike, as_float, read_image
 from cnnviz.plot.shown import ShownMap
 
@@ -28,6 +29,8 @@ MOST, ALL = 99.5, 100.0
 LOWEST = 0.6
 #: MAP_OPTIONS are the options of both `saliency` and `overlay`, beside a title.
 MAP_OPTIONS = ("percentile", "vmax", "signed", "cmap", "colorbar", "units")
+#: OVERLAY_OPTIONS are those of `overlay` alone.
+OVERLAY_OPTIONS = ("opacity", "channels")
 #: POINTS is the font size of titles: matplotlib's "medium", whose letters are about half as wide as high.
 POINTS = 10
 
@@ -57,7 +60,8 @@ def attribution(result: ShownMap, *, ax: Optional[Axes] = None, **options: Any) 
     options.setdefault("title", f"{method}: {result.label}, score\N{NO-BREAK SPACE}{result.score:.3g}")
     options.setdefault("units", _units(result))
     if is_overlay(result):
-        return overlay(result.image, result.map, ax=ax, **options)
+        picture = in_colour(result.image, options.pop("channels", None))
+        return overlay(picture, result.map, ax=ax, **options)
     return saliency(result.map, ax=ax, **options)
 
 
@@ -142,6 +146,7 @@ def overlay(
     signed: bool = False,
     cmap: Optional[str] = None,
     opacity: float = 0.8,
+    channels: Optional[Sequence[int]] = None,
     colorbar: bool = True,
     units: str = "score",
     title: str = "",
@@ -159,6 +164,9 @@ def overlay(
         As in `saliency`.
     opacity : float
         Opacity where the map is largest, from 0 to 1.
+    channels : sequence of int, optional
+        The channels of an array H,W,C to draw, one or three; without it, all of them, where they are not
+        three, as their mean.
 
     Returns
     -------
@@ -170,7 +178,7 @@ def overlay(
         As for `saliency`, and for an image that cannot be read.
     """
     values = _checked_map(map)
-    pixels = as_float(read_image(image))
+    pixels = shown_pixels(image, channels)
     ax = own_axes(ax, size_of_one(pixels, colorbar))
     signed = signed or bool((values < 0).any())
     limit, clipped = _limit(values, percentile, vmax)
@@ -192,9 +200,16 @@ def overlay(
 
 def draw_picture(ax: Axes, pixels: Array, title: str) -> None:
     """Draw pixels without axes."""
-    ax.imshow(pixels.clip(0, 1))
+    ax.imshow(in_colour(pixels).clip(0, 1))
     ax.set_axis_off()
     entitle(ax, title)
+
+
+def shown_pixels(image: ImageLike, channels: Optional[Sequence[int]] = None) -> Array:
+    """Return a picture as H,W,3 from 0 to 1; an array of other channels must be on that scale already."""
+    if isinstance(image, np.ndarray) and image.ndim == 3 and (channels or image.shape[2] not in (1, 3, 4)):
+        image = in_colour(image, channels)
+    return as_float(read_image(image))
 
 
 def entitle(ax: Axes, title: str) -> None:

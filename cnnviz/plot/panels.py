@@ -8,8 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.pictures.batch import batch_of, listed
-from cnnviz.pictures.image import ImageLike, as_float, read_image
-from cnnviz.plot.maps import MAP_OPTIONS, attribution, draw_picture, is_overlay, shared_scale, size_of_panels
+from cnnviz.pictures.image import ImageLike
+from cnnviz.plot.maps import (
+    MAP_OPTIONS,
+    OVERLAY_OPTIONS,
+    attribution,
+    draw_picture,
+    is_overlay,
+    shared_scale,
+    shown_pixels,
+    size_of_panels,
+)
 from cnnviz.plot.shown import ShownMap, ShownPicture
 
 if TYPE_CHECKING:
@@ -79,7 +88,7 @@ def grid(
 
 
 def _check_options(options: Mapping[str, Any], titles: bool, share_scale: bool) -> None:
-    unknown = sorted(set(options) - {"title", "opacity", *MAP_OPTIONS})
+    unknown = sorted(set(options) - {"title", *OVERLAY_OPTIONS, *MAP_OPTIONS})
     if unknown:
         raise TypeError(f"grid takes no option {', '.join(unknown)}")
     if titles and "title" in options:
@@ -96,8 +105,8 @@ def _draw_panel(ax: Axes, result: Any, panel: Any, title: Optional[str], options
         draw_picture(ax, panel, usual if title is None else title)
         return
     chosen = {name: value for name, value in options.items() if name in MAP_OPTIONS}
-    if "opacity" in options and is_overlay(result):
-        chosen["opacity"] = options["opacity"]
+    if is_overlay(result):
+        chosen.update({name: options[name] for name in OVERLAY_OPTIONS if name in options})
     if title is not None:
         chosen["title"] = title
     attribution(result, ax=ax, **chosen)
@@ -139,7 +148,7 @@ def _pixels(one: Any) -> Array:
     """The pixels that a grid shows of a picture or of a synthesis."""
     if isinstance(one, ShownPicture):
         return mosaic(batch_of(one.image))
-    return as_float(read_image(one))
+    return shown_pixels(one)
 
 
 def caption(result: ShownPicture) -> str:

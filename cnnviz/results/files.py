@@ -163,7 +163,7 @@ def write_picture(
         for key, text in chunks.items():
             info.add_text(key, text)
         options = {**options, "pnginfo": info}
-    PIL.Image.fromarray(_as_bytes(_row(pictures))).save(os.fspath(path), **options)
+    PIL.Image.fromarray(_as_bytes(_coloured(_row(pictures), path))).save(os.fspath(path), **options)
 
 
 def write_animation(
@@ -174,7 +174,7 @@ def write_animation(
 
     if not frames:
         raise ValueError("there are no frames to animate: make the result with keep_every=")
-    shown = [*(_row(frame) for frame in frames), _as_bytes(_row(last))]
+    shown = [_coloured(each, path) for each in (*(_row(frame) for frame in frames), _as_bytes(_row(last)))]
     size = (shown[-1].shape[1], shown[-1].shape[0])
     first, *rest = [PIL.Image.fromarray(frame).resize(size) for frame in shown]
     durations: List[int] = [FRAME_MS] * len(rest) + [LAST_MS]
@@ -185,6 +185,15 @@ def write_animation(
 def _row(pictures: NDArray[Any]) -> NDArray[Any]:
     """Join the pictures of a batch side by side."""
     return np.concatenate(list(batch_of(pictures)), axis=1)
+
+
+def _coloured(picture: NDArray[Any], path: PathLike) -> NDArray[Any]:
+    """Return a picture H,W,3, or raise ValueError for one of other channels, which no picture file holds."""
+    if picture.shape[2] != 3:
+        raise ValueError(
+            f"{os.fspath(path)!r} cannot hold a picture of {picture.shape[2]} channels: save it as .npz"
+        )
+    return picture
 
 
 def _as_bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:

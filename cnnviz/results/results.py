@@ -54,7 +54,8 @@ class Attribution:
         The map on the grid of the model's input, not normalised: units of the score per unit of the array
         that was differentiated by. Techniques with absolute values or a ReLU have no negative numbers.
     image : ndarray of float32, shape (H, W, 3)
-        The picture as the network saw it, RGB from 0 to 1.
+        The picture as the network saw it, RGB from 0 to 1; H,W,C for a network of other channels. Where the
+        network's preprocessing states a range, its ends are 0 and 1.
     method : str
         ``"saliency"``, ``"grad_cam"``, ...
     target : int or None
@@ -154,7 +155,8 @@ class Synthesis:
     Attributes
     ----------
     image : ndarray of float32, shape (H, W, 3) or (N, H, W, 3)
-        The last picture, RGB from 0 to 1.
+        The last picture, RGB from 0 to 1; with C in place of 3 for a network of other channels. Where the
+        network's preprocessing states a range, its ends are 0 and 1; `Preprocessing.in_units` undoes it.
     best : ndarray of float32
         The picture with the best value of the whole run.
     history : dict of str to ndarray, each of shape (steps + 1,) or (steps + 1, N)

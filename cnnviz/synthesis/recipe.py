@@ -26,7 +26,7 @@ from cnnviz.optimize.run import Stage, Trace, Watch, advance, as_bytes, begin, p
 from cnnviz.optimize.steps import Numbers
 from cnnviz.pictures.batch import squeezed
 from cnnviz.pictures.feed import to_pictures
-from cnnviz.pictures.image import ImagesLike, as_float, read_images
+from cnnviz.pictures.image import ImagesLike, as_float
 from cnnviz.results.results import Run, Synthesis
 
 Bytes = NDArray[np.uint8]
@@ -169,7 +169,7 @@ def pictures_of(model: Model, image: ImagesLike, name: str = "image") -> Tuple[B
     Rounding first means that a run starts from a picture that a file can hold, and that a change to it is a
     change to that file.
     """
-    pictures, batched = read_images(image, name)
+    pictures, batched = model.preprocessing.read(image, name)
     return as_bytes(np.stack([model.preprocessing.fit(picture) for picture in pictures])), batched
 
 

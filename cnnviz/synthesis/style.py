@@ -23,7 +23,7 @@ from cnnviz.optimize.run import Stage, Trace, Watch, as_bytes
 from cnnviz.optimize.steps import LBFGS, Adam, StepRule
 from cnnviz.pictures.arithmetic import single
 from cnnviz.pictures.feed import to_pictures
-from cnnviz.pictures.image import ImageLike, ImagesLike, as_float, read_image, read_images
+from cnnviz.pictures.image import ImageLike, ImagesLike, as_float
 from cnnviz.results.results import Synthesis
 from cnnviz.synthesis.recipe import Bytes, Callback, Finished, Recipe, synthesize
 from cnnviz.synthesis.style_presets import PRESETS, Preset, settled
@@ -120,7 +120,7 @@ def style_transfer(
     TypeError, ValueError, FileNotFoundError
         For a picture, a layer or a number that does not exist or is out of range.
     """
-    _check_names(preset, colors)
+    _check_request(model, preset, colors)
     chosen = settled(
         model,
         PRESETS[preset],
@@ -133,15 +133,15 @@ def style_transfer(
         learning_rate=learning_rate,
         steps=steps,
     )
-    picture = read_image(content, "content")
+    picture = model.preprocessing.read_one(content, "content")
     own_size = _result_size(picture, size, PRESETS[preset].size)
-    styles, _ = read_images(style, "style")
+    styles, _ = model.preprocessing.read(style, "style")
     side = _style_side(style_size, PRESETS[preset].style_size or min(own_size), style_scale)
     sources = {"content": _fitted(model, picture, own_size)[None]}
     for i, one in enumerate(styles):
         sources[f"style{i}"] = _fitted(model, one, _sized(one.shape, side))[None]
     if not _is_word(init):
-        sources["init"] = _fitted(model, _read_init(init), own_size)[None]
+        sources["init"] = _fitted(model, _read_init(model, init), own_size)[None]
     settings = {
         **chosen,
         "preset": preset,
@@ -155,7 +155,13 @@ def style_transfer(
     return synthesize(run, Watch(progress, callback, checked_count("keep_every", keep_every)))
 
 
-def _check_names(preset: str, colors: str) -> None:
+def _check_request(model: Model, preset: str, colors: str) -> None:
+    """Raise ValueError for a network of other pictures than colour and grey, and for unknown words."""
+    if model.preprocessing.kind.channels:
+        raise ValueError(
+            f"style transfer needs a network of colour or grey pictures: {model.name} takes "
+            f"{model.preprocessing.kind.listed()}"
+        )
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
     if colors not in ("style", "content"):
@@ -174,10 +180,10 @@ def _is_word(init: Union[str, ImageLike]) -> bool:
     return isinstance(init, str) and init in ("content", "noise")
 
 
-def _read_init(init: Union[str, ImageLike]) -> NDArray[Any]:
+def _read_init(model: Model, init: Union[str, ImageLike]) -> NDArray[Any]:
     if isinstance(init, str) and not os.path.exists(init):
         raise ValueError(f"init must be 'content', 'noise' or a picture, not {init!r}: there is no such file")
-    return read_image(init, "init")
+    return model.preprocessing.read_one(init, "init")
 
 
 def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cnnviz.model.model import Model
 from cnnviz.objectives.base import ClassLike
 from cnnviz.objectives.scores import lead
-from cnnviz.pictures.image import ImageLike, ImagesLike, as_float, read_image
+from cnnviz.pictures.image import ImageLike, ImagesLike, as_float
 
 from .evidence import Panel, failure, ranked
 
@@ -88,10 +88,15 @@ def assert_prediction(
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     model.need_classes()
     wanted = model.class_index(label)
-    picture = as_float(read_image(image))
+    picture = as_float(model.preprocessing.read_one(image))
     named: Dict[str, Change] = {"as it is": lambda unchanged: unchanged, **_chosen(changes)}
     pictures = [np.ascontiguousarray(change(picture), dtype=np.float32) for change in named.values()]
-    scores = np.concatenate([model.forward(model.preprocess(one), ["logits"])["logits"] for one in pictures])
+    scores = np.concatenate(
+        [
+            model.forward(model.preprocess(model.preprocessing.in_units(one)), ["logits"])["logits"]
+            for one in pictures
+        ]
+    )
     scores = scores.reshape(len(pictures), -1).astype(np.float64)
     margins, _ = lead(scores, np.full(len(scores), wanted))
     # Comparisons with NaN are false, so that a NaN score is wrong.

@@ -132,6 +132,14 @@ def test_small_networks_get_the_whole_picture() -> None:
 
 ERRORS: Tuple[Tuple[Dict[str, Any], type, str], ...] = (
     ({"channel_order": "RBG"}, ValueError, "channel_order.*RBG"),
+    ({"channel_order": 0}, ValueError, "channel_order must be a number of channels.*0"),
+    ({"channel_order": True}, ValueError, "channel_order.*True"),
+    ({"channel_order": ("a", "b", "a")}, ValueError, "channel_order must name each channel once"),
+    ({"channel_order": ("red", "nir"), "mean": (1, 2, 3)}, ValueError, r"number or 2, .* of red, nir, not"),
+    ({"channel_order": 5, "std": (1, 2, 3)}, ValueError, "number or 5, .* of channel 0, "),
+    ({"range": (5, 5)}, ValueError, r"range must be two numbers, the lower one first.*\(5, 5\)"),
+    ({"range": (0, float("inf"))}, ValueError, "range must be two numbers"),
+    ({"range": 255}, ValueError, "range must be two numbers"),
     ({"std": (0.2, 0.0, 0.2)}, ValueError, "std must be positive"),
     ({"mean": (0.1, 0.2)}, ValueError, "mean must be one number or 3"),
     ({"mean": float("nan")}, ValueError, "mean"),
@@ -141,7 +149,7 @@ ERRORS: Tuple[Tuple[Dict[str, Any], type, str], ...] = (
 )
 
 
-@pytest.mark.parametrize(("members", "error", "message"), ERRORS, ids=[next(iter(row[0])) for row in ERRORS])
+@pytest.mark.parametrize(("members", "error", "message"), ERRORS, ids=[str(row[0]) for row in ERRORS])
 def test_impossible_preprocessing_is_refused(members: Dict[str, Any], error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         Preprocessing(**members)
@@ -152,5 +160,5 @@ def test_unknown_presets_and_wrong_channels_are_refused() -> None:
         as_preprocessing("vgg", 3, (8, 8))
     with pytest.raises(TypeError, match="not dict"):
         as_preprocessing({}, 3, (8, 8))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"feeds 3 channels \(RGB\), the network takes 1"):
+    with pytest.raises(ValueError, match=r"feeds 3 channels \(R, G, B\), .* takes 1: .*order='L'"):
         as_preprocessing("imagenet", 1, (8, 8))
