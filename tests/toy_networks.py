@@ -116,3 +116,50 @@ def small_vgg(*, classes: int = 4, size: int = 64, seed: int = 0) -> bytes:
     nodes.append(helper.make_node("Flatten", [last], ["flat"]))
     nodes.append(helper.make_node("Gemm", ["flat", "w"], ["scores"], transB=1))
     return onnx_bytes(nodes, constants, input_shape=["N", 3, size, size], output="scores")
+
+
+def text_recogniser(*, op: str = "LSTM", time_first: bool = False, classes: int = 7, seed: int = 0) -> bytes:
+    """Like Shi et al. 2015 (CRNN): columns of a convolution's map are read both ways by two layers.
+
+    A picture 1,16,24 becomes 12 time steps; the output is N,T,K, or T,N,K with `time_first`.
+    """
+    rng = np.random.default_rng(seed)
+    gates, hidden, channels = {"RNN": 1, "GRU": 3, "LSTM": 4}[op], 5, 6
+    constants: Dict[str, NDArray[Any]] = {
+        "w": rng.normal(0, 0.4, (channels, 1, 3, 3)),
+        "b": rng.normal(0, 0.1, channels),
+        "height": np.array([2]),
+        "joined": np.array([0, 0, -1]),
+        "w3": rng.normal(0, 0.5, (2 * hidden, classes)),
+        "b3": rng.normal(0, 0.1, classes),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["conv"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["conv"], ["relu"]),
+        helper.make_node("AveragePool", ["relu"], ["pool"], kernel_shape=[16, 2], strides=[16, 2]),
+        helper.make_node("Squeeze", ["pool", "height"], ["columns"]),
+        helper.make_node("Transpose", ["columns"], ["sequence0"], perm=[2, 0, 1]),
+    ]
+    for i, inputs in ((1, channels), (2, 2 * hidden)):
+        constants[f"W{i}"] = rng.normal(0, 0.5, (2, gates * hidden, inputs))
+        constants[f"R{i}"] = rng.normal(0, 0.5, (2, gates * hidden, hidden))
+        constants[f"B{i}"] = rng.normal(0, 0.3, (2, 2 * gates * hidden))
+        weights = [f"{name}{i}" for name in "WRB"]
+        nodes += [
+            helper.make_node(
+                op,
+                [f"sequence{i - 1}", *weights],
+                [f"both{i}"],
+                hidden_size=hidden,
+                direction="bidirectional",
+            ),
+            helper.make_node("Transpose", [f"both{i}"], [f"swapped{i}"], perm=[0, 2, 1, 3]),
+            helper.make_node("Reshape", [f"swapped{i}", "joined"], [f"sequence{i}"]),
+        ]
+    nodes += [
+        helper.make_node("MatMul", ["sequence2", "w3"], ["product"]),
+        helper.make_node("Add", ["product", "b3"], ["steps"]),
+        helper.make_node("Transpose", ["steps"], ["scores"], perm=[1, 0, 2]),
+    ]
+    output = "steps" if time_first else "scores"
+    return onnx_bytes(nodes, constants, input_shape=["N", 1, 16, 24], output=output)

@@ -156,7 +156,7 @@ def _weighted(graph: Graph) -> List[Tuple[str, List[str]]]:
     for node in reversed(graph.nodes):
         index = SCHEMAS[node.op].traits.weights
         if index is not None and node.inputs[index] in graph.constants:
-            found[node.outputs[0]] = [node.inputs[index]]
+            found[node.result] = [node.inputs[index]]
     return list(found.items())
 
 

@@ -64,6 +64,11 @@ class Node:
     outputs: Tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def result(self) -> str:
+        """The first output that is read: recurrent layers may leave out those before it."""
+        return next(filter(None, self.outputs), "")
+
     def replace(self, **changes: Any) -> Node:
         """The same node with some members changed."""
         return replace(self, **changes)

@@ -25,6 +25,7 @@ from cnnviz.lowering.indexing import ROWS as INDEXING
 from cnnviz.lowering.logic import ROWS as LOGIC
 from cnnviz.lowering.movement import ROWS as MOVEMENT
 from cnnviz.lowering.products import ROWS as PRODUCTS
+from cnnviz.lowering.recurrent import ROWS as RECURRENT
 from cnnviz.lowering.state import Lowering
 from cnnviz.lowering.weights import Weights
 from cnnviz.lowering.windows import ROWS as WINDOWS
@@ -36,7 +37,7 @@ __all__ = ["Lowered", "MixedBatchError", "lower", "supported_ops"]
 # more is made to exhaust the memory.
 MAX_VALUE_ELEMENTS = 1 << 31
 
-_ROWS = {**EINSUM, **ELEMENTWISE, **INDEXING, **LOGIC, **MOVEMENT, **PRODUCTS, **WINDOWS}
+_ROWS = {**EINSUM, **ELEMENTWISE, **INDEXING, **LOGIC, **MOVEMENT, **PRODUCTS, **RECURRENT, **WINDOWS}
 
 
 def supported_ops() -> FrozenSet[str]:

@@ -29,6 +29,8 @@ class Lowering:
         The plan's value id for each value of the graph that is in the plan.
     budget : Budget
         The number of elements that evaluation in advance may still make.
+    steps : int
+        The time steps that recurrent layers have put into the plan so far.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Lowering:
         self.values: Dict[str, int] = {}
         self._weights = weights
         self.budget = Budget()
+        self.steps = 0
         for tensor in graph.inputs:
             self.values[tensor.name] = self.plan.input(input_shapes[tensor.name], name=tensor.name)
 

@@ -70,7 +70,7 @@ class LayerList(Mapping[str, Shape]):
         value = self._graph.aliases.get(value, value)
         if value in self._values:
             return value
-        outputs = [node.outputs[0] for node in self._graph.nodes if node.name == name]
+        outputs = [node.result for node in self._graph.nodes if node.name == name]
         if outputs and outputs[0] in self._values:
             return outputs[0]
         if name in self._graph.vanished:

@@ -17,8 +17,9 @@ from cnnviz.reader.tensors import TensorDecoder
 __all__ = ["decode_attributes", "decode_constant"]
 
 # Codes of AttributeProto.AttributeType.
-_FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
-_KIND_OF = {_FLOAT: "float", _INT: "int", _STRING: "str", _TENSOR: "tensor", _FLOATS: "floats", _INTS: "ints"}
+_FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 4, 6, 7, 8
+_KIND_OF = {_FLOAT: "float", _INT: "int", _STRING: "str", _TENSOR: "tensor"}
+_KIND_OF.update({_FLOATS: "floats", _INTS: "ints", _STRINGS: "strs"})
 _FLOAT32, _INT64 = 1, 7  # of TensorProto.DataType
 _GRAPHS = (5, 10)  # GRAPH and GRAPHS
 
@@ -63,12 +64,14 @@ def decode_attributes(
 
 
 def _value(attribute: Any, kind: str, decoder: TensorDecoder, what: str) -> Any:
-    if max(len(attribute.floats), len(attribute.ints)) > MAX_LIST:
-        raise ModelFormatError(f"{what} lists more than {MAX_LIST} numbers")
+    if max(len(attribute.floats), len(attribute.ints), len(attribute.strings)) > MAX_LIST:
+        raise ModelFormatError(f"{what} lists more than {MAX_LIST} values")
     if kind == "tensor":
         return decoder.decode(attribute.t, what)
     if kind == "str":
         return _string(attribute.s, what)
+    if kind == "strs":
+        return tuple(_string(one, what) for one in attribute.strings)
     if kind == "int":
         return int(attribute.i)
     if kind == "ints":

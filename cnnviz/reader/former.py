@@ -36,11 +36,14 @@ FORMER_ATTRIBUTES: Dict[str, Mapping[str, str]] = {
     "BatchNormalization": _TESTED,
     "Cast": {"to": "str"},
     "Dropout": _TESTED,
+    "GRU": {"output_sequence": "int"},
     "Gemm": {"broadcast": "int"},
+    "LSTM": {"output_sequence": "int"},
     "Pad": {"paddings": "ints"},
+    "RNN": {"output_sequence": "int"},
     "Resize": {"height_scale": "float", "width_scale": "float"},
 }
-_DROPPED = ("broadcast", "consumed_inputs", "is_test")
+_DROPPED = ("broadcast", "consumed_inputs", "is_test", "output_sequence")
 #: The element types of Cast before opset 6, as TensorProto numbers them.
 _TYPES = {"FLOAT": 1, "UINT8": 2, "INT8": 3, "UINT16": 4, "INT16": 5, "INT32": 6, "INT64": 7, "BOOL": 9}
 _TYPES.update(FLOAT16=10, DOUBLE=11, UINT32=12, UINT64=13)

@@ -55,7 +55,7 @@ def _resolved(graph: Any, makers: Dict[str, Any], name: str) -> str:
     """The value of a name, which may be that of a node."""
     if name in makers:
         return name
-    named = [node.output[0] for node in graph.node if node.name == name and len(node.output)]
+    named = [made for node in graph.node if node.name == name for made in node.output if made]
     if named:
         return text(named[0], "output name")
     close = difflib.get_close_matches(name, [*makers, *(node.name for node in graph.node)], n=5)

@@ -14,6 +14,7 @@ __all__ = [
     "MAYBE_FLOATS",
     "MAYBE_INT",
     "MAYBE_INTS",
+    "MAYBE_STRS",
     "NEEDED_INT",
     "NEEDED_INTS",
     "STANDARD_DOMAINS",
@@ -32,7 +33,7 @@ CONTRIB_DOMAIN = "com.microsoft"
 
 
 class Attribute(NamedTuple):
-    """`kind` is int, float, str, ints, floats or tensor; a default of None: absence has a meaning."""
+    """`kind` is int, float, str, ints, floats, strs or tensor; a default of None: absence has a meaning."""
 
     kind: str
     default: Any = None
@@ -55,6 +56,7 @@ NEEDED_INTS = Attribute("ints", required=True)
 MAYBE_INT = Attribute("int")
 MAYBE_INTS = Attribute("ints")
 MAYBE_FLOATS = Attribute("floats")
+MAYBE_STRS = Attribute("strs")
 
 
 @dataclass(frozen=True)
