@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cnnviz.model.gradients import Gradient
     from cnnviz.model.labels import Labels
     from cnnviz.model.model import Model
+    from cnnviz.pictures.preprocessed import Preprocessed
     from cnnviz.pictures.preprocessing import Preprocessing
     from cnnviz.replaying import load_result, replay, resume
     from cnnviz.results.results import Attribution, Synthesis
@@ -48,6 +49,7 @@ _HOMES = {
     "Model": "cnnviz.model.model",
     "ModelFormatError": "cnnviz.errors",
     "Prediction": "cnnviz.model.answers",
+    "Preprocessed": "cnnviz.pictures.preprocessed",
     "Preprocessing": "cnnviz.pictures.preprocessing",
     "SanityCheck": "cnnviz.attribution.sanity",
     "Synthesis": "cnnviz.results.results",
@@ -82,6 +84,7 @@ __all__ = [
     "Model",
     "ModelFormatError",
     "Prediction",
+    "Preprocessed",
     "Preprocessing",
     "SanityCheck",
     "Synthesis",

@@ -13,7 +13,9 @@ from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
 from cnnviz.objectives.base import Activations, ClassesLike, ClassLike, ValueAndCotangents
 from cnnviz.one_line import one_line
+from cnnviz.pictures.arrays import plain_targets
 from cnnviz.pictures.image import ImagesLike
+from cnnviz.pictures.preprocessed import Fed
 from cnnviz.results.results import ALL_ZERO, Attribution
 
 Array = NDArray[np.float32]
@@ -29,7 +31,8 @@ Answer = Union[Attribution, List[Attribution]]
 class Question(NamedTuple):
     """Images and targets, matched row by row.
 
-    With `one_image`, every row has the same image and a target of its own.
+    With `one_image`, every row has the same image and a target of its own. `exact` says that the pictures
+    make x again.
     """
 
     model: Model
@@ -40,6 +43,7 @@ class Question(NamedTuple):
     labels: Tuple[str, ...]
     many: bool
     one_image: bool = False
+    exact: bool = True
 
     def __repr__(self) -> str:
         return one_line(self)
@@ -83,8 +87,8 @@ class Question(NamedTuple):
         return rows if self.many else rows[0]
 
     def _settings(self, row: int, method: str, arguments: Mapping[str, Any]) -> Dict[str, Any]:
-        if self.targets[row] is None:
-            return {}  # an objective is code, which a file does not hold
+        if self.targets[row] is None or not self.exact:
+            return {}  # a file holds no objective, which is code, and only inputs that its picture makes
         made_by = {"method": method, "model": self.model.name, "version": __version__}
         return {**made_by, "target": self.targets[row], **arguments}
 
@@ -99,19 +103,17 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     ValueError
         When a batch and a list of targets differ in length, or a target does not exist.
     """
-    pictures, many = model.preprocessing.read(image)
-    fitted = np.stack([model.preprocessing.fit(picture) for picture in pictures])
+    fed, target = model.preprocessing.feed_of(image), plain_targets(target)
     if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
         classes = [model.class_index(one) for one in target]
-        fitted = _matched(fitted, len(classes), many)
-        x = model.preprocessing.normalise(fitted)
-        return _about_classes(model, x, fitted, classes, True)._replace(one_image=not many)
-    x = model.preprocessing.normalise(fitted)
+        matched = _matched(fed, len(classes))
+        return _about_classes(model, matched, classes)._replace(many=True, one_image=not fed.many)
+    count = len(fed.x)
     if isinstance(target, (Objective, Mapping)):
         target = as_objective(target)
-        return Question(model, x, fitted, target, (None,) * len(x), (repr(target),) * len(x), many)
-    classes = model.predicted(x) if target is None else [model.class_index(target)] * len(x)
-    return _about_classes(model, x, fitted, classes, many)
+        return Question(model, *fed[:2], target, (None,) * count, (repr(target),) * count, fed.many)
+    classes = model.predicted(fed.x) if target is None else [model.class_index(target)] * count
+    return _about_classes(model, fed, classes)
 
 
 def ask_and_differentiate(
@@ -126,12 +128,10 @@ def ask_and_differentiate(
     if target is not None or model.answer == "dense":
         question = ask(model, image, target)
         return question, question.gradient(wrt=wrt, relu=relu)
-    pictures, many = model.preprocessing.read(image)
-    fitted = np.stack([model.preprocessing.fit(picture) for picture in pictures])
-    x = model.preprocessing.normalise(fitted)
-    found = model.gradient(x, _Highest(), wrt=wrt, relu=relu)
+    fed = model.preprocessing.feed_of(image)
+    found = model.gradient(fed.x, _Highest(), wrt=wrt, relu=relu)
     classes = _best(found.activations[LOGITS])
-    return _about_classes(model, x, fitted, classes.tolist(), many), found
+    return _about_classes(model, fed, classes.tolist()), found
 
 
 class _Highest(Objective):
@@ -147,16 +147,19 @@ def _best(logits: Array) -> NDArray[np.int64]:
     return logits.reshape(len(logits), -1).argmax(axis=1)
 
 
-def _about_classes(model: Model, x: Array, pictures: Array, classes: List[int], many: bool) -> Question:
+def _about_classes(model: Model, fed: Fed, classes: List[int]) -> Question:
     labels = tuple(model.labels[index] for index in classes)
-    return Question(model, x, pictures, Logit(classes), tuple(classes), labels, many)
+    facts = (Logit(classes), tuple(classes), labels, fed.many)
+    return Question(model, fed.x, fed.pictures, *facts, exact=fed.exact)
 
 
-def _matched(pictures: Array, targets: int, batched: bool) -> Array:
+def _matched(fed: Fed, targets: int) -> Fed:
+    """Return the pictures with a row for each target."""
     if targets == 0:
         raise ValueError("target is an empty list")
-    if not batched:
-        return np.repeat(pictures, targets, axis=0)
-    if len(pictures) != targets:
-        raise ValueError(f"target lists {targets} classes for {len(pictures)} images")
-    return pictures
+    if not fed.many:
+        rows = np.zeros(targets, int)
+        return fed._replace(x=fed.x[rows], pictures=fed.pictures[rows])
+    if len(fed.x) != targets:
+        raise ValueError(f"target lists {targets} classes for {len(fed.x)} images")
+    return fed

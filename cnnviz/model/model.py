@@ -23,6 +23,7 @@ from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packe
 from cnnviz.model.sizes import fed
 from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
 from cnnviz.one_line import shortened, times
+from cnnviz.pictures.arrays import plain_targets
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
 from cnnviz.pictures.preprocessing import PreprocessingLike
 
@@ -123,8 +124,7 @@ class Model:
 
     def preprocess(self, image: ImagesLike) -> Array:
         """Return the network's input for a picture or a batch of them: N,C,H,W float32."""
-        pictures, _ = self.preprocessing.read(image)
-        return self.preprocessing(pictures)
+        return self.preprocessing.feed_of(image).x
 
     @overload
     def predict(self, image: ImageLike, top: int = 5) -> List[Prediction]: ...
@@ -155,9 +155,9 @@ class Model:
         if top < 1:
             raise ValueError(f"top must be at least 1, not {top}")
         self._need_scores()
-        pictures, batched = self.preprocessing.read(image)
-        answers = self._answer.ranked(self._scores(self.preprocessing(pictures)), self.labels, top)
-        return answers if batched else answers[0]
+        fed = self.preprocessing.feed_of(image)
+        answers = self._answer.ranked(self._scores(fed.x), self.labels, top)
+        return answers if fed.many else answers[0]
 
     def activations(self, image: ImagesLike, layers: Union[str, Listed[str]]) -> Dict[str, Array]:
         """Return the activations of layers for a picture or a batch, each N,C,H,W (or N,K), by name."""
@@ -281,6 +281,7 @@ class Model:
         """Turn a class, a label, a list of them, or cotangents by layer into an objective."""
         if isinstance(target, (Objective, Mapping)):
             return as_objective(target)
+        target = plain_targets(target)
         if isinstance(target, str) or np.ndim(target) == 0:  # type: ignore[arg-type]
             return Logit(self.class_index(target))
         return Logit([self.class_index(one) for one in target])  # type: ignore[union-attr]
@@ -296,6 +297,7 @@ class Model:
             When there is no such class, or the label fits several; the message lists candidates.
         """
         self._need_scores()
+        target = plain_targets(target)
         if isinstance(target, str):
             return self.labels.find(target)
         if isinstance(target, (bool, np.bool_)) or not isinstance(target, (int, np.integer)):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Iterator, List, Protocol, Tuple, TypeVar,
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.pictures.arrays import as_array
 from cnnviz.pictures.kind import COLOUR, SLACK, Displayed, PictureKind, within
+from cnnviz.pictures.preprocessed import Preprocessed
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -33,12 +35,19 @@ class Listed(Protocol[Member]):
 
 #: One picture: path, PIL image, or array H,W,3 (uint8 0 to 255 or float 0 to 1; grey and RGBA work too). A
 #: network of other channels takes H,W,C, and one whose preprocessing states a range takes numbers in it.
-ImageLike = Union[str, "os.PathLike[str]", "PIL.Image.Image", NDArray[Any], Displayed]
+ImageLike = Union[str, "os.PathLike[str]", "PIL.Image.Image", NDArray[Any], Displayed, Preprocessed]
 #: One picture, or a batch: a list of pictures, or an array N,H,W,3. Results for a list are a list. Type
 #: checkers cannot tell the two kinds of array apart and take each for one picture: `list(array)` is a batch.
 ImagesLike = Union[ImageLike, Listed[ImageLike]]
 #: H,W,3, RGB, or H,W,C for other channels: uint8 from 0 to 255, or float32 from 0 to 1.
 Pixels = NDArray[Any]
+
+# What to do with an array that is no picture, but the network's input, and with a data loader's batch.
+_FED = "; the network's input, preprocessed already, is cnnviz.Preprocessed(array)"
+_BATCH = (
+    "; a batch of pictures is one array or a list of pictures, and of a data loader's (inputs, targets) the "
+    "inputs are cnnviz.Preprocessed(inputs), the targets target"
+)
 
 
 def read_images(
@@ -81,6 +90,8 @@ def read_image(image: ImageLike, name: str = "image", kind: PictureKind = COLOUR
     ValueError
         For a file that is not a picture, and for arrays of a wrong shape or range, empty ones, and NaN.
     """
+    if isinstance(image, Preprocessed):
+        raise TypeError(f"{name} is preprocessed already, and a picture is needed here")
     if isinstance(image, Displayed):
         # The picture of a network of one channel is held as grey.
         shown = COLOUR if len(kind.channels) == 1 else kind._replace(range=None)
@@ -94,23 +105,6 @@ def read_image(image: ImageLike, name: str = "image", kind: PictureKind = COLOUR
     if hasattr(image, "__array__"):
         return _from_array(as_array(image, name), name, kind)
     raise TypeError(f"{name} must be a path, a PIL image or an array H,W,3, not {type(image).__name__}")
-
-
-def as_array(given: Any, name: str) -> NDArray[Any]:
-    """Return an array, or a tensor of another library wherever it lies, as a NumPy array.
-
-    Raises
-    ------
-    TypeError
-        When the object gives no array.
-    """
-    if hasattr(given, "detach") and hasattr(given, "cpu"):  # a tensor of PyTorch, perhaps with a gradient
-        given = given.detach().cpu()
-    try:
-        return np.asarray(given)
-    except (TypeError, ValueError, RuntimeError) as error:
-        kind = type(given).__name__
-        raise TypeError(f"{name} is of type {kind}, which gives no NumPy array: {error}") from None
 
 
 def as_float(pixels: Pixels) -> NDArray[np.float32]:
@@ -186,7 +180,8 @@ def _check_shape(array: NDArray[Any], name: str, kind: PictureKind) -> None:
         form = "H,W,3 (or H,W for grey, H,W,4 for RGBA)"
         if kind.channels:
             form = f"H,W,{len(kind.channels)}, since the network takes {kind.listed()}"
-        raise ValueError(f"{name} has shape {array.shape}: it must be {form}")
+        fed = _BATCH if array.ndim == 4 else ""
+        raise ValueError(f"{name} has shape {array.shape}: it must be {form}{fed}")
     if array.size == 0:
         raise ValueError(f"{name} is empty: its shape is {array.shape}")
     _check_channels(array.shape if array.ndim == 3 else (*array.shape, 1), name, kind)
@@ -201,7 +196,7 @@ def _check_channels(shape: Tuple[int, ...], name: str, kind: PictureKind) -> Non
     message = f"{name} has shape {shape}: the last axis must be the channels, {expected}"
     if shape[-3] in allowed:
         axes = "(1, 2, 0)" if len(shape) == 3 else "(0, 2, 3, 1)"
-        message += f"; channels come first here, pass {name}.transpose{axes}"
+        message += f"; channels come first here, pass {name}.transpose{axes}{_FED}"
     raise ValueError(message)
 
 
@@ -215,7 +210,7 @@ def _checked_floats(array: NDArray[Any], name: str) -> NDArray[np.float32]:
         raise ValueError(
             f"{name} is float and spans {low:.4g} to {high:.4g}: floats must lie between 0 and 1 "
             "(divide by 255, or pass uint8; do not normalise, the model does that), or the network's "
-            "preprocessing must state their range=(low, high)"
+            f"preprocessing must state their range=(low, high){_FED}"
         )
     return pixels.clip(0, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Dict, List, Optional, Sequence, Tuple, Union
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 from cnnviz.pictures.feed import Feed, as_pictures
 from cnnviz.pictures.image import ImageLike, ImagesLike, Pixels, as_float, read_image, read_images
 from cnnviz.pictures.kind import PictureKind, shortlist
+from cnnviz.pictures.preprocessed import Fed, Preprocessed, joined
 
 Array = NDArray[np.float32]
 Channels = Tuple[float, ...]
 
 _ORDERS = ("RGB", "BGR", "L")
+# The distance outside 0 to 1 from which on a preprocessed input is taken for one of another preprocessing.
+_UNLIKE = 0.05
 _FILTERS = ("nearest", "bilinear", "bicubic", "lanczos")
 # ITU-R BT.601, the weights that Pillow's own conversion to grey uses.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -130,6 +134,42 @@ class Preprocessing:
     def read_one(self, image: ImageLike, name: str = "image") -> Pixels:
         """Read a picture of the network's kind."""
         return read_image(image, name, self.kind)
+
+    def feed_of(self, images: ImagesLike, name: str = "image") -> Fed:
+        """Turn pictures, or inputs that are preprocessed already, into the network's input.
+
+        Warns
+        -----
+        UserWarning
+            When a preprocessed input is none that this preprocessing makes of a picture.
+        """
+        if isinstance(images, (list, tuple)):
+            fed = [one for one in images if isinstance(one, Preprocessed)]
+            images = joined(fed) if fed and len(fed) == len(images) else images
+        if isinstance(images, Preprocessed):
+            return self._undone(images, name)
+        pictures, many = self.read(images, name)
+        fitted = np.stack([self.fit(picture) for picture in pictures])
+        return Fed(self.normalise(fitted), fitted, many)
+
+    def _undone(self, given: Preprocessed, name: str) -> Fed:
+        if given.x.shape[1] != self.channels:
+            raise ValueError(
+                f"{name} is preprocessed and has {given.x.shape[1]} channels, the network takes "
+                f"{self.channels} ({shortlist(self.channel_names)})"
+            )
+        pictures = self.inverse(given.x)
+        low, high = float(pictures.min()), float(pictures.max())
+        if low < -_UNLIKE or high > 1 + _UNLIKE:
+            warnings.warn(
+                f"{name} is not what the model's preprocessing makes of a picture ({self.describe()}): "
+                f"undone, its pixels span {low:.3g} to {high:.3g}, not 0 to 1. What the network computes is "
+                "right, but the picture that is shown is cut off: load the model with the preprocessing of "
+                "the data",
+                stacklevel=4,
+            )
+        pictures = pictures.clip(0, 1)
+        return Fed(given.x, pictures, given.many, bool(np.array_equal(self.normalise(pictures), given.x)))
 
     def in_units(self, pictures: Array) -> Array:
         """Return pictures on the displayed scale, such as those of results, in units of the range."""

@@ -24,6 +24,7 @@ from cnnviz.one_line import one_line
 from cnnviz.optimize.loop import NonFiniteError, Step
 from cnnviz.optimize.run import Stage, Trace, Watch, advance, as_bytes, begin, pack, unpack
 from cnnviz.optimize.steps import Numbers
+from cnnviz.pictures.arrays import plain_targets
 from cnnviz.pictures.batch import squeezed
 from cnnviz.pictures.feed import to_pictures
 from cnnviz.pictures.image import ImagesLike, as_float
@@ -156,6 +157,7 @@ def classes_of(model: Model, target: Classes) -> Tuple[Tuple[int, ...], bool]:
         For a class that does not exist, and for a network without classes.
     """
     model.need_classes()
+    target = plain_targets(target)
     if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
         if len(target) == 0:
             raise ValueError("target is an empty list")
@@ -169,8 +171,13 @@ def pictures_of(model: Model, image: ImagesLike, name: str = "image") -> Tuple[B
     Rounding first means that a run starts from a picture that a file can hold, and that a change to it is a
     change to that file.
     """
-    pictures, batched = model.preprocessing.read(image, name)
-    return as_bytes(np.stack([model.preprocessing.fit(picture) for picture in pictures])), batched
+    fed = model.preprocessing.feed_of(image, name)
+    size = model.preprocessing.size
+    if fed.pictures.shape[1:3] != size:  # an input that is preprocessed already may have any
+        raise ValueError(
+            f"{name} is an input of size {fed.pictures.shape[1:3]}, the model's pictures have {size}"
+        )
+    return as_bytes(fed.pictures), fed.many
 
 
 def planes_of(model: Model, pictures: Bytes) -> Array:
