@@ -53,6 +53,7 @@ assert_type(model.gradients(x, [3, "cat", [3, 5], objectives.Logit(3)]), List[cn
 assert_type(model.objective("cat"), objectives.Objective)
 assert_type(model.class_index(classes[0]), int)
 assert_type(model.predicted(x), List[int])
+assert_type(model.scores(x), Array)
 assert_type(model.probabilities(x), NDArray[np.float64])
 assert_type(model.summary(), str)
 assert_type(model.layers["relu1"], Tuple[int, ...])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional, Tuple, Union, overload
+from typing import Dict, List, Mapping, Optional, Set, Tuple, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.attribution.question import Answer, Question, Target, Targets, ask_and_differentiate
 from cnnviz.graph.graph import ancestors
+from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.gradients import Gradient
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places
@@ -72,7 +73,8 @@ def grad_cam(
     image : path, PIL image, array H,W,3, or a batch of them, as for `saliency`
     target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image,
-        all after one forward pass. A mapping has cotangents by layer, as for `saliency`.
+        all after one forward pass. A mapping has cotangents by layer, and a segmenter's class is its region,
+        as for `saliency`.
     layer : str or sequence of str, optional
         A layer N,C,H,W, a layer N,T,C of tokens (the class token is left out), or a list of layers, which
         share one pass. The default is `last_spatial_layer`. A layer before its ReLU and the one after it have
@@ -133,7 +135,8 @@ def last_spatial_layer(model: Model) -> str:
     """Return the last layer before the scores that still has more than one place.
 
     A layer has places while its axes are those of the picture (`layers_with_places`), or while its tokens
-    lie on a grid (`last_token_layer`).
+    lie on a grid (`last_token_layer`). Of a segmenter, maps of scores, one for each class, are left out: the
+    layer is the one that the last weights before the scores read.
 
     Raises
     ------
@@ -141,14 +144,29 @@ def last_spatial_layer(model: Model) -> str:
         When the network has none.
     """
     before = ancestors(model.graph, [model.logits_name]) - {model.logits_name}
-    tokens = last_token_layer(model, before)
-    if tokens is not None:
-        return tokens
-    for name in reversed(layers_with_places(model)):
-        rows, columns = model.layers[name][2:]
-        if name in before and rows * columns > 1:
-            return name
+    for values in (_before_maps(model, before), before):
+        tokens = last_token_layer(model, values)
+        if tokens is not None:
+            return tokens
+        for name in reversed(layers_with_places(model)):
+            rows, columns = model.layers[name][2:]
+            if name in values and rows * columns > 1:
+                return name
     raise ValueError(f"{model.name} has no layer with maps before {model.logits_name!r}")
+
+
+def _before_maps(model: Model, before: Set[str]) -> Set[str]:
+    """The values `before` the scores; of a segmenter those before the first map of scores."""
+    answer = model.head.answer
+    maps = {1, answer.count} if answer.paired else {answer.count}
+    for node in reversed(model.graph.nodes) if answer.places else ():
+        weights = SCHEMAS[node.op].traits.weights
+        if weights is None or not before.union([model.logits_name]).intersection(node.outputs):
+            continue
+        read = next(name for i, name in enumerate(node.inputs) if i != weights)
+        if model.layers.get(read, (1, 0))[1] not in maps:
+            return ancestors(model.graph, [read])
+    return before
 
 
 def upsample(maps: Array, size: Tuple[int, ...]) -> Array:

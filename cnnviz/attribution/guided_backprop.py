@@ -55,7 +55,7 @@ def guided_backprop(
     image : path, PIL image, array H,W,3, or a batch of them, as for `saliency`
     target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image.
-        A mapping has cotangents by layer, as for `saliency`.
+        A mapping has cotangents by layer, and a segmenter's class is its region, as for `saliency`.
     relu : {"guided", "deconv"}
         The backward rule of the rectifiers.
     reduce : {"max_abs", "sum_abs", "mean_abs", "l2", "sum"}

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from cnnviz._version import __version__
 from cnnviz.model.gradients import Gradient, joined_gradients
+from cnnviz.model.heads import Head
 from cnnviz.model.model import Model
-from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, as_objective
+from cnnviz.objectives import INPUT, LOGITS, Objective, as_objective
 from cnnviz.objectives.base import Activations, ClassesLike, ClassLike, ValueAndCotangents
 from cnnviz.one_line import one_line
 from cnnviz.pictures.arrays import plain_targets
 from cnnviz.pictures.image import ImagesLike
 from cnnviz.pictures.preprocessed import Fed
-from cnnviz.results.results import ALL_ZERO, Attribution
+from cnnviz.results.results import ALL_ZERO, NOWHERE, Attribution
 
 Array = NDArray[np.float32]
 
@@ -32,7 +33,7 @@ class Question(NamedTuple):
     """Images and targets, matched row by row.
 
     With `one_image`, every row has the same image and a target of its own. `exact` says that the pictures
-    make x again.
+    make x again; `flags` are those of each row.
     """
 
     model: Model
@@ -44,6 +45,7 @@ class Question(NamedTuple):
     many: bool
     one_image: bool = False
     exact: bool = True
+    flags: Tuple[Tuple[str, ...], ...] = ()
 
     def __repr__(self) -> str:
         return one_line(self)
@@ -79,7 +81,7 @@ class Question(NamedTuple):
                 label=self.labels[i],
                 score=float(scores[i]),
                 layer=layer,
-                flags=() if maps[i].any() else (ALL_ZERO,),
+                flags=(*(self.flags[i] if self.flags else ()), *(() if maps[i].any() else (ALL_ZERO,))),
                 settings=self._settings(i, method, arguments),
             )
             for i in range(len(maps))
@@ -107,7 +109,7 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
         classes = [model.class_index(one) for one in target]
         matched = _matched(fed, len(classes))
-        return _about_classes(model, matched, classes)._replace(many=True, one_image=not fed.many)
+        return _about_classes(model, matched, classes, one_image=not fed.many)._replace(many=True)
     count = len(fed.x)
     if isinstance(target, (Objective, Mapping)):
         target = as_objective(target)
@@ -124,33 +126,49 @@ def ask_and_differentiate(
     wrt: Union[str, Sequence[str]] = INPUT,
     relu: str = "plain",
 ) -> Tuple[Question, Gradient]:
-    """Ask, and differentiate each row's score; one forward pass serves both for the predicted class."""
-    if target is not None or model.answer == "dense":
+    """Ask, and differentiate each row's score; one forward pass serves both where the scores are needed."""
+    target = plain_targets(target)
+    listed = isinstance(target, (list, tuple, np.ndarray)) and bool(np.ndim(target))
+    known = isinstance(target, (Objective, Mapping)) or (target is not None and model.answer != "map")
+    if listed or known or model.answer == "dense":
         question = ask(model, image, target)
         return question, question.gradient(wrt=wrt, relu=relu)
     fed = model.preprocessing.feed_of(image)
-    found = model.gradient(fed.x, _Highest(), wrt=wrt, relu=relu)
-    classes = _best(found.activations[LOGITS])
-    return _about_classes(model, fed, classes.tolist()), found
+    goal = _Asked(model.head, None if target is None else model.class_index(target))
+    found = model.gradient(fed.x, goal, wrt=wrt, relu=relu)
+    scores = found.activations[LOGITS]
+    return _about_classes(model, fed, goal.classes(scores), scores=scores), found
 
 
-class _Highest(Objective):
-    """The highest score of each image."""
+class _Asked(Objective):
+    """The score of one class in each image, or of the class that the network sees there."""
 
     layers = (LOGITS,)
 
+    def __init__(self, head: Head, index: Optional[int]) -> None:
+        self.head = head
+        self.index = index
+
+    def classes(self, scores: Array) -> List[int]:
+        return self.head.chosen(scores) if self.index is None else [self.index] * len(scores)
+
     def evaluate(self, activations: Activations) -> ValueAndCotangents:
-        return Logit(_best(activations[LOGITS]).tolist()).evaluate(activations)
+        scores = activations[LOGITS]
+        return self.head.asked(self.classes(scores), scores).objective.evaluate(activations)
 
 
-def _best(logits: Array) -> NDArray[np.int64]:
-    return logits.reshape(len(logits), -1).argmax(axis=1)
-
-
-def _about_classes(model: Model, fed: Fed, classes: List[int]) -> Question:
+def _about_classes(
+    model: Model, fed: Fed, classes: List[int], *, scores: Optional[Array] = None, one_image: bool = False
+) -> Question:
+    """Ask about one class in each image; a map's classes are asked about where they win in its `scores`."""
+    if model.answer == "map" and scores is None:
+        rows = model.scores(fed.x[:1] if one_image else fed.x)
+        scores = np.repeat(rows, len(fed.x), axis=0) if one_image else rows
+    asked = model.head.asked(classes, scores)
+    flags = tuple((NOWHERE,) if nowhere else () for nowhere in asked.nowhere)
     labels = tuple(model.labels[index] for index in classes)
-    facts = (Logit(classes), tuple(classes), labels, fed.many)
-    return Question(model, fed.x, fed.pictures, *facts, exact=fed.exact)
+    facts = (asked.objective, tuple(classes), labels, fed.many, one_image, fed.exact, flags)
+    return Question(model, fed.x, fed.pictures, *facts)
 
 
 def _matched(fed: Fed, targets: int) -> Fed:

@@ -102,7 +102,10 @@ def saliency(
     target : None, int, str, list, Objective, or mapping of str to array
         None explains the predicted class, that of the picture without noise. A list gives one class per
         image, or asks several of one image. A mapping has cotangents by layer, for a loss of your own: the
-        sum of their products with the layers is explained.
+        sum of their products with the layers is explained. A class of a segmenter is asked about where it
+        wins: its score is the mean over these places, over all places where it wins none (``flags`` say so);
+        None is the class that covers most places, a "background" left out where others win. A part of the
+        map is asked about by ``objectives.Region("logits", class, mask)``.
     reduce : {"max_abs", "sum_abs", "mean_abs", "l2", "sum"}
         How channels are joined; ``"sum"`` keeps the sign.
     times_input : bool

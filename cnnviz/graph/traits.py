@@ -33,7 +33,7 @@ class Traits:
         `cnnviz.lowering`. One that reads constants or a shape is evaluated in advance (`graph/fold.py`): a
         file in which the picture reaches an operator of constants is refused.
     axes : {"keeps", "picture", "reshapes", "permutes", "joins", "mixes"}
-        How the axes of the output follow from those of the input (`model/places.py`). "keeps": each axis
+        How the axes of the output follow from those of the input (`model/axes.py`). "keeps": each axis
         stays what it was, even if it is cut or stretched. "picture": N,C,H,W becomes N,C,H,W, by the
         operator's definition. "reshapes": the same numbers in the same order in another shape. "permutes":
         in the order of `perm`. "joins": the inputs are laid along `axis`. "mixes": none of these.

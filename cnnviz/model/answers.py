@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.graph.graph import Graph, Names, Node, producers
-from cnnviz.graph.schema import SCHEMAS, complete
-from cnnviz.graph.scores import pre_softmax, probability_node
+from cnnviz.graph.graph import Graph, producers
+from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.labels import Labels, LabelsLike, as_labels
 from cnnviz.model.layers import LayerList
-from cnnviz.objectives.scores import Rows, sigmoid, softmax
+from cnnviz.objectives import Objective
+from cnnviz.objectives.regions import PlaceMean, shares_won
+from cnnviz.objectives.scores import Logit, Rows, sigmoid, softmax
 from cnnviz.one_line import shortened, times
 
 Shape = Tuple[int, ...]
@@ -50,19 +50,27 @@ class Answer:
 
     Attributes
     ----------
-    kind : {"classes", "labels", "binary", "value", "dense"}
+    kind : {"classes", "labels", "binary", "value", "map", "values", "dense"}
         "classes": one score for each of several classes, of which a picture has one. "labels": the same
         behind a Sigmoid, a picture may have several. "binary": a single score behind a Sigmoid. "value": a
-        single number without one. "dense": anything else, such as feature maps, boxes or time steps.
+        single number without one. "map": scores of classes at each place of the picture. "values": one number
+        at each place. "dense": anything else, such as boxes or time steps.
     output : str
         The network's output.
     scores : str
         The layer with the scores; for "dense" the output before its final softmax or sigmoid, as far back as
         its first axis is the batch.
     count : int
-        The number of scores of one picture, 0 for "dense".
+        The number of scores of one picture, or of one place of it; 0 for "dense".
     others : tuple of str
         The network's further outputs.
+    axis : int
+        The axis of the classes: 1, or 3 for a map N,H,W,C.
+    exclusive : bool
+        Whether each place of a map has one class, that with the highest score, or every class with a score
+        above 0, as behind a Sigmoid.
+    paired : bool
+        Whether the two classes come from a single score.
     """
 
     kind: str
@@ -70,36 +78,82 @@ class Answer:
     scores: str
     count: int
     others: Tuple[str, ...] = ()
+    axis: int = 1
+    exclusive: bool = True
+    paired: bool = False
 
     @property
     def classes(self) -> int:
-        """The number of classes, 0 for a value and for dense outputs."""
-        return {"binary": 2, "value": 0}.get(self.kind, self.count)
+        """The number of classes, 0 for values and for dense outputs."""
+        return 0 if self.kind in ("value", "values") else self.count
+
+    @property
+    def places(self) -> bool:
+        """Whether the scores are those of places of the picture."""
+        return self.kind in ("map", "values")
+
+    @property
+    def single(self) -> bool:
+        """Whether two classes are to be made of a single score."""
+        return self.count == 1 and self.kind in ("binary", "map")
 
     def described(self) -> str:
-        """Name the answer in two words."""
-        return {"value": "one value", "dense": "no classes"}.get(self.kind, f"{self.classes} classes")
+        """Name the answer in a few words."""
+        named = {"value": "one value", "values": "one value at each place", "dense": "no classes"}
+        return named.get(self.kind, f"{self.classes} classes{' at each place' * self.places}")
 
-    def probabilities(self, rows: Rows) -> Optional[Rows]:
-        """Return the probabilities of scores N,K, None where a network has none."""
-        if self.kind in ("value", "dense"):
+    def rows(self, scores: NDArray[Any]) -> Rows:
+        """Return one row of numbers for each image, N,K: the scores N,..., for a map the shares of places.
+
+        The share of a class is that of the places that it wins, from 0 to 1.
+        """
+        if self.kind == "map":
+            return shares_won(np.moveaxis(scores, self.axis, 1), self.exclusive)
+        return np.asarray(scores.reshape(len(scores), -1), dtype=np.float64)
+
+    def probabilities(self, scores: NDArray[Any]) -> Optional[Rows]:
+        """Return the probabilities N,K of scores N,..., None where a network has none.
+
+        Those of a map are the shares of the places.
+        """
+        if self.kind in ("value", "values", "dense"):
             return None
+        rows = self.rows(scores)
+        if self.kind == "map":
+            return rows
         return softmax(rows) if self.kind == "classes" else sigmoid(rows)
+
+    def objective(self, target: Union[int, Sequence[int]]) -> Objective:
+        """Return the score of a class, or of one class for each image.
+
+        For a map it is the mean over the places that the class wins; where it wins none, and for values, over
+        all places.
+        """
+        if not self.places:
+            return Logit(target)
+        where = "all" if self.kind == "values" else None
+        return PlaceMean(target, where=where, axis=self.axis, exclusive=self.exclusive)
+
+    def everywhere(self, target: Union[int, Sequence[int]]) -> Objective:
+        """Return the score of a class for pictures to be made: on a map, its mean over all places."""
+        if not self.places:
+            return Logit(target)
+        return PlaceMean(target, where="all", axis=self.axis)
 
     def labels(self, given: LabelsLike) -> Labels:
         """Resolve the names of the scores: one for each class, one for a value, none for dense outputs."""
-        if self.kind == "binary":
+        if self.paired:
             if isinstance(given, (list, tuple)) and len(given) == 1:
                 given = [f"not {given[0]}", str(given[0])]
             return as_labels(["negative", "positive"] if given is None else given, 2)
-        if self.kind == "value":
+        if self.kind in ("value", "values"):
             return as_labels(["value"] if given is None else given, 1)
         return as_labels(given, self.count)
 
     def ranked(self, scores: NDArray[np.float32], labels: Labels, top: int) -> List[List[Prediction]]:
         """Return the `top` best predictions for each picture of scores N,..., best first."""
         rows = scores.reshape(len(scores), -1)
-        shares = self.probabilities(rows.astype(np.float64))
+        shares = self.probabilities(scores)
         found = []
         for n, row in enumerate(rows):
             best = np.argsort(-row, kind="stable")[:top]
@@ -119,6 +173,12 @@ class Answer:
         says = f"{network} does not classify: it ends in {self.output!r}, {times(shape)} for one picture"
         if self.kind == "value":
             return f"{says}, a value; take an objective for the target, such as objectives.Logit(0)"
+        if self.places:
+            classes = f"a class, 0 to {self.count - 1}" if self.kind == "map" else "0"
+            return (
+                f"{says}, {self.described()}; take for the target {classes}, or a part of the map by "
+                f"objectives.Region({self.scores!r}, class, mask)"
+            )
         if shape[:1] != (1,):
             says += ", whose first axis is not the batch"
         if self.others:
@@ -127,46 +187,13 @@ class Answer:
             return f"{says}; take an earlier layer for the target, as {{layer: cotangent}} or an objective"
         if self.scores != self.output:
             says += f"; {self.scores!r}, {times(shapes[self.scores])}, has the scores"
-        question = "Region({!r}, class)" if len(shapes[self.scores]) == 4 else "Score({!r}, index)"
         return (
             f"{says}; read layers with activations(), and take for the target an objective such as "
-            f"objectives.{question.format(self.scores)}, or {{{self.scores!r}: cotangent}}"
+            f"objectives.Score({self.scores!r}, index), or {{{self.scores!r}: cotangent}}"
         )
 
 
-def answer_of(graph: Graph, shapes: Shapes) -> Answer:
-    """Find the kind of answer that a graph gives.
-
-    Parameters
-    ----------
-    graph : Graph
-    shapes : mapping of str to tuple of int
-        The shape of each layer for one picture.
-    """
-    output = graph.outputs[0].name
-    scores = pre_softmax(graph, output)
-    last = probability_node(graph, output) or _of_another_output(graph, scores)
-    kind = None if last is None else SCHEMAS[last.op].traits.probability
-    shape = shapes.get(scores, ())
-    source = _with_batch_axis(graph, shapes, scores)
-    if len(shape) == 1 and shape != (1,) and _count(shapes.get(source, ()), last) == shape[0]:
-        scores, shape = source, shapes[source]
-    count = _count(shape, last)
-    if count == 0:
-        others = tuple(tensor.name for tensor in graph.outputs[1:])
-        return Answer("dense", output, source, 0, others)
-    if count == 1:
-        return Answer("binary" if kind == "multilabel" else "value", output, scores, 1)
-    return Answer("labels" if kind == "multilabel" else "classes", output, scores, count)
-
-
-def _of_another_output(graph: Graph, scores: str) -> Optional[Node]:
-    """The node that makes probabilities, another output of the network, of the scores."""
-    nodes = (probability_node(graph, tensor.name) for tensor in graph.outputs[1:])
-    return next((node for node in nodes if node is not None and node.inputs[0] == scores), None)
-
-
-def _with_batch_axis(graph: Graph, shapes: Shapes, name: str) -> str:
+def with_batch_axis(graph: Graph, shapes: Shapes, name: str) -> str:
     """The nearest value before `name` with the same numbers whose first axis is the batch, else `name`."""
     made_by = producers(graph)
     found = name
@@ -190,49 +217,9 @@ def check_readable(graph: Graph, layers: LayerList, layer: str) -> None:
     shape = layers.get(value, (1,))
     if shape[:1] == (1,):
         return
-    source = _with_batch_axis(graph, layers, value)
+    source = with_batch_axis(graph, layers, value)
     same = f"{source!r}, {times(layers.get(source, ()))}, the same numbers"
     raise ValueError(
         f"layer {value!r} is {times(shape) or 'one number'} for one picture: its first axis is not the "
         f"batch, so that no target can read it; take {'an earlier layer' if source == value else same}"
     )
-
-
-def _count(shape: Shape, last: Optional[Node]) -> int:
-    """The number of scores in a row of them for one picture, 0 for any other shape.
-
-    A row is N,K or N or has further axes of 1: N,K,1,1 from a pool, N,1,1,K with the channels last. N,K,1 is
-    K anchors or time steps with one number each, unless a softmax runs over the K.
-    """
-    long = [axis for axis, extent in enumerate(shape) if extent != 1]
-    if not shape or len(long) > 1 or (long and long[0] not in (1, len(shape) - 1)) or 0 in long:
-        return 0
-    if len(shape) == 3 and long == [1] and not (last is not None and last.attributes.get("axis") in (1, -2)):
-        return 0
-    return math.prod(shape)
-
-
-def with_both_scores(graph: Graph, answer: Answer, shapes: Shapes) -> Tuple[Graph, Answer]:
-    """Append the two scores of a binary network: minus its score for the negative class, and its score.
-
-    The sigmoids of both are the probabilities, which sum to one, and every technique finds a score and a
-    gradient for either class.
-    """
-    score = answer.scores
-    names = Names(
-        {name for node in graph.nodes for name in (node.name, *node.outputs)}
-        | {one.name for one in graph.inputs}
-    )
-    row, minus, both = (names.fresh(f"{score}/{part}") for part in ("row", "negative", "both"))
-    column = (
-        Node("Unsqueeze", row, (score,), (row,), {"axes": (1,)})
-        if len(shapes[score]) == 1
-        else Node("Flatten", row, (score,), (row,))
-    )
-    added = (
-        column,
-        Node("Neg", minus, (row,), (minus,)),
-        Node("Concat", both, (minus, row), (both,), {"axis": 1}),
-    )
-    nodes = (*graph.nodes, *(complete(node) for node in added))
-    return graph.replace(nodes=nodes), Answer("binary", answer.output, both, 2)

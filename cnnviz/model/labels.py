@@ -64,21 +64,21 @@ class Labels(Sequence[str]):
         ValueError
             When no class or more than one matches; the message lists the candidates.
         """
-        wanted = _folded(name)
-        folded = [_folded(label) for label in self._names]
+        wanted = folded(name)
+        plain = [folded(label) for label in self._names]
         matches = [i for i, label in enumerate(self._names) if label == name]
         if not matches:
-            matches = [i for i, label in enumerate(folded) if label == wanted]
+            matches = [i for i, label in enumerate(plain) if label == wanted]
         if not matches and name in self._ids:
             matches = [self._ids.index(name)]
         if not matches and wanted:
-            matches = [i for i, label in enumerate(folded) if f" {wanted} " in f" {label} "]
+            matches = [i for i, label in enumerate(plain) if f" {wanted} " in f" {label} "]
         if len(matches) == 1:
             return matches[0]
         if matches:
             raise ValueError(f"{argument} {name!r} matches {len(matches)} classes: {self._listed(matches)}")
-        close = difflib.get_close_matches(wanted, folded, n=5, cutoff=0.6)
-        near = [i for i, label in enumerate(folded) if label in close or (wanted and wanted in label)]
+        close = difflib.get_close_matches(wanted, plain, n=5, cutoff=0.6)
+        near = [i for i, label in enumerate(plain) if label in close or (wanted and wanted in label)]
         hint = f"; did you mean {self._listed(near)}?" if near else f" ({len(self)} classes)"
         raise ValueError(f"{argument} {name!r} is not the label of a class{hint}")
 
@@ -151,5 +151,6 @@ def _from_names(names: List[str]) -> Labels:
     return Labels(names)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Return a label in small letters, with one space between its words."""
     return re.sub(r"[\s_\-]+", " ", name).strip().lower()

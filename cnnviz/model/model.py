@@ -12,16 +12,18 @@ from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
 from cnnviz.graph.simplify import simplify
 from cnnviz.lowering.lower import Lowered
-from cnnviz.model.answers import Prediction, answer_of, with_both_scores
+from cnnviz.model.answers import Prediction
 from cnnviz.model.gradients import Gradient, gradient_request
+from cnnviz.model.heads import Head
 from cnnviz.model.inputs import check_goals, checked_input
+from cnnviz.model.kinds import answer_of, with_both_scores
 from cnnviz.model.labels import LabelsLike
 from cnnviz.model.layers import LayerList
 from cnnviz.model.metadata import labels_in
 from cnnviz.model.passes import check_rows, run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.model.sizes import fed
-from cnnviz.objectives import INPUT, LOGITS, Logit, Objective, ObjectiveLike, as_objective
+from cnnviz.objectives import INPUT, LOGITS, Objective, ObjectiveLike, as_objective
 from cnnviz.one_line import shortened, times
 from cnnviz.pictures.arrays import plain_targets
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
@@ -61,15 +63,19 @@ class Model:
     ----------
     preprocessing : Preprocessing
     labels : Labels
-        The names of the classes. A network that gives one value has one label, dense outputs have none.
+        The names of the classes. A network that gives values has one label, dense outputs have none.
     classes : int
-        The number of classes: 0 for a network that gives a value or dense outputs.
-    answer : {"classes", "labels", "binary", "value", "dense"}
+        The number of classes: 0 for a network that gives values or dense outputs.
+    answer : {"classes", "labels", "binary", "value", "map", "values", "dense"}
         The kind of answer to a picture. "classes": scores of classes that exclude each other. "labels": the
         network ends in a Sigmoid, a picture may have several classes, or none. "binary": it ends in a Sigmoid
         of one score; class 1, "positive", has that score, class 0, "negative", has minus it. "value": one
-        number without a Sigmoid, such as an age. "dense": any other output, such as feature maps, boxes or
-        time steps, about which `predict` says nothing and targets are objectives or cotangents.
+        number without a Sigmoid, such as an age. "map": an output N,C,H,W or N,H,W,C has the scores of C
+        classes at each place, as segmenters have; the score of a class is its mean over the places that it
+        wins, in a picture where it wins none over all places, and one map behind a Sigmoid has the classes
+        "negative" and "positive". "values": one number at each place, such as a depth; its mean is the score.
+        "dense": any other output, such as boxes or time steps, for which targets are objectives or
+        cotangents. `predict` answers for the first four.
     """
 
     def __init__(
@@ -94,22 +100,24 @@ class Model:
 
         self.preprocessing, usual = fed(self.graph, image, preprocessing, size, lower, name)
         self.layers = LayerList(self.graph, usual, {INPUT: self.input_name}, name)
-        self._answer = answer_of(self.graph, self.layers)
-        if self._answer.kind == "binary":
-            self.graph, self._answer = with_both_scores(self.graph, self._answer, self.layers)
+        usual_size = self.preprocessing.size or (0, 0)
+        answer = answer_of(self.graph, self.layers, self.input_name, usual_size)
+        if answer.single:
+            self.graph, answer = with_both_scores(self.graph, answer, self.layers)
             self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
-            usual = lower(self.preprocessing.size or (0, 0))
-        self.answer, self.logits_name = self._answer.kind, self._answer.scores
+            usual = lower(usual_size)
+        self.answer, self.logits_name = answer.kind, answer.scores
         special = {INPUT: self.input_name, LOGITS: self.logits_name}
         self.layers = LayerList(self.graph, usual, special, name)
         if packed_nbytes is None:
             self._pool.packed_limit = usual_packed_nbytes(self.layers.macs())
         self.packed_nbytes = self._pool.packed_limit
-        self.classes = self._answer.classes
-        self.labels = self._answer.labels(labels_in(graph.metadata) if labels is None else labels)
+        self.classes = answer.classes
+        self.labels = answer.labels(labels_in(graph.metadata) if labels is None else labels)
+        self.head = Head(answer, self.labels)
 
     def __repr__(self) -> str:
-        answer = self._answer.described()
+        answer = self.head.answer.described()
         return f"<cnnviz.Model {shortened(self.name)!r}: {len(self.layers)} layers, {answer}>"
 
     def __reduce__(self) -> Tuple[Any, ...]:
@@ -147,16 +155,17 @@ class Model:
         Raises
         ------
         TypeError, ValueError
-            When the network's output is dense (the message names what can be asked in place of a class), or
-            `top` is not a positive integer.
+            When the network answers for places, or its output is dense (the message names what can be asked),
+            or `top` is not a positive integer.
         """
         if isinstance(top, bool) or not isinstance(top, (int, np.integer)):
             raise TypeError(f"top must be an integer, not {top!r}")
         if top < 1:
             raise ValueError(f"top must be at least 1, not {top}")
-        self._need_scores()
+        if self.answer in ("map", "values", "dense"):
+            raise ValueError(self.head.answer.refusal(self.name, self.layers))
         fed = self.preprocessing.feed_of(image)
-        answers = self._answer.ranked(self._scores(fed.x), self.labels, top)
+        answers = self.head.answer.ranked(self.scores(fed.x), self.labels, top)
         return answers if fed.many else answers[0]
 
     def activations(self, image: ImagesLike, layers: Union[str, Listed[str]]) -> Dict[str, Array]:
@@ -283,8 +292,8 @@ class Model:
             return as_objective(target)
         target = plain_targets(target)
         if isinstance(target, str) or np.ndim(target) == 0:  # type: ignore[arg-type]
-            return Logit(self.class_index(target))
-        return Logit([self.class_index(one) for one in target])  # type: ignore[union-attr]
+            return self.head.answer.objective(self.class_index(target))
+        return self.head.answer.objective([self.class_index(one) for one in target])  # type: ignore[union-attr]
 
     def class_index(self, target: object) -> int:
         """Return the index of a class given by index or by label; a value has index 0.
@@ -297,38 +306,35 @@ class Model:
             When there is no such class, or the label fits several; the message lists candidates.
         """
         self._need_scores()
-        target = plain_targets(target)
-        if isinstance(target, str):
-            return self.labels.find(target)
-        if isinstance(target, (bool, np.bool_)) or not isinstance(target, (int, np.integer)):
-            raise TypeError(f"target must be a class index or a label, not {target!r}")
-        if not 0 <= target < len(self.labels):
-            has = self._answer.described()
-            raise ValueError(f"target {target} is not a class index: the network has {has}")
-        return int(target)
+        return self.head.class_index(plain_targets(target))
 
     def need_classes(self) -> None:
         """Raise ValueError unless the network has classes; the message says what can be asked of it."""
         if not self.classes:
-            raise ValueError(self._answer.refusal(self.name, self.layers))
+            raise ValueError(self.head.answer.refusal(self.name, self.layers))
 
     def predicted(self, x: Array) -> List[int]:
-        """Return the class with the highest score for each image of a preprocessed batch."""
+        """Return the class with the highest score for each image of a preprocessed batch.
+
+        For a map of scores it is the class that covers most places; one whose label is "background" (and the
+        negative one of a single score) is left out where another class covers any.
+        """
         self._need_scores()
-        scores = self._scores(x)
-        return [int(best) for best in scores.reshape(len(scores), -1).argmax(axis=1)]
+        return self.head.chosen(self.scores(x))
 
     def probabilities(self, scores: Array) -> NDArray[np.float64]:
         """Return the probabilities N,K of logits N,...: softmax, or sigmoid where the network ends in one.
+
+        For a map of scores they are the shares of the places that each class wins.
 
         Raises
         ------
         ValueError
             When the network has no classes.
         """
-        shares = self._answer.probabilities(scores.reshape(len(scores), -1).astype(np.float64))
+        shares = self.head.answer.probabilities(scores)
         if shares is None:
-            raise ValueError(self._answer.refusal(self.name, self.layers))
+            raise ValueError(self.head.answer.refusal(self.name, self.layers))
         return shares
 
     @property
@@ -344,15 +350,15 @@ class Model:
         """
         height, width = self.preprocessing.size or (0, 0)
         shape = times((self.preprocessing.channels, height, width))
-        head = f"{self.name}: input {shape}, {self._answer.described()}"
+        head = f"{self.name}: input {shape}, {self.head.answer.described()}"
         layers = self.layers.summary(self._pool.packed_usage())
         request = Request((1, self.preprocessing.channels, height, width), (self.graph.outputs[0].name,))
         mixing = self._pool.mixing(request) if height and width else None
         notes = [] if mixing is None else [f"one picture at a time: {mixing}"]
         return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *notes, *layers])
 
-    def _scores(self, x: Array) -> Array:
-        """Return the scores of a preprocessed batch, one row for each image."""
+    def scores(self, x: Array) -> Array:
+        """Return the layer "logits" of a preprocessed batch: N,K, or N,C,H,W for a map of scores."""
         scores = self.forward(x, [LOGITS])[LOGITS]
         check_rows(self.logits_name, scores, len(x))
         return scores

@@ -16,8 +16,9 @@ Objectives combine like numbers::
 
 from cnnviz.objectives.base import IMAGE, INPUT, LOGITS, Cotangents, Objective, ObjectiveLike, Product, Sum
 from cnnviz.objectives.features import Channel, Content, Direction, Gram, Layer, Neuron, gram_matrix
-from cnnviz.objectives.outputs import Region, Score, Similarity
+from cnnviz.objectives.outputs import Score, Similarity
 from cnnviz.objectives.penalties import L1, L2, TotalVariation
+from cnnviz.objectives.regions import Region
 from cnnviz.objectives.scores import CrossEntropy, Logit, Margin, Probability, as_objective
 
 __all__ = [

@@ -40,6 +40,8 @@ Array = NDArray[np.float32]
 
 #: The flag of a map whose numbers are all zero: the score does not depend on the picture.
 ALL_ZERO = "all-zero"
+#: The flag of a map of a segmenter's class that has the highest score at no place of the picture.
+NOWHERE = "wins-nowhere"
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,11 +65,14 @@ class Attribution:
     label : str
         The name of the target.
     score : float
-        The value of the objective, for a class its pre-softmax score.
+        The value of the objective, for a class its pre-softmax score; for a segmenter's class the mean of
+        that score over the places that the class wins.
     layer : str or None
         The layer whose map this is; None for the image.
     flags : tuple of str
-        Warnings to the reader: ``"all-zero"`` when no number of the map differs from zero.
+        Warnings to the reader: ``"all-zero"`` when no number of the map differs from zero;
+        ``"wins-nowhere"`` when a segmenter gives the class to no place, so that the score is its mean over
+        all places.
     settings : dict
         The arguments that made the map, for `cnnviz.replay`; empty when they do not fit into a file.
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cnnviz.checks import checked_count, checked_number
 from cnnviz.model.model import Model
-from cnnviz.objectives import L2, LOGITS, Logit, Objective
+from cnnviz.objectives import L2, LOGITS, Objective
 from cnnviz.optimize.loop import Problem
 from cnnviz.optimize.parametrize import Fourier, NetworkInput, Parametrization, Pixels
 from cnnviz.optimize.run import Stage, Trace, Watch
@@ -81,7 +81,9 @@ def class_visualization(
     ----------
     model : Model
     target : int, str, a list of them, or Objective
-        A list makes a picture of each class, in one batch, the same picture as alone. An objective of
+        A list makes a picture of each class, in one batch, the same picture as alone. The score of a
+        segmenter's class is its mean over all places, and its probability the share of the places that it
+        wins. An objective of
         `cnnviz.objectives` takes the place of S_c: the activation of a channel, a neuron, a direction or a
         layer. An objective is code, which no file holds: ``settings`` stay empty, and the run can be resumed
         in memory, but neither from a file nor by `cnnviz.replay`.
@@ -187,7 +189,7 @@ def _of_classes(model: Model, targets: List[int]) -> _Goal:
         labels = [model.labels[i] for i in targets]
         return {"label": squeezed(labels), "probability": squeezed(p)}
 
-    return _Goal(Logit(targets), len(targets), report, targets)
+    return _Goal(model.head.answer.everywhere(targets), len(targets), report, targets)
 
 
 def _of_objective(objective: Objective) -> _Goal:

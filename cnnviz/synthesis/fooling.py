@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from cnnviz.checks import checked_count, checked_number
 from cnnviz.model.model import Model
-from cnnviz.objectives import LOGITS, Logit, Margin, Objective, Probability
+from cnnviz.objectives import LOGITS, Margin, Objective, Probability
 from cnnviz.objectives.base import Activations, Array
+from cnnviz.objectives.regions import PlaceLead
 from cnnviz.objectives.scores import at_columns, lead
 from cnnviz.optimize.loop import Problem, Step
 from cnnviz.optimize.parametrize import NetworkInput, Pixels
@@ -85,16 +86,19 @@ def fooling_image(
     image : path, PIL image, array H,W,3, a batch of them, or None
         None starts from noise, for pictures that mean nothing to a person.
     target : int, str, or a list for a batch
-        The class to reach. None (only with a picture) leaves the predicted class for any other.
+        The class to reach. None (only with a picture) leaves the predicted class for any other. A segmenter
+        is fooled when the class covers more places than any other does; the share of the places that it
+        covers, 0 to 1, takes the part of its probability and, for `margin`, of its score.
     preset : {"margin", "cs231n", "nguyen"}
         ``"cs231n"``: x += learning_rate * g / ||g||_2 with g the gradient of the class score and x the
         network's input, kept within the range of pixels; at most 100 steps of 1. Where two classes are alike
         (one terrier and another) both scores rise and the picture never changes sides.
         ``"margin"``: x += learning_rate * g / ||g||_2 with g the gradient of the margin by which the score of
-        the target leads all others, and x in displayed pixels; at most 300 steps of 0.25.
+        the target leads all others, and x in displayed pixels; at most 300 steps of 0.25. For a segmenter it
+        is the mean of the margins at the places that are not won yet.
         ``"nguyen"``: ascent of the softmax probability p in steps that should raise it by
         min(0.03, 0.1 (1 - p)), and a decay of 0.001 a step towards mid-grey, until p is 0.99; at most 300
-        steps. Not for networks that end in a Sigmoid.
+        steps. Not for networks that end in a Sigmoid, nor for segmenters.
         "margin" and "nguyen" first raise the score itself while a rectifier holds it at zero.
     confidence : float, optional
         Go on until the probability of the target (as `Model.predict` gives it) is at least this; without a
@@ -186,7 +190,7 @@ def _waking(model: Model, goal: _Goal) -> Problem:
     """Climb the score itself, whose gradient is redirected while it is dead, until it is alive."""
     return Problem(
         model,
-        Logit(goal.classes.tolist()),
+        model.head.answer.everywhere(goal.classes.tolist()),
         Pixels(),
         NormalizedGradient(RATE),
         revive=True,
@@ -208,7 +212,7 @@ class _Goal:
         if pictures is not None:
             self.pictures = self._one_each(pictures)
             logits = self._logits(as_float(self.pictures))
-            self.before, self.original = model.probabilities(logits), _highest(logits)
+            self.before, self.original = model.probabilities(logits), self._highest(logits)
         self.count = len(self.targets) if self.pictures is None else len(self.pictures)
         self.leave = not self.targets
         self.classes = np.array(self.targets if self.targets else self.original)
@@ -245,13 +249,17 @@ class _Goal:
         classes = self.classes.tolist()
         if self.settings["preset"] == "nguyen" and self.model.answer != "classes":
             raise ValueError(
-                f"preset 'nguyen' climbs the softmax probability, and {self.model.name} ends in a Sigmoid"
+                f"preset 'nguyen' climbs the softmax probability, and {self.model.name} "
+                + ("classifies places" if self.model.answer == "map" else "ends in a Sigmoid")
             )
         if self.settings["preset"] == "nguyen":
             return 1.0 - Probability(classes) if self.leave else Probability(classes)
-        if self.leave:
-            return -Margin(classes)
-        return Logit(classes) if self.settings["preset"] == "cs231n" else Margin(classes)
+        answer = self.model.head.answer
+        if self.settings["preset"] == "cs231n" and not self.leave:
+            return answer.everywhere(classes)
+        if answer.kind == "map":
+            return PlaceLead(classes, leave=self.leave, axis=answer.axis, exclusive=answer.exclusive)
+        return -Margin(classes) if self.leave else Margin(classes)
 
     def decay(self, z: Array, steps: int, gradient: Array) -> Array:
         kept = np.full(z.shape[1], 1.0 - self.settings["decay"], np.float32)
@@ -260,7 +268,7 @@ class _Goal:
     def measure(self, activations: Activations) -> Mapping[str, Numbers]:
         """Measure probability and lead of the target; without a target, those of all other classes."""
         logits = activations[LOGITS]
-        rows = logits.reshape(len(logits), -1).astype(np.float64)
+        rows = self.model.head.answer.rows(logits)
         sure = at_columns(self.model.probabilities(logits), self.classes)
         ahead, _ = lead(rows, self.classes)
         return {
@@ -301,7 +309,7 @@ class _Goal:
 
     def _names(self, logits: Array, fools: NDArray[np.bool_]) -> Dict[str, Any]:
         rows = np.arange(self.count)
-        after, predicted = self.model.probabilities(logits), _highest(logits)
+        after, predicted = self.model.probabilities(logits), self._highest(logits)
         named: Dict[str, List[Any]] = {
             "fools": fools.tolist(),
             "predicted": predicted.tolist(),
@@ -319,6 +327,10 @@ class _Goal:
             named["original_confidence_after"] = after[rows, self.original].tolist()
         return {name: squeezed(values) for name, values in named.items()}
 
+    def _highest(self, logits: Array) -> NDArray[np.int64]:
+        """Return the class with the highest score: probabilities of several may all be 1 to the last bit."""
+        return self.model.head.answer.rows(logits).argmax(axis=1)
+
     def _sizes(self, pictures: NDArray[np.float32]) -> Dict[str, Any]:
         """Measure the change of the pictures, in units of the displayed range."""
         if self.pictures is None:
@@ -328,11 +340,6 @@ class _Goal:
         l2 = np.sqrt((change**2).sum(axis=(1, 2, 3))).tolist()
         linf = np.abs(change).max(axis=(1, 2, 3)).tolist()
         return {"l2": squeezed(l2), "linf": squeezed(linf)}
-
-
-def _highest(logits: Array) -> NDArray[np.int64]:
-    """Return the class with the highest score: probabilities of several may all be 1 to the last bit."""
-    return logits.reshape(len(logits), -1).argmax(axis=1)
 
 
 def _rounded(planes: Array) -> Array:

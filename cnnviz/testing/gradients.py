@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.model.model import Model
-from cnnviz.objectives.base import ClassLike
+from cnnviz.objectives.base import ClassLike, Objective
+from cnnviz.objectives.copies import Copies
 from cnnviz.pictures.image import ImageLike
 
 from .evidence import Panel, failure, largest
@@ -78,11 +79,12 @@ def assert_gradient_agrees(
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     x = model.preprocess(image)[:1]
     index = model.predicted(x)[0] if target is None else model.class_index(target)
-    gradient = model.gradient(x, index).gradients["input"]
+    goal = model.head.asked([index], model.scores(x)).objective
+    gradient = model.gradient(x, goal).gradients["input"]
     if reference is not None:
         _against_reference(model, index, gradient, np.asarray(reference(x), np.float32), rtol)
         return
-    slopes = _slopes(model, x, index, gradient, directions, step, seed)
+    slopes = _slopes(model, x, goal, gradient, directions, step, seed)
     norm = float(np.linalg.norm(gradient))
     worst = max(slopes, key=lambda slope: slope.excess)
     if not worst.excess <= rtol * norm:
@@ -126,7 +128,7 @@ def _against_reference(model: Model, index: int, ours: Array, theirs: Array, rto
 
 
 def _slopes(
-    model: Model, x: Array, index: int, gradient: Array, directions: int, step: float, seed: int
+    model: Model, x: Array, goal: Objective, gradient: Array, directions: int, step: float, seed: int
 ) -> List[Slope]:
     rng = np.random.default_rng(seed)
     length = max(float(np.linalg.norm(gradient)), 1e-30)
@@ -137,25 +139,26 @@ def _slopes(
         if i % 2:
             direction = direction + gradient / np.float32(length)
             direction /= np.float32(np.linalg.norm(direction))
-        coarse, _ = _difference(model, x, index, direction, step)
-        fine, bend = _difference(model, x, index, direction, step / 2)
-        doubt = abs(coarse - fine) + bend + _rounding(model, x, index) / step
+        coarse, _ = _difference(model, x, goal, direction, step)
+        fine, bend = _difference(model, x, goal, direction, step / 2)
+        doubt = abs(coarse - fine) + bend + _rounding(model, x) / step
         found.append(Slope(float(np.vdot(gradient, direction)), fine, doubt))
     return found
 
 
-def _difference(model: Model, x: Array, index: int, direction: Array, step: float) -> Tuple[float, float]:
+def _difference(
+    model: Model, x: Array, goal: Objective, direction: Array, step: float
+) -> Tuple[float, float]:
     """Return the central difference, and the deviation of the one-sided differences from it."""
     points = np.concatenate([x + np.float32(offset) * direction for offset in (-step, 0, step)])
-    scores = model.forward(points, ["logits"])["logits"].reshape(3, -1)[:, index].astype(np.float64)
+    scores, _ = Copies(goal, 1, 3).evaluate(model.forward(points, list(goal.layers)))
     before, after = np.diff(scores) / step
     return float(after + before) / 2, float(abs(after - before)) / 2
 
 
-def _rounding(model: Model, x: Array, index: int) -> float:
+def _rounding(model: Model, x: Array) -> float:
     """A bound of the rounding error of a float32 score."""
-    scores = model.forward(x, ["logits"])["logits"]
-    return 8 * float(np.finfo(np.float32).eps) * float(np.abs(scores).max())
+    return 8 * float(np.finfo(np.float32).eps) * float(np.abs(model.scores(x)).max())
 
 
 def strongest(gradient: Array) -> Array:

@@ -71,7 +71,8 @@ def assert_prediction(
     model : Model
     image : path, PIL image or array H,W,3
     label : str or int
-        The class that must have the highest score.
+        The class that must have the highest score; of a segmenter, the one that covers most places, by the
+        shares of the places as scores.
     margin : float
         The least lead of its score over the next one, before a softmax or sigmoid.
     changes : sequence of str, or mapping of str to callable, optional
@@ -91,13 +92,9 @@ def assert_prediction(
     picture = as_float(model.preprocessing.read_one(image))
     named: Dict[str, Change] = {"as it is": lambda unchanged: unchanged, **_chosen(changes)}
     pictures = [np.ascontiguousarray(change(picture), dtype=np.float32) for change in named.values()]
-    scores = np.concatenate(
-        [
-            model.forward(model.preprocess(model.preprocessing.in_units(one)), ["logits"])["logits"]
-            for one in pictures
-        ]
-    )
-    scores = scores.reshape(len(pictures), -1).astype(np.float64)
+    shown = [model.preprocess(model.preprocessing.in_units(one)) for one in pictures]
+    scores = np.concatenate([model.scores(x) for x in shown])
+    scores = model.head.answer.rows(scores)
     margins, _ = lead(scores, np.full(len(scores), wanted))
     # Comparisons with NaN are false, so that a NaN score is wrong.
     right = (margins >= margin) & ((margins > 0) | (margin < 0))

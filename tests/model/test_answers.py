@@ -66,8 +66,25 @@ ROWS: Dict[str, Tuple[Tail, str, int]] = {
     "one number": (Tail(1, [FLAT]), "value", 0),
     "one number without its axis": (Tail(1, [("Reshape", ["f", "s"], "y", {})], {"s": [-1]}), "value", 0),
     "one number behind a softmax": (Tail(1, [FLAT, ("Softmax", ["flat"], "y", {"axis": 1})]), "value", 0),
-    "feature maps": (Tail(4, [], pool=False), "dense", 0),
-    "pixels behind a sigmoid": (Tail(1, [("Sigmoid", ["f"], "y", {})], pool=False), "dense", 0),
+    "maps of scores": (Tail(4, [], pool=False), "map", 4),
+    "maps of scores, channels last": (
+        Tail(4, [("Transpose", ["f"], "y", {"perm": [0, 2, 3, 1]})], pool=False),
+        "map",
+        4,
+    ),
+    "places of several classes": (Tail(4, [("Sigmoid", ["f"], "y", {})], pool=False), "map", 4),
+    "pixels behind a sigmoid": (Tail(1, [("Sigmoid", ["f"], "y", {})], pool=False), "map", 2),
+    "pixels behind a sigmoid, channels last": (
+        Tail(1, [("Transpose", ["f"], "t", {"perm": [0, 2, 3, 1]}), ("Sigmoid", ["t"], "y", {})], pool=False),
+        "map",
+        2,
+    ),
+    "a number at each place": (Tail(1, [], pool=False), "values", 0),
+    "maps that are not the picture's": (
+        Tail(4, [("Reshape", ["f", "s"], "y", {})], {"s": [1, 4, 16, 4]}, False),
+        "dense",
+        0,
+    ),
     "anchors with one score each": (
         Tail(1, [("Reshape", ["f", "s"], "r", {}), ("Sigmoid", ["r"], "y", {})], {"s": [1, 64, 1]}, False),
         "dense",
@@ -83,12 +100,18 @@ ROWS: Dict[str, Tuple[Tail, str, int]] = {
 for opset in (11, 13):
     boxes = [("Transpose", ["f"], "t", {"perm": [0, 2, 3, 1]}), ("Reshape", ["t", "s"], "a", {})]
     for op in ("Softmax", "LogSoftmax"):
-        ROWS[f"anchors behind a {op} of opset {opset}"] = (
-            Tail(2, [*boxes, (op, ["a"], "y", {"axis": 2})], {"s": [1, -1, 2]}, False, opset),
-            "dense",
-            0,
-        )
+        for at_a_place, kind, classes in ((2, "dense", 0), (1, "map", 2)):
+            ROWS[f"{at_a_place} anchors a place behind a {op} of opset {opset}"] = (
+                Tail(
+                    2 * at_a_place, [*boxes, (op, ["a"], "y", {"axis": 2})], {"s": [1, -1, 2]}, False, opset
+                ),
+                kind,
+                classes,
+            )
     ROWS[f"no batch axis in opset {opset}"] = (Tail(2, boxes, {"s": [-1, 2]}, False, opset), "dense", 0)
+
+
+OF_PLACES = ("map", "values", "dense")
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -98,7 +121,7 @@ def test_a_network_has_the_answer_of_its_output(name: str) -> None:
     assert (model.answer, model.classes, len(model.labels)) == (
         kind,
         classes,
-        1 if kind == "value" else classes,
+        1 if kind in ("value", "values") else classes,
     )
     again = pickle.loads(pickle.dumps(model))
     assert (again.answer, again.labels, list(again.layers)) == (
@@ -108,7 +131,7 @@ def test_a_network_has_the_answer_of_its_output(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row[1] != "dense"])
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row[1] not in OF_PLACES])
 def test_two_pictures_have_two_answers(name: str) -> None:
     model = loaded(ROWS[name][0])
     assert model.predict([PICTURE, OTHER]) == [model.predict(PICTURE), model.predict(OTHER)]

@@ -12,6 +12,7 @@ import cnnviz
 from cnnviz import objectives as obj
 from cnnviz.objectives import IMAGE, INPUT, LOGITS, Objective
 from cnnviz.objectives.copies import Copies
+from cnnviz.objectives.regions import PlaceLead, PlaceMean
 
 Shapes = Dict[str, Tuple[int, ...]]
 MAPS: Shapes = {"conv": (2, 3, 4, 5)}
@@ -52,6 +53,13 @@ ROWS = [
     (obj.Region("conv", 2, MASKS * 0.3), MAPS),
     (obj.Region("conv", 4, np.ones((3, 4), bool), axis=3), MAPS),
     (obj.Region("conv", 0), {"conv": (2, 1, 4, 5)}),
+    (PlaceMean([2, 0], layer="conv"), MAPS),
+    (PlaceMean(4, layer="conv", axis=3, exclusive=False), MAPS),
+    (PlaceMean([2, 0], layer="conv", where=MASKS), MAPS),
+    (PlaceMean(1, layer="conv", where="all"), MAPS),
+    (PlaceLead([2, 0], layer="conv"), MAPS),
+    (PlaceLead(2, layer="conv", leave=True), MAPS),
+    (PlaceLead([2, 4], layer="conv", axis=3, exclusive=False), MAPS),
     (obj.Similarity(np.arange(1, 7)), SCORES),
     (obj.Similarity(TARGET, layer="conv"), MAPS),
     (obj.Similarity(TARGET[:1], layer="conv") * 2.0 - obj.Score(LOGITS, 1), {**MAPS, **SCORES}),
