@@ -103,6 +103,10 @@ class Plan:
     def silu(self, x: int, *, name: str) -> int: ...
     def gelu(self, x: int, *, name: str) -> int:
         """The exact GELU, with erf."""
+    def quantize(self, x: int, *, low: float, high: float, name: str) -> int:
+        """The next integer within low and high; inside, the gradient passes straight through."""
+    def detach(self, x: int, *, name: str) -> int:
+        """The same numbers, which no gradient passes."""
     def max_pool(
         self,
         x: int,

@@ -239,6 +239,10 @@ UNARY = [
     *rows_of("celu", (((2, 3, 5),), {"alpha": 0.75}), (((1, 9),), {"alpha": -2.0})),
     *rows_of("selu", (((2, 3, 5),), {"alpha": 1.6732632, "gamma": 1.0507010})),
     *rows_of("hard_sigmoid", (((2, 3, 5),), {"alpha": 0.5, "beta": 0.4875})),
+    *rows_of(
+        "quantize", (((2, 3, 5),), {"low": -1.0, "high": 1.0}), (((1, 9),), {"low": 0.0, "high": 255.0})
+    ),
+    *rows_of("detach", (((2, 3, 5),), {})),
 ]
 
 NORM = [

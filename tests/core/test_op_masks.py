@@ -33,3 +33,11 @@ def test_numbers_and_gradients(row: Any) -> None:
     passes = arrays[1] != 0 if op == "masked" else np.zeros(dy.shape, bool)
     np.testing.assert_array_equal(found.gradients[0], np.where(passes, dy, 0))
     assert not any(gradient.any() for gradient in found.gradients[1:])
+
+
+def test_a_quantised_number_passes_the_gradient_inside_its_range() -> None:
+    x = np.float32([[-3, -2.5, -2, -1.5, 0.5, 1.5, 2.5, 3, 3.25, INF, NAN]])
+    dy = np.arange(1, 12, dtype=np.float32)[None]
+    found = run(Row("quantize", (x.shape,), {"low": -2.0, "high": 3.0}), [x], dy)
+    np.testing.assert_array_equal(found.y, np.float32([[-2, -2, -2, -2, 0, 2, 2, 3, 3, 3, NAN]]))
+    np.testing.assert_array_equal(found.gradients[0], np.float32([[0, 0, 3, 4, 5, 6, 7, 8, 0, 0, 0]]))

@@ -111,3 +111,13 @@ gelu = _unary(
     lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
     lambda x: 0.5 * (1 + _erf(x / math.sqrt(2))) + x * _bell(x),
 )
+quantize = _unary(
+    lambda x, low, high: np.clip(np.round(x), low, high), lambda x, low, high: (low <= x) & (x <= high)
+)
+detach = _unary(lambda x: x, _flat)
+
+#: The functions whose derivatives are the gradients of operators that round, or cut the gradient off.
+STRAIGHT = {
+    "quantize": _unary(lambda x, low, high: np.clip(x, low, high), _flat),
+    "detach": _unary(np.zeros_like, _flat),
+}
