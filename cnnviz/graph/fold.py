@@ -12,7 +12,7 @@ from typing import Dict, Sequence, Tuple
 import numpy as np
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.graph.folding.elementwise import BOOL
+from cnnviz.graph.folding.elementwise import BOOL, INT_TYPES
 from cnnviz.graph.folding.elementwise import ROWS as ELEMENTWISE
 from cnnviz.graph.folding.indexing import ROWS as INDEXING
 from cnnviz.graph.folding.movement import RESHAPES, eye_like, shape_of
@@ -22,7 +22,7 @@ from cnnviz.graph.folding.row import Array, Row, Shape
 from cnnviz.graph.folding.sums import ROWS as SUMS
 from cnnviz.graph.graph import Node
 
-__all__ = ["BOOL", "RESHAPES", "Budget", "can_evaluate", "evaluate", "shape_value"]
+__all__ = ["BOOL", "INT_TYPES", "RESHAPES", "Budget", "can_evaluate", "evaluate", "shape_value"]
 
 _ROWS: Dict[str, Row] = {**ELEMENTWISE, **INDEXING, **MOVEMENT, **QUANTIZE, **SUMS}
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cnnviz.one_line import shortened
 
 __all__ = [
+    "FLOAT",
     "FLOAT_TYPES",
     "Graph",
     "Names",
@@ -21,6 +22,7 @@ __all__ = [
     "prune",
 ]
 
+FLOAT = 1  #: TensorProto.FLOAT
 #: The element types that become float32: TensorProto FLOAT, FLOAT16, DOUBLE and BFLOAT16.
 FLOAT_TYPES = frozenset({1, 10, 11, 16})
 

@@ -18,6 +18,7 @@ from cnnviz.graph.operators.arithmetic import ROWS as ARITHMETIC
 from cnnviz.graph.operators.constants import ROWS as CONSTANTS
 from cnnviz.graph.operators.layers import ROWS as LAYERS
 from cnnviz.graph.operators.movement import ROWS as MOVEMENT
+from cnnviz.graph.operators.quantized import ROWS as QUANTIZED
 from cnnviz.graph.operators.recurrent import ROWS as RECURRENT
 from cnnviz.graph.operators.row import CONTRIB_DOMAIN, MAX_LIST, STANDARD_DOMAINS, Schema
 
@@ -37,7 +38,15 @@ __all__ = [
 OLDEST_OPSET = 1
 NEWEST_OPSET = 28
 
-SCHEMAS: Dict[str, Schema] = {**LAYERS, **ACTIVATIONS, **ARITHMETIC, **MOVEMENT, **RECURRENT, **CONSTANTS}
+SCHEMAS: Dict[str, Schema] = {
+    **LAYERS,
+    **ACTIVATIONS,
+    **ARITHMETIC,
+    **MOVEMENT,
+    **QUANTIZED,
+    **RECURRENT,
+    **CONSTANTS,
+}
 
 
 def has_schema(op: str, domain: str) -> bool:

@@ -11,9 +11,9 @@ from cnnviz.graph.schema import SCHEMAS
 def pre_softmax(graph: Graph, output: str) -> str:
     """Return the value that holds the scores behind `output`: the input of the network's final Softmax.
 
-    The operator of probabilities may be a Softmax, LogSoftmax or Sigmoid, and operators behind it that leave
-    its numbers as they are (Reshape, Flatten, Squeeze) are skipped. A network without such an operator has
-    its scores in `output`.
+    The operator of probabilities may be a Softmax, LogSoftmax or Sigmoid. Operators behind it that leave its
+    numbers as they are (Reshape, Flatten, Squeeze) or quantise them are skipped. A network without such an
+    operator has its scores in `output`.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def probability_node(graph: Graph, output: str) -> Optional[Node]:
         traits = SCHEMAS[node.op].traits
         if traits.probability is not None:
             return node
-        if not traits.same_numbers:
+        if not traits.same_numbers and not traits.quantizes:
             break
         name = node.inputs[0]
     return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cnnviz.graph.affine import Affine, affine_of, linear_of, scaled_weights
 from cnnviz.graph.fold import Budget, can_evaluate, evaluate
+from cnnviz.graph.folding.quantize import limits_of
 from cnnviz.graph.graph import FLOAT_TYPES, Graph, Names, Node, consumers, prune
 from cnnviz.graph.ranks import ranks
 from cnnviz.graph.schema import SCHEMAS, bind
@@ -30,6 +31,7 @@ def simplify(graph: Graph) -> Graph:
     - Padding with zeros becomes padding of the convolution that follows.
     - Two Transposes in a row become one, or none.
     - MatMul and Add of constants become Gemm.
+    - A quantisation behind a weighted sum gets its Relu back, if its range begins at 0.
 
     Parameters
     ----------
@@ -210,6 +212,26 @@ class _Rewriter:
             self._append(node)
         return True
 
+    def _rectify(self, node: Node) -> bool:
+        """Give a quantisation behind a weighted sum its Relu back, if its range begins at 0.
+
+        Such a range cuts negative numbers off, so that quantised files have no Relu before it. The ReLU rules
+        and the choice of layers need one.
+        """
+        zero = (
+            self._constants.get(node.inputs[2]) if node.op == "QuantizeLinear" and node.inputs[2:] else None
+        )
+        producer = self._producer(node.inputs[0])
+        if zero is None or producer is None or (zero != limits_of(node)[0]).any():
+            return False
+        if producer.op != "Add" and SCHEMAS[producer.op].traits.weights is None:
+            return False
+        y = self._names.fresh(f"{node.outputs[0]}/relu")
+        self._append(Node("Relu", f"{node.name}/relu", node.inputs[:1], (y,)))
+        self._reads[y] = 1
+        self._append(node.replace(inputs=(y, *node.inputs[1:])))
+        return True
+
     def _matmul_to_gemm(self, node: Node) -> bool:
         """Make a matrix product with known weights a Gemm, so that a following Add can become its bias."""
         if node.op != "MatMul" or node.inputs[1] not in self._constants:
@@ -269,6 +291,7 @@ def _has_two_dimensions(node: Node) -> bool:
 _RULES: List[Callable[[_Rewriter, Node], bool]] = [
     _Rewriter._drop,
     _Rewriter._merge_transposes,
+    _Rewriter._rectify,
     _Rewriter._matmul_to_gemm,
     _Rewriter._merge_pad,
     _Rewriter._fold_affine,

@@ -55,6 +55,11 @@ class Traits:
         have no window.
     truth : bool
         The output is true or false: its elements are of type bool.
+    quantizes : bool
+        The output has the numbers of the first input, rounded to a grid or in other units. The gradient
+        passes straight through (`lowering/quantized.py`), and scores can be read before it.
+    fractions : bool
+        Integers give numbers with a fraction, which ONNX cuts off.
     probability : {"multiclass", "multilabel"} or None
         At the end of a network, the operator turns scores into probabilities: of classes that exclude each
         other, or of each class alone.
@@ -69,6 +74,8 @@ class Traits:
     selects: bool
     pool: bool
     truth: bool
+    quantizes: bool
+    fractions: bool
     probability: Optional[Literal["multiclass", "multilabel"]]
 
     def but(self, **changes: Any) -> Traits:
@@ -87,6 +94,8 @@ MIXES = Traits(
     selects=False,
     pool=False,
     truth=False,
+    quantizes=False,
+    fractions=False,
     probability=None,
 )
 #: Arithmetic on each element, normalisation, padding, slicing, resizing.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from numpy.typing import NDArray
 
@@ -25,24 +25,30 @@ from cnnviz.lowering.indexing import ROWS as INDEXING
 from cnnviz.lowering.logic import ROWS as LOGIC
 from cnnviz.lowering.movement import ROWS as MOVEMENT
 from cnnviz.lowering.products import ROWS as PRODUCTS
+from cnnviz.lowering.quantized import ROWS as QUANTIZED
 from cnnviz.lowering.recurrent import ROWS as RECURRENT
 from cnnviz.lowering.state import Lowering
 from cnnviz.lowering.weights import Weights
 from cnnviz.lowering.windows import ROWS as WINDOWS
 from cnnviz.one_line import times
 
-__all__ = ["Lowered", "MixedBatchError", "lower", "supported_ops"]
+__all__ = ["Lowered", "MixedBatchError", "lower"]
 
 # The limit for one value of a plan: 8 GiB of float32. No known network comes near it; a file that asks for
 # more is made to exhaust the memory.
 MAX_VALUE_ELEMENTS = 1 << 31
 
-_ROWS = {**EINSUM, **ELEMENTWISE, **INDEXING, **LOGIC, **MOVEMENT, **PRODUCTS, **RECURRENT, **WINDOWS}
-
-
-def supported_ops() -> FrozenSet[str]:
-    """The ONNX operators that a model may hold, in any supported opset."""
-    return frozenset(SCHEMAS) | {"CastLike", "Constant", "If", "Scatter", "Upsample"}
+_ROWS = {
+    **EINSUM,
+    **ELEMENTWISE,
+    **INDEXING,
+    **LOGIC,
+    **MOVEMENT,
+    **PRODUCTS,
+    **QUANTIZED,
+    **RECURRENT,
+    **WINDOWS,
+}
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import UnsupportedModelError
-from cnnviz.graph.fold import BOOL, RESHAPES
-from cnnviz.graph.graph import FLOAT_TYPES, Node
+from cnnviz.graph.fold import BOOL, INT_TYPES, RESHAPES
+from cnnviz.graph.graph import FLOAT, FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
 from cnnviz.graph.shapes import axes_of, axis_of, expanded, sliced, split_sizes
 from cnnviz.lowering.indexing import part, taken
@@ -33,15 +33,21 @@ def _same(low: Lowering, node: Node) -> int:
 
 
 def _cast(low: Lowering, node: Node) -> int:
-    """Activations are float32, so a cast to any float type changes nothing; one to bool makes a mask."""
-    if node.attributes["to"] == BOOL:
-        return truth(low, low.id(node.inputs[0]), node.name)
-    if node.attributes["to"] not in FLOAT_TYPES:
+    """Activations are float32: a cast to bool makes a mask, one from floats to integers cuts fractions off.
+
+    The first has no gradient, nor has the second: both are steps, like Floor. Other casts change nothing.
+    """
+    x, to, name = low.id(node.inputs[0]), node.attributes["to"], node.name
+    if to == BOOL:
+        return truth(low, x, name)
+    if to in FLOAT_TYPES or node.attributes.get("source", FLOAT) not in FLOAT_TYPES:
+        return x
+    if to not in INT_TYPES:
         raise UnsupportedModelError(
-            f"node {node.name!r} (Cast): activations cannot be cast to element type {node.attributes['to']}",
-            ["Cast"],
+            f"node {name!r} (Cast): activations cannot be cast to element type {to}", ["Cast"]
         )
-    return low.id(node.inputs[0])
+    whole = low.plan.floor(low.plan.abs(x, name=name), name=name)
+    return low.plan.mul(low.plan.sign(x, name=name), whole, name=name)
 
 
 def _transpose(low: Lowering, node: Node) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cnnviz.checks import renamed
 from cnnviz.graph.entry import channels_first, image_input
 from cnnviz.graph.graph import Graph
+from cnnviz.graph.schema import SCHEMAS
 from cnnviz.graph.simplify import simplify
 from cnnviz.lowering.lower import Lowered
 from cnnviz.model.answers import Prediction
@@ -355,6 +356,8 @@ class Model:
         request = Request((1, self.preprocessing.channels, height, width), (self.graph.outputs[0].name,))
         mixing = self._pool.mixing(request) if height and width else None
         notes = [] if mixing is None else [f"one picture at a time: {mixing}"]
+        if any(SCHEMAS[node.op].traits.quantizes for node in self.graph.nodes):
+            notes.append("gradients pass straight through the rounding of quantised numbers")
         return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *notes, *layers])
 
     def scores(self, x: Array) -> Array:

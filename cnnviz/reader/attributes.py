@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
-from cnnviz.graph.schema import MAX_LIST, SCHEMAS
+from cnnviz.graph.schema import MAX_LIST
 from cnnviz.reader.former import FORMER_ATTRIBUTES
-from cnnviz.reader.opsets import OLDEST_READ, RENAMED
+from cnnviz.reader.opsets import OLDEST_READ, RENAMED, REWRITTEN, schema_of
 from cnnviz.reader.tensors import TensorDecoder
 
 __all__ = ["decode_attributes", "decode_constant"]
@@ -43,8 +43,8 @@ def decode_attributes(
 ) -> Dict[str, Any]:
     """The AttributeProtos of a node, by name, as plain values; an unknown attribute is an error."""
     op = RENAMED.get(op_type, op_type)
-    kinds = {name: attribute.kind for name, attribute in SCHEMAS[op].attributes.items()}
-    kinds.update(_FORMER.get(op, {}))
+    kinds = {name: attribute.kind for name, attribute in schema_of(op).attributes.items()}
+    kinds.update(REWRITTEN[op].more if op in REWRITTEN else _FORMER.get(op, {}))
     if opset < OLDEST_READ:
         kinds.update(FORMER_ATTRIBUTES.get(op, {}) if op != "Cast" or opset < 6 else {})
         kinds["consumed_inputs"] = "ints"
@@ -60,6 +60,8 @@ def decode_attributes(
         if kind != kinds[name]:
             raise ModelFormatError(f"{what}: attribute {name!r} must be {kinds[name]}, not {kind}")
         attributes[name] = _value(attribute, kind, decoder, f"{what}: {name}")
+        if kind == "tensor":  # arrays keep two element types
+            attributes[f"{name}_type"] = int(attribute.t.data_type)
     return attributes
 
 

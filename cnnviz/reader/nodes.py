@@ -16,12 +16,12 @@ from cnnviz.graph.schema import (
     STANDARD_DOMAINS,
     bind,
     complete,
-    has_schema,
 )
 from cnnviz.reader.attributes import decode_attributes, decode_constant
+from cnnviz.reader.element_types import result_types, typed
 from cnnviz.reader.former import Ranks, modernise
 from cnnviz.reader.known import KnownValues
-from cnnviz.reader.opsets import OLDEST_READ, RENAMED, normalise, refuse_training, result_type, typed
+from cnnviz.reader.opsets import OLDEST_READ, is_read, normalise, refuse_training, rewritten, schema_of
 from cnnviz.reader.order import in_order, node_label
 from cnnviz.reader.part import Part
 from cnnviz.reader.scope import Function, Scope, functions_of, opset_of, prefix_of
@@ -34,7 +34,6 @@ __all__ = ["GraphReader"]
 # few hundred bytes.
 MAX_INLINED_NBYTES = 1 << 24
 _NODE_NBYTES = 1024
-_STRUCTURAL = ("Constant", "If")  # operators of the file that no node of the graph has
 _MOST_CALLS = 64  # the deepest nesting of functions
 _BRANCHES = {"then_branch", "else_branch"}  # the attributes of If
 _GRAPH = 5  # AttributeProto.GRAPH
@@ -63,7 +62,7 @@ class GraphReader:
         self._constants: Dict[str, NDArray[Any]] = {}
         self._known = KnownValues(self._constants)
         self._ranks = Ranks()
-        self._types: Dict[str, int] = {}  # the element types of values, as far as they are known
+        self._types: Dict[str, int] = {}  # the element types of values
         self._nodes: List[Node] = []
         self._node_names = Names()
         self._defined: Set[str] = set()
@@ -94,10 +93,9 @@ class GraphReader:
                 raise ModelFormatError(f"node {index} has no op_type")
             if self._function_of(proto) is not None:
                 continue
-            if domain not in STANDARD_DOMAINS and not has_schema(op, domain):
-                self._refuse_operator(index, proto, label, f"{label} (custom domain)")
-            elif not has_schema(op, domain) and op not in RENAMED and op not in _STRUCTURAL:
-                self._refuse_operator(index, proto, label, label)
+            if not is_read(op, domain):
+                custom = "" if domain in STANDARD_DOMAINS else " (custom domain)"
+                self._refuse_operator(index, proto, label, label + custom)
         self._raise_problems()
 
     def _function_of(self, proto: Any) -> Optional[Function]:
@@ -206,6 +204,10 @@ class GraphReader:
     def _read_constant(self, node: Node, proto: Any, scope: Scope) -> None:
         what = f"node {node.name!r} (Constant)"
         value, element_type = decode_constant(scope.attributes_of(proto, what), self._decoder, what)
+        self._hold(node, value, element_type)
+
+    def _hold(self, node: Node, value: NDArray[Any], element_type: int) -> None:
+        """Take the result of a node in as a constant."""
         name = self._define(node.outputs[0], f"node {node.name!r}")
         self._constants[name], self._types[name] = value, element_type
         self._ranks.set(name, value.ndim)
@@ -217,7 +219,10 @@ class GraphReader:
         node = self._drop_training_outputs(node)
         try:
             for part in self._modern(node, scope.opset):
-                self._append(part)
+                if part.op == "Constant":
+                    self._hold(part, part.attributes["value"], _FLOAT32)
+                else:
+                    self._append(part)
         except UnsupportedModelError as error:
             self._refuse(node, str(error), error.operators)
 
@@ -225,8 +230,10 @@ class GraphReader:
         """The nodes of the newest opset that compute what a node of the file does."""
         fresh = self._value_names.fresh
         older = modernise(node, opset, self._ranks, fresh) if opset < OLDEST_READ else [node]
-        for one in older:
-            yield from normalise(typed(one, self._types), opset, fresh)
+        for part in (part for one in older for part in rewritten(one, self._ranks.get, fresh)):
+            for modern in normalise(part, opset, fresh):
+                moving = not self._data.isdisjoint(modern.inputs)
+                yield from typed(modern, self._types, moving, fresh)
 
     def _choose(self, node: Node, proto: Any, scope: Scope) -> None:
         """Read the branch that an If takes, when its condition is known."""
@@ -318,7 +325,7 @@ class GraphReader:
 
     def _drop_training_outputs(self, node: Node) -> Node:
         """Drop the outputs after the first, which only training reads; `_require` reports their readers."""
-        if SCHEMAS[RENAMED.get(node.op, node.op)].many_outputs:
+        if schema_of(node.op).many_outputs:
             return node
         for name in filter(None, node.outputs[1:]):
             self._define(name, f"node {node.name!r}")
@@ -345,11 +352,7 @@ class GraphReader:
         self._nodes.append(node)
         self._known.add(node)
         self._ranks.add(node)
-        found = result_type(node, self._types)
-        if found is None and data:
-            found = _FLOAT32  # as all activations are
-        if found is not None:
-            self._types.update(dict.fromkeys(node.outputs, found))
+        self._types.update(zip(node.outputs, result_types(node, self._types)))
 
 
 def _tensor(proto: Any, name: str, what: str) -> Tensor:

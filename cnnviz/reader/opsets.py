@@ -7,22 +7,33 @@ Conv gained attributes whose defaults keep the old meaning.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, FrozenSet, List, Optional
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Node
-from cnnviz.graph.schema import SCHEMAS
+from cnnviz.graph.schema import SCHEMAS, STANDARD_DOMAINS, Schema, has_schema
+from cnnviz.reader.fused import ROWS as FUSED
+from cnnviz.reader.parts import Parts, Rewriting
+from cnnviz.reader.quantized import ROWS as QUANTIZED
 
-__all__ = ["OLDEST_READ", "RENAMED", "normalise", "refuse_training", "result_type", "typed"]
+__all__ = [
+    "OLDEST_READ",
+    "RENAMED",
+    "REWRITTEN",
+    "is_read",
+    "normalise",
+    "refuse_training",
+    "rewritten",
+    "schema_of",
+    "supported_ops",
+]
 
 #: The oldest opset whose nodes `normalise` takes; `cnnviz.reader.former` has those of older ones.
 OLDEST_READ = 7
 
 RENAMED = {"CastLike": "Cast", "Scatter": "ScatterElements", "Upsample": "Resize"}
-
-_INT64 = 7  # of TensorProto.DataType
-_BOOL = 9  # TensorProto.BOOL
-_TYPE_OF_KIND = {"f": 1, "i": _INT64, "b": _BOOL}  # the type of arrays, by the kind of their dtype
+REWRITTEN: Dict[str, Rewriting] = {**FUSED, **QUANTIZED}
+STRUCTURAL = frozenset({"Constant", "If"})  #: operators of the file that no node of the graph has
 
 Fresh = Callable[[str], str]
 
@@ -54,44 +65,44 @@ def refuse_training(node: Node) -> None:
         raise _refuse(node, "training_mode is not the constant False")
 
 
-def typed(node: Node, types: Mapping[str, int]) -> Node:
-    """QuantizeLinear and CastLike with the element type of an input, which the arrays of a graph do not keep.
+def supported_ops() -> FrozenSet[str]:
+    """Return the operators that a model may hold, in any supported opset and domain."""
+    return frozenset({*SCHEMAS, *RENAMED, *REWRITTEN, *STRUCTURAL})
+
+
+def is_read(op: str, domain: str) -> bool:
+    """Whether the reader knows an operator of this domain, by its own name or as another one."""
+    if has_schema(op, domain) or (op in REWRITTEN and domain in REWRITTEN[op].domains):
+        return True
+    return domain in STANDARD_DOMAINS and (op in RENAMED or op in STRUCTURAL)
+
+
+def schema_of(op: str) -> Schema:
+    """Return the row of the operator that `op` stands for, which has its attributes."""
+    return SCHEMAS[REWRITTEN[op].op if op in REWRITTEN else RENAMED.get(op, op)]
+
+
+def rewritten(node: Node, rank: Callable[[str], Optional[int]], fresh: Fresh) -> List[Node]:
+    """Return the nodes that a quantised or fused operator stands for, the node itself for any other one.
 
     Parameters
     ----------
     node : Node
-    types : mapping of str to int
-        The element types of values, as far as they are known.
+        A node of the file, its attributes without defaults.
+    rank : callable
+        The number of dimensions of a value, None where it is not known.
+    fresh : callable
+        Makes a value name that the graph does not have yet, from a hint.
     """
-    position = {"CastLike": 1, "QuantizeLinear": 2}.get(node.op)
-    if node.op == "CastLike" and len(node.inputs) != 2:
-        raise ModelFormatError(f"node {node.name!r} (CastLike): has {len(node.inputs)} inputs, expected 2")
-    if position is None or position >= len(node.inputs) or not node.inputs[position]:
-        return node
-    if node.inputs[position] not in types:
-        raise _refuse(node, f"the element type of {node.inputs[position]!r} is not known")
-    found = types[node.inputs[position]]
-    if node.op == "CastLike":
-        return Node("Cast", node.name, node.inputs[:1], node.outputs, {**node.attributes, "to": found})
-    return node.replace(attributes={**node.attributes, "output_dtype": found})
-
-
-def result_type(node: Node, types: Mapping[str, int]) -> Optional[int]:
-    """The element type of a node's results, None when it does not follow from the node alone."""
-    if node.op == "Cast":
-        to: int = node.attributes["to"]
-        return to
-    if node.op == "ConstantOfShape":
-        value = node.attributes.get("value")
-        return _TYPE_OF_KIND.get("f" if value is None else value.dtype.kind)
-    traits = SCHEMAS[node.op].traits
-    if traits.reads == "shape":
-        return _INT64
-    if traits.truth:
-        return _BOOL
-    keeps = traits.axes in ("keeps", "reshapes", "permutes", "joins")
-    source = 1 if node.op == "Where" else 0  # the condition of Where says nothing about its result
-    return types.get(node.inputs[source]) if keeps and len(node.inputs) > source else None
+    row = REWRITTEN.get(node.op)
+    if row is None:
+        return [node]
+    least, most = row.inputs
+    if not least <= len(node.inputs) <= most:
+        expected = str(least) if least == most else f"{least} to {most}"
+        given = f"has {len(node.inputs)} inputs, expected {expected}"
+        raise ModelFormatError(f"node {node.name!r} ({node.op}): {given}")
+    return row.rule(Parts(node, rank, fresh))
 
 
 def _without(node: Node, *names: str) -> Node:

@@ -10,10 +10,10 @@ from onnx.backend.base import Backend, BackendRep
 
 from cnnviz.graph.schema import OLDEST_OPSET, SCHEMAS
 from cnnviz.graph.simplify import simplify
-from cnnviz.lowering.lower import lower, supported_ops
+from cnnviz.lowering.lower import lower
 from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
-from cnnviz.reader.opsets import RENAMED
+from cnnviz.reader.opsets import RENAMED, supported_ops
 
 DOMAINS = ("", "ai.onnx")
 

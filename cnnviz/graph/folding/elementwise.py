@@ -11,11 +11,11 @@ from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.folding.row import Array, Row, as_inputs, broadcast, nary, plain
 from cnnviz.graph.graph import FLOAT_TYPES, Node
 
-__all__ = ["BOOL", "ROWS"]
+__all__ = ["BOOL", "INT_TYPES", "ROWS"]
 
 BOOL = 9  # TensorProto.BOOL
 #: TensorProto's integers of 8 to 64 bits. An int64 wraps around in a narrower one.
-_INT_TYPES: Dict[int, Any] = {
+INT_TYPES: Dict[int, Any] = {
     2: np.uint8,
     3: np.int8,
     4: np.uint16,
@@ -34,8 +34,8 @@ def _cast(node: Node, x: Array) -> Array:
         return np.not_equal(x, 0)
     if to in FLOAT_TYPES:
         return x.astype(np.float32)
-    if to in _INT_TYPES:
-        return x.astype(np.int64).astype(_INT_TYPES[to])
+    if to in INT_TYPES:
+        return x.astype(np.int64).astype(INT_TYPES[to])
     raise UnsupportedModelError(f"node {node.name!r} (Cast): element type {to} is not supported", ["Cast"])
 
 

@@ -9,6 +9,8 @@ from cnnviz.graph.traits import KEEPS, MIXES, TRUTH
 
 __all__ = ["ROWS"]
 
+_WHOLE = ("L1", "Max", "Min", "Prod", "Sum", "SumSquare")  # reductions that give integers of integers
+_FRACTIONAL = ("L2", "LogSum", "LogSumExp", "Mean")
 _REDUCE = {"axes": MAYBE_INTS, "keepdims": an_int(1), "noop_with_empty_axes": an_int(0)}
 
 ROWS: Dict[str, Schema] = {
@@ -17,13 +19,13 @@ ROWS: Dict[str, Schema] = {
     "Add": Schema((2, 2), KEEPS),
     "Sub": Schema((2, 2), KEEPS),
     "Mul": Schema((2, 2), KEEPS),
-    "Div": Schema((2, 2), KEEPS),
+    "Div": Schema((2, 2), KEEPS.but(fractions=True)),
     "CumSum": Schema((2, 2), KEEPS, {"exclusive": an_int(0), "reverse": an_int(0)}),
     "Erf": Schema((1, 1), KEEPS),
     "Exp": Schema((1, 1), KEEPS),
     "Log": Schema((1, 1), KEEPS),
     "Neg": Schema((1, 1), KEEPS),
-    "Pow": Schema((2, 2), KEEPS),
+    "Pow": Schema((2, 2), KEEPS.but(fractions=True)),
     "Reciprocal": Schema((1, 1), KEEPS),
     "Atan": Schema((1, 1), KEEPS),
     "Ceil": Schema((1, 1), KEEPS),
@@ -35,12 +37,13 @@ ROWS: Dict[str, Schema] = {
     "Tan": Schema((1, 1), KEEPS),
     "Sqrt": Schema((1, 1), KEEPS),
     "Sum": Schema((1, MAX_LIST), KEEPS),
-    "Mean": Schema((1, MAX_LIST), KEEPS),
+    "Mean": Schema((1, MAX_LIST), KEEPS.but(fractions=True)),
     "Min": Schema((1, MAX_LIST), KEEPS),
     "Max": Schema((1, MAX_LIST), KEEPS),
     **{
-        f"Reduce{kind}": Schema((1, 2), MIXES, _REDUCE, {1: "axes"})
-        for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+        f"Reduce{kind}": Schema((1, 2), MIXES.but(fractions=fractions), _REDUCE, {1: "axes"})
+        for fractions, kinds in ((False, _WHOLE), (True, _FRACTIONAL))
+        for kind in kinds
     },
     # comparisons and choices
     "And": Schema((2, 2), TRUTH),

@@ -25,9 +25,6 @@ ROWS: Dict[str, Schema] = {
     "Compress": Schema((2, 2), KNOWN_ONLY, {"axis": MAYBE_INT}),
     "ConstantOfShape": Schema((1, 1), KNOWN_ONLY, {"value": Attribute("tensor")}),
     "Cosh": Schema((1, 1), KNOWN_ONLY),
-    "DequantizeLinear": Schema(
-        (2, 3), KNOWN_ONLY, {"axis": an_int(1), "block_size": an_int(0), "output_dtype": an_int(0)}
-    ),
     "EyeLike": Schema((1, 1), FROM_SHAPE, {"dtype": MAYBE_INT, "k": an_int(0)}),
     "GatherElements": Schema((2, 2), KNOWN_ONLY, {"axis": an_int(0)}),
     "IsInf": Schema((1, 1), KNOWN_ONLY, {"detect_negative": an_int(1), "detect_positive": an_int(1)}),
@@ -35,17 +32,6 @@ ROWS: Dict[str, Schema] = {
     "Mod": Schema((2, 2), KNOWN_ONLY, {"fmod": an_int(0)}),
     "NonZero": Schema((1, 1), KNOWN_ONLY),
     "OneHot": Schema((3, 3), KNOWN_ONLY, {"axis": an_int(-1)}),
-    "QuantizeLinear": Schema(
-        (2, 3),
-        KNOWN_ONLY,
-        {
-            "axis": an_int(1),
-            "block_size": an_int(0),
-            "output_dtype": an_int(0),
-            "precision": an_int(0),
-            "saturate": an_int(1),
-        },
-    ),
     "Range": Schema((3, 3), KNOWN_ONLY, {"stash_type": an_int(1)}),
     "ScatterElements": Schema((3, 3), KNOWN_ONLY, {"axis": an_int(0), "reduction": Attribute("str", "none")}),
     "Shape": Schema((1, 1), FROM_SHAPE, {"start": an_int(0), "end": MAYBE_INT}),

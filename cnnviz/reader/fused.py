@@ -1,0 +1,78 @@
+"""The fused operators of ONNX Runtime: a product, with an addition or an activation behind it."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple
+
+from cnnviz.errors import UnsupportedModelError
+from cnnviz.graph.graph import Node
+from cnnviz.reader.parts import Parts, Rewriting
+
+__all__ = ["ROWS"]
+
+#: The parameters of a fused activation, in the order in which they stand in a list.
+_ACTIVATIONS: Dict[str, Tuple[str, ...]] = {
+    "Clip": ("min", "max"),
+    "HardSigmoid": ("alpha", "beta"),
+    "LeakyRelu": ("alpha",),
+    "Relu": (),
+    "Sigmoid": (),
+    "Tanh": (),
+}
+
+
+def _activated(parts: Parts, y: str, activation: str, numbers: Tuple[float, ...]) -> List[Node]:
+    """All nodes; the last one is the activation."""
+    if activation not in _ACTIVATIONS:
+        name = parts.node.op
+        raise UnsupportedModelError(f"{name} (with the activation {activation!r})", [name])
+    return parts.finish(activation, (y,), **dict(zip(_ACTIVATIONS[activation], numbers)))
+
+
+def _fused_conv(parts: Parts) -> List[Node]:
+    """A convolution, plus the fourth input if there is one, and an activation if there is one."""
+    a = dict(parts.node.attributes)
+    activation, numbers = a.pop("activation", ""), a.pop("activation_params", ())
+    inputs = tuple(parts.input(i) for i in range(3))
+    if parts.input(3):
+        y = parts.add("Conv", "conv", inputs, **a)
+        if not activation:
+            return parts.finish("Add", (y, parts.input(3)))
+        return _activated(parts, parts.add("Add", "sum", (y, parts.input(3))), activation, numbers)
+    if not activation:
+        return parts.finish("Conv", inputs, **a)
+    return _activated(parts, parts.add("Conv", "conv", inputs, **a), activation, numbers)
+
+
+def _fused_gemm(parts: Parts) -> List[Node]:
+    a = dict(parts.node.attributes)
+    activation = a.pop("activation", "")
+    given = [a.pop(f"activation_{name}", None) for name in ("alpha", "beta", "gamma")]
+    y = parts.add("Gemm", "gemm", parts.node.inputs, **a)
+    return _activated(parts, y, activation, tuple(one for one in given if one is not None))
+
+
+def _fused_matmul(parts: Parts) -> List[Node]:
+    """The product alpha A' B', the last two axes of an operand exchanged where its flag says so."""
+    a = dict(parts.node.attributes)
+    if a.get("transBatchA") or a.get("transBatchB"):
+        raise UnsupportedModelError("FusedMatMul (with transposed batches)", ["FusedMatMul"])
+    left, right = "ki" if a.get("transA") else "ik", "jk" if a.get("transB") else "kj"
+    equation = f"...{left},...{right}->...ij"
+    plain = (left, right) == ("ik", "kj")
+    op, attributes = ("MatMul", {}) if plain else ("Einsum", {"equation": equation})
+    if a.get("alpha", 1.0) == 1:
+        return parts.finish(op, parts.node.inputs, **attributes)
+    y = parts.add(op, "product", parts.node.inputs, **attributes)
+    return parts.finish("Mul", (y, parts.number(a["alpha"], "alpha")))
+
+
+_FUSED = {"activation": "str"}
+_GEMM = {f"activation_{name}": "float" for name in ("alpha", "beta", "gamma")}
+_BATCHES = {"transBatchA": "int", "transBatchB": "int", "transA": "int", "transB": "int", "alpha": "float"}
+
+ROWS: Dict[str, Rewriting] = {
+    "FusedConv": Rewriting("Conv", (2, 4), _fused_conv, {**_FUSED, "activation_params": "floats"}),
+    "FusedGemm": Rewriting("Gemm", (2, 3), _fused_gemm, {**_FUSED, **_GEMM}),
+    "FusedMatMul": Rewriting("MatMul", (2, 2), _fused_matmul, _BATCHES),
+}
