@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional, Set, Tuple, Union, overload
+from typing import Dict, List, Mapping, Optional, Tuple, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.attribution.cam_layer import common_layer, last_layers
 from cnnviz.attribution.question import Answer, Question, Target, Targets, ask_and_differentiate
-from cnnviz.graph.graph import ancestors
-from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.gradients import Gradient
 from cnnviz.model.model import Model
-from cnnviz.model.places import layers_with_places
-from cnnviz.model.tokens import as_maps, last_token_layer, token_grid
+from cnnviz.model.places import as_maps, places_of
 from cnnviz.objectives.base import ClassesLike
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
 from cnnviz.results.results import Attribution
@@ -76,9 +74,10 @@ def grad_cam(
         all after one forward pass. A mapping has cotangents by layer, and a segmenter's class is its region,
         as for `saliency`.
     layer : str or sequence of str, optional
-        A layer N,C,H,W, a layer N,T,C of tokens (the class token is left out), or a list of layers, which
-        share one pass. The default is `last_spatial_layer`. A layer before its ReLU and the one after it have
-        different maps.
+        A layer N,C,H,W or N,H,W,C, one of tokens (the class token is left out), or a list of layers, which
+        share one pass. The default is the last layer with more than one place that the score passes: of
+        branches that end apart, the one that it depends on, or the last layer before they part. A layer
+        before its ReLU and the one after it have different maps.
 
     Returns
     -------
@@ -92,13 +91,14 @@ def grad_cam(
     TypeError, ValueError, FileNotFoundError
         For an image, a target or a layer that does not exist, or a layer that has no maps.
     """
-    if layer is None or isinstance(layer, str):
-        names = [layer_with_maps(model, layer)]
-    else:
-        names = [layer_with_maps(model, name) for name in layer]
+    if layer is None:
+        name, question, found = ask_about_last_layer(model, image, target)
+        return _answer(question, found, name)
+    several = isinstance(layer, (list, tuple))
+    names = [checked_layer(model, name) for name in (layer if several else [layer])]
     question, found = ask_and_differentiate(model, image, target, wrt=names)
     answers = {name: _answer(question, found, name) for name in names}
-    return answers[names[0]] if layer is None or isinstance(layer, str) else answers
+    return answers if several else answers[names[0]]
 
 
 def _answer(question: Question, found: Gradient, name: str) -> Answer:
@@ -108,65 +108,42 @@ def _answer(question: Question, found: Gradient, name: str) -> Answer:
 
 def maps_of(question: Question, found: Gradient, name: str) -> Tuple[Array, Array]:
     """Return Grad-CAM of a layer before its ReLU, N,h,w, and after it in the size of the input, N,H,W."""
-    grid = token_grid(question.model, name)
-    values = weighted_sum(as_maps(found.activations[name], grid), as_maps(found.gradients[name], grid))
+    places = places_of(question.model, name)
+    values = weighted_sum(as_maps(found.activations[name], places), as_maps(found.gradients[name], places))
     return values, upsample(np.maximum(values, 0), question.x.shape[2:])
 
 
-def layer_with_maps(model: Model, layer: Optional[str]) -> str:
-    """Return `layer`, by default `last_spatial_layer`, or raise ValueError when it has no places."""
-    name = last_spatial_layer(model) if layer is None else layer
-    shape = model.layers.get(model.layers.resolve(name), ())
-    if len(shape) != 4 and token_grid(model, name) is None:
+def ask_about_last_layer(model: Model, image: ImagesLike, target: Targets) -> Tuple[str, Question, Gradient]:
+    """Ask by the layer that Grad-CAM takes unless one is named: `last_spatial_layer`.
+
+    Of a network with several branches, the branches on which none of the scores depends are left out.
+    """
+    ends = last_layers(model)
+    question, found = ask_and_differentiate(model, image, target, wrt=ends)
+    used = [name for name in ends if found.gradients[name].any()]
+    name = common_layer(model, used or ends)
+    if name not in ends:
+        found = question.gradient(wrt=name)
+    return name, question, found
+
+
+def checked_layer(model: Model, layer: object) -> str:
+    """Return `layer`, or raise ValueError when it has no places."""
+    if not isinstance(layer, str):
+        raise TypeError(f"layer must be a name, a list of names or None, not {layer!r}")
+    if places_of(model, layer) is None:
+        shape = model.layers.get(model.layers.resolve(layer), ())
         raise ValueError(
-            f"layer {name!r} has shape {shape}: Grad-CAM needs the maps of a layer N,C,H,W, or the tokens of "
-            "a layer N,T,C that lie on a grid"
+            f"layer {layer!r} has shape {shape}, of which no axes are the rows and columns of the picture: "
+            "Grad-CAM needs a layer with more than one place, as N,C,H,W or tokens N,T,C"
         )
-    return name
+    return layer
 
 
 def weighted_sum(activation: Array, gradient: Array) -> Array:
     """Return Grad-CAM before its ReLU, N,H,W, from a layer and its gradient, both N,C,H,W."""
     alpha = gradient.mean(axis=(2, 3), dtype=np.float64)
     return np.einsum("nc,nchw->nhw", alpha, activation).astype(np.float32)
-
-
-def last_spatial_layer(model: Model) -> str:
-    """Return the last layer before the scores that still has more than one place.
-
-    A layer has places while its axes are those of the picture (`layers_with_places`), or while its tokens
-    lie on a grid (`last_token_layer`). Of a segmenter, maps of scores, one for each class, are left out: the
-    layer is the one that the last weights before the scores read.
-
-    Raises
-    ------
-    ValueError
-        When the network has none.
-    """
-    before = ancestors(model.graph, [model.logits_name]) - {model.logits_name}
-    for values in (_before_maps(model, before), before):
-        tokens = last_token_layer(model, values)
-        if tokens is not None:
-            return tokens
-        for name in reversed(layers_with_places(model)):
-            rows, columns = model.layers[name][2:]
-            if name in values and rows * columns > 1:
-                return name
-    raise ValueError(f"{model.name} has no layer with maps before {model.logits_name!r}")
-
-
-def _before_maps(model: Model, before: Set[str]) -> Set[str]:
-    """The values `before` the scores; of a segmenter those before the first map of scores."""
-    answer = model.head.answer
-    maps = {1, answer.count} if answer.paired else {answer.count}
-    for node in reversed(model.graph.nodes) if answer.places else ():
-        weights = SCHEMAS[node.op].traits.weights
-        if weights is None or not before.union([model.logits_name]).intersection(node.outputs):
-            continue
-        read = next(name for i, name in enumerate(node.inputs) if i != weights)
-        if model.layers.get(read, (1, 0))[1] not in maps:
-            return ancestors(model.graph, [read])
-    return before
 
 
 def upsample(maps: Array, size: Tuple[int, ...]) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import List, Optional, overload
 
-from cnnviz.attribution.grad_cam import layer_with_maps, maps_of
+from cnnviz.attribution.grad_cam import ask_about_last_layer, checked_layer, maps_of
 from cnnviz.attribution.question import Answer, Target, Targets, ask_and_differentiate
 from cnnviz.attribution.saliency import check_reduction, reduced
 from cnnviz.checks import renamed
@@ -146,8 +146,11 @@ def guided_grad_cam(
         For an image, a target, a layer or an option that does not exist or cannot be read.
     """
     _check(relu, reduce)
-    name = layer_with_maps(model, layer)
-    question, found = ask_and_differentiate(model, image, target, wrt=name)
+    if layer is None:
+        name, question, found = ask_about_last_layer(model, image, target)
+    else:
+        name = checked_layer(model, layer)
+        question, found = ask_and_differentiate(model, image, target, wrt=name)
     guided = question.gradient(relu=relu).gradients["input"]
     values = guided * maps_of(question, found, name)[1][:, None]
     arguments = {"layer": name, "relu": relu, "reduce": reduce}

@@ -32,11 +32,13 @@ class Traits:
         The part of its inputs that the output depends on. An operator that reads activations has a row in
         `cnnviz.lowering`. One that reads constants or a shape is evaluated in advance (`graph/fold.py`): a
         file in which the picture reaches an operator of constants is refused.
-    axes : {"keeps", "picture", "reshapes", "permutes", "joins", "mixes"}
-        How the axes of the output follow from those of the input (`model/axes.py`). "keeps": each axis
+    axes : str
+        How the axes of the output follow from those of the input (`model/axis_rules.py`). "keeps": each axis
         stays what it was, even if it is cut or stretched. "picture": N,C,H,W becomes N,C,H,W, by the
         operator's definition. "reshapes": the same numbers in the same order in another shape. "permutes":
-        in the order of `perm`. "joins": the inputs are laid along `axis`. "mixes": none of these.
+        in the order of `perm`. "joins": the inputs are laid along `axis`. "spreads": repeated along axes.
+        "reduces": without the axes `axes`. "picks": entries of `axis`. "multiplies": the rows of the first
+        input and the columns of the second. "sums": as `equation` says. "mixes": none of these.
     same_numbers : bool
         The output holds the numbers of the first input in the same order, so that the scores of a network
         can be read before it as well as behind it (`graph/scores.py`).
@@ -66,7 +68,19 @@ class Traits:
     """
 
     reads: Literal["activations", "constants", "shape"]
-    axes: Literal["keeps", "picture", "reshapes", "permutes", "joins", "mixes"]
+    axes: Literal[
+        "keeps",
+        "picture",
+        "reshapes",
+        "permutes",
+        "joins",
+        "spreads",
+        "reduces",
+        "picks",
+        "multiplies",
+        "sums",
+        "mixes",
+    ]
     same_numbers: bool
     weights: Optional[int]
     ends_layer: bool

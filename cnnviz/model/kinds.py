@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 
 from cnnviz.graph.graph import Graph, Names, Node, producers
 from cnnviz.graph.schema import SCHEMAS, complete
 from cnnviz.graph.scores import pre_softmax, probability_node
 from cnnviz.model.answers import Answer, with_batch_axis
-from cnnviz.model.axes import Axes, axes_of
+from cnnviz.model.axes import Axis, places_in
+from cnnviz.model.layers import LayerList
 
 Shape = Tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
 
-def answer_of(graph: Graph, shapes: Shapes, image: str, size: Tuple[int, int]) -> Answer:
+def answer_of(graph: Graph, shapes: LayerList, size: Tuple[int, int]) -> Answer:
     """Find the kind of answer that a graph gives.
 
     Parameters
     ----------
     graph : Graph
-    shapes : mapping of str to tuple of int
+    shapes : LayerList
         The shape of each layer for one picture.
-    image : str
-        The input that is the picture.
     size : (int, int)
-        Its height and width.
+        The height and width of the picture.
     """
     output = graph.outputs[0].name
     scores = pre_softmax(graph, output)
@@ -43,7 +42,7 @@ def answer_of(graph: Graph, shapes: Shapes, image: str, size: Tuple[int, int]) -
     if count > 1:
         return Answer("labels" if kind == "multilabel" else "classes", output, scores, count)
     others = tuple(tensor.name for tensor in graph.outputs[1:])
-    found = _map(graph, shapes, _Picture(image, size), scores, last)
+    found = _map(graph, shapes, size, scores, last)
     if found is None:
         return Answer("dense", output, source, 0, others)
     scores, axis = found
@@ -54,15 +53,8 @@ def answer_of(graph: Graph, shapes: Shapes, image: str, size: Tuple[int, int]) -
     )
 
 
-class _Picture(NamedTuple):
-    """The input that is a picture: the value, and its height and width."""
-
-    name: str
-    size: Tuple[int, int]
-
-
 def _map(
-    graph: Graph, shapes: Shapes, picture: _Picture, scores: str, last: Optional[Node]
+    graph: Graph, shapes: LayerList, size: Tuple[int, int], scores: str, last: Optional[Node]
 ) -> Optional[Tuple[str, int]]:
     """The layer that has scores at each place of the picture, and the axis of its classes; None without one.
 
@@ -72,10 +64,10 @@ def _map(
     classes = _classes_of_softmax(shapes, last)
     if classes is None and len(shapes.get(graph.outputs[0].name, ())) != 4:
         return None
-    known, made_by = axes_of(graph, picture.name, shapes), producers(graph)
+    made_by = producers(graph)
     name = scores
     while True:
-        axis = _class_axis(shapes.get(name, ()), known.get(name), picture.size)
+        axis = _class_axis(shapes.get(name, ()), shapes.axes.get(name, ()), size)
         if axis is not None and classes in (None, shapes[name][axis]):
             return name, axis
         node = made_by.get(name)
@@ -91,7 +83,7 @@ def _classes_of_softmax(shapes: Shapes, last: Optional[Node]) -> Optional[int]:
     return shape[last.attributes["axis"]] if shape else None
 
 
-def _class_axis(shape: Shape, axes: Optional[Axes], size: Tuple[int, int]) -> Optional[int]:
+def _class_axis(shape: Shape, axes: Sequence[Axis], size: Tuple[int, int]) -> Optional[int]:
     """The axis of the classes of a map N,C,H,W or N,H,W,C of more than one place, None for another shape.
 
     Where the axes could not be followed from the picture, they are rows and columns if their extents are in
@@ -99,9 +91,11 @@ def _class_axis(shape: Shape, axes: Optional[Axes], size: Tuple[int, int]) -> Op
     """
     if len(shape) != 4 or shape[0] != 1:
         return None
-    if axes is not None and not axes.folded and axes.order[0] == 0:
-        axis = axes.order.index(1)
-        return axis if axis != 2 else None
+    places = places_in(axes)
+    if places is not None and places.apart:
+        return 1 if places.axis == 2 else 3
+    if not any(axis.is_lost for axis in axes):
+        return None
     for axis, (rows, columns) in ((1, shape[2:]), (3, shape[1:3])):
         if rows * columns > 1 and abs(rows * size[1] - columns * size[0]) < max(size):
             return axis

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
+from functools import cached_property
 from typing import Dict, Iterator, List, Mapping, Tuple
 
 from cnnviz.graph.graph import Graph
 from cnnviz.lowering.lower import Lowered
+from cnnviz.model.axes import Places, places_in
+from cnnviz.model.axis_rules import Axes, axes_of
 from cnnviz.one_line import shortened, times
 
 Shape = Tuple[int, ...]
@@ -31,6 +34,7 @@ class LayerList(Mapping[str, Shape]):
         ids = lowered.values
         made = [name for node in graph.nodes for name in node.outputs if name in ids]
         self._shapes: Dict[str, Shape] = {name: tuple(lowered.plan.shape(ids[name])) for name in made}
+        self._inputs = {one.name: tuple(lowered.plan.shape(ids[one.name])) for one in graph.inputs}
         self._values = frozenset(ids)
         self._graph = graph
         self._special = dict(special)
@@ -53,6 +57,17 @@ class LayerList(Mapping[str, Shape]):
             f": {shortened(next(iter(self)))} to {shortened(next(reversed(list(self))))}" if len(self) else ""
         )
         return f"<LayerList of {shortened(self._network)!r}: {len(self)} layers{ends}>"
+
+    @cached_property
+    def axes(self) -> Mapping[str, Axes]:
+        """For each layer that depends on the network's input, and for inputs, what its axes are."""
+        return axes_of(self._graph, self._inputs, self._shapes)
+
+    @cached_property
+    def places(self) -> Mapping[str, Places]:
+        """For each layer with more than one place, where they lie."""
+        found = {name: places_in(self.axes[name]) for name in self._shapes if name in self.axes}
+        return {name: places for name, places in found.items() if places is not None}
 
     def resolve(self, name: str) -> str:
         """Return the value that a name stands for: itself, unless it is an alias or the name of a node.

@@ -102,7 +102,7 @@ class Model:
         self.preprocessing, usual = fed(self.graph, image, preprocessing, size, lower, name)
         self.layers = LayerList(self.graph, usual, {INPUT: self.input_name}, name)
         usual_size = self.preprocessing.size or (0, 0)
-        answer = answer_of(self.graph, self.layers, self.input_name, usual_size)
+        answer = answer_of(self.graph, self.layers, usual_size)
         if answer.single:
             self.graph, answer = with_both_scores(self.graph, answer, self.layers)
             self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)

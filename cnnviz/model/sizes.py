@@ -192,7 +192,7 @@ def _rows_of_weights(graph: Graph, node: Node) -> int:
     """The length of the rows that a product with constants reads, 0 for other nodes."""
     traits = SCHEMAS[node.op].traits
     weights = None if traits.weights is None else graph.constants.get(node.inputs[traits.weights])
-    if traits.axes != "mixes" or weights is None or weights.ndim != 2:
+    if traits.axes != "multiplies" or weights is None or weights.ndim != 2:
         return 0
     return int(weights.shape[1 if node.attributes.get("transB") else 0])
 

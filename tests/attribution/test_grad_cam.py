@@ -13,7 +13,8 @@ from onnx import NodeProto, helper
 from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
-from cnnviz.attribution.grad_cam import last_spatial_layer, upsample
+from cnnviz.attribution.cam_layer import last_spatial_layer
+from cnnviz.attribution.grad_cam import upsample
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -260,7 +261,7 @@ def test_a_network_without_maps_is_refused() -> None:
     linear = cnnviz.load(data)
     with pytest.raises(ValueError, match="no layer with maps before 'scores'"):
         cnnviz.grad_cam(linear, PICTURE)
-    with pytest.raises(ValueError, match=r"layer 'scores' has shape \(1, 5\): Grad-CAM needs the maps"):
+    with pytest.raises(ValueError, match=r"layer 'scores' has shape \(1, 5\), of which no axes are"):
         cnnviz.grad_cam(linear, PICTURE, layer="scores")
 
 

@@ -12,7 +12,7 @@ from resident import peak, peak_reset, trimmed
 from torch_reference import Float64, build, cosine, images, input_gradient, output, relative
 
 import cnnviz
-from cnnviz.attribution.grad_cam import last_spatial_layer
+from cnnviz.attribution.cam_layer import last_spatial_layer
 from cnnviz.synthesis.style_layers import automatic
 
 Array = NDArray[Any]

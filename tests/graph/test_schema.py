@@ -17,12 +17,13 @@ from cnnviz.graph.graph import Graph, Node, Tensor
 from cnnviz.graph.schema import SCHEMAS, Schema
 from cnnviz.graph.traits import FROM_SHAPE, KNOWN_ONLY, Traits
 from cnnviz.lowering.lower import _ROWS as LOWERED
+from cnnviz.model.axis_rules import RULES
 
 PACKAGE = Path(inspect.getfile(Schema)).parents[2]
 
 CHOICES = {
     "reads": {"activations", "constants", "shape"},
-    "axes": {"keeps", "picture", "reshapes", "permutes", "joins", "mixes"},
+    "axes": set(RULES),
     "probability": {None, "multiclass", "multilabel"},
 }
 

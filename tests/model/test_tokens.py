@@ -10,8 +10,8 @@ from onnx import helper
 from toy_networks import onnx_bytes
 
 import cnnviz
-from cnnviz.attribution.grad_cam import last_spatial_layer
-from cnnviz.model.tokens import Grid, as_maps, token_grid
+from cnnviz.attribution.cam_layer import last_spatial_layer
+from cnnviz.model.places import Places, as_maps, places_of
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (12, 8, 3), dtype=np.uint8)
@@ -51,17 +51,17 @@ FIRST_TOKEN = [
 ]
 MEAN = [node("ReduceMean", "second", "pooled", axes=[1], keepdims=0), node("Gemm", "pooled head", "scores")]
 
-NETWORKS: Dict[str, Tuple[List[Any], str, Optional[Grid]]] = {
+NETWORKS: Dict[str, Tuple[List[Any], str, Optional[Places]]] = {
     # nodes, the layer that Grad-CAM chooses, its grid
     "class token": (
         [*PATCHES, *CLASS_TOKEN, *attention("stream", "first"), *attention("first", "second"), *FIRST_TOKEN],
         "second norm",
-        Grid(3, 2, 1),
+        Places(3, 2, 1, False, 1),
     ),
     "mean of the tokens": (
         [*PATCHES, *attention("tokens", "first"), *attention("first", "second"), *MEAN],
         "second",
-        Grid(3, 2, 0),
+        Places(3, 2, 1, False),
     ),
     "tokens weighted by attention": (
         [
@@ -73,8 +73,8 @@ NETWORKS: Dict[str, Tuple[List[Any], str, Optional[Grid]]] = {
             node("Flatten", "sum", "pooled"),
             node("Gemm", "pooled head", "scores"),
         ],
-        "tokens",
-        Grid(3, 2, 0),
+        "patches",
+        None,
     ),
     "maps again behind the tokens": (
         [
@@ -116,9 +116,9 @@ def network(name: str) -> cnnviz.Model:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_default_layer_speaks_for_the_scores(name: str) -> None:
     model = network(name)
-    _, layer, grid = NETWORKS[name]
+    _, layer, places = NETWORKS[name]
     assert last_spatial_layer(model) == layer
-    assert token_grid(model, layer) == grid
+    assert places_of(model, layer) == (Places(3, 2, 2, True) if places is None else places)
     result = cnnviz.grad_cam(model, PICTURE, 2)
     assert result.values.shape == (3, 2)
     assert np.any(result.values)
@@ -161,20 +161,20 @@ def test_tokens_that_no_feature_map_precedes_lie_on_a_square() -> None:
     model = cnnviz.load(
         onnx_bytes(nodes, constants, input_shape=[1, 3, 8, 8], output="scores"), preprocessing="unit"
     )
-    assert token_grid(model, "tokens") == Grid(2, 2, 0)
-    assert token_grid(model, "second") == Grid(2, 2, 1)
+    assert places_of(model, "tokens") == Places(2, 2, 1, False)
+    assert places_of(model, "second") == Places(2, 2, 1, False, 1)
     assert cnnviz.grad_cam(model, PICTURE[:8], 2, layer="second").values.shape == (2, 2)
 
 
 def test_layers_without_a_grid_are_refused() -> None:
     model = network("class token")
-    assert token_grid(model, "second keys") is None
-    with pytest.raises(ValueError, match="or the tokens of a layer N,T,C that lie on a grid"):
-        cnnviz.grad_cam(model, PICTURE, 2, layer="second keys")
+    assert places_of(model, "second products") is None
+    with pytest.raises(ValueError, match="of which no axes are the rows and columns of the picture"):
+        cnnviz.grad_cam(model, PICTURE, 2, layer="second products")
 
 
 def test_tokens_become_maps_row_by_row() -> None:
     tokens = np.arange(7 * 2, dtype=np.float32).reshape(1, 7, 2)
-    maps = as_maps(tokens, Grid(3, 2, 1))
+    maps = as_maps(tokens, Places(3, 2, 1, False, 1))
     np.testing.assert_array_equal(maps[0, 0], [[2, 4], [6, 8], [10, 12]])
-    np.testing.assert_array_equal(as_maps(maps, None), maps)
+    np.testing.assert_array_equal(as_maps(maps, Places(3, 2, 2, True)), maps)

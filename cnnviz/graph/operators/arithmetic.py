@@ -41,7 +41,7 @@ ROWS: Dict[str, Schema] = {
     "Min": Schema((1, MAX_LIST), KEEPS),
     "Max": Schema((1, MAX_LIST), KEEPS),
     **{
-        f"Reduce{kind}": Schema((1, 2), MIXES.but(fractions=fractions), _REDUCE, {1: "axes"})
+        f"Reduce{kind}": Schema((1, 2), MIXES.but(axes="reduces", fractions=fractions), _REDUCE, {1: "axes"})
         for fractions, kinds in ((False, _WHOLE), (True, _FRACTIONAL))
         for kind in kinds
     },

@@ -37,11 +37,11 @@ ROWS: Dict[str, Schema] = {
     ),
     "Gemm": Schema(
         (2, 3),
-        MIXES.but(weights=1),
+        MIXES.but(axes="multiplies", weights=1),
         {"alpha": a_float(1.0), "beta": a_float(1.0), "transA": an_int(0), "transB": an_int(0)},
     ),
-    "Einsum": Schema((1, MAX_LIST), MIXES, {"equation": Attribute("str", required=True)}),
-    "MatMul": Schema((2, 2), MIXES.but(weights=1)),
+    "Einsum": Schema((1, MAX_LIST), MIXES.but(axes="sums"), {"equation": Attribute("str", required=True)}),
+    "MatMul": Schema((2, 2), MIXES.but(axes="multiplies", weights=1)),
     # normalisation
     "BatchNormalization": Schema((5, 5), KEEPS.but(weights=1), {"epsilon": a_float(1e-5)}),
     "GroupNormalization": Schema(
