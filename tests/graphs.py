@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
@@ -35,3 +35,12 @@ def differentiated(
     lowered.plan.forward([np.ascontiguousarray(feed, np.float32) for feed in feeds])
     lowered.plan.backward({y: np.ascontiguousarray(cotangent, np.float32)})
     return lowered.plan.read(y), tuple(lowered.plan.gradient(value) for value in inputs)
+
+
+def prepared(graph: Graph) -> Tuple[Any, List[int], List[int]]:
+    """The plan of a graph at its declared shapes, to be differentiated, and its inputs and outputs by id."""
+    lowered = lower(graph, {tensor.name: tensor.shape for tensor in graph.inputs}, Weights(graph))
+    ins = [lowered.values[tensor.name] for tensor in graph.inputs]
+    outs = [lowered.values[tensor.name] for tensor in graph.outputs]
+    lowered.plan.prepare(keep=outs, seeds=outs, wrt=ins)
+    return lowered.plan, ins, outs

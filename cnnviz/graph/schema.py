@@ -15,6 +15,7 @@ from cnnviz.errors import ModelFormatError
 from cnnviz.graph.graph import Node
 from cnnviz.graph.operators.activations import ROWS as ACTIVATIONS
 from cnnviz.graph.operators.arithmetic import ROWS as ARITHMETIC
+from cnnviz.graph.operators.attention import ROWS as ATTENTION
 from cnnviz.graph.operators.constants import ROWS as CONSTANTS
 from cnnviz.graph.operators.layers import ROWS as LAYERS
 from cnnviz.graph.operators.movement import ROWS as MOVEMENT
@@ -44,6 +45,7 @@ SCHEMAS: Dict[str, Schema] = {
     **ARITHMETIC,
     **MOVEMENT,
     **QUANTIZED,
+    **ATTENTION,
     **RECURRENT,
     **CONSTANTS,
 }

@@ -17,6 +17,7 @@ from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.fold import can_evaluate, evaluate, shape_value
 from cnnviz.graph.graph import Graph, Node
 from cnnviz.graph.schema import SCHEMAS, bind
+from cnnviz.lowering.attention import ROWS as ATTENTION
 from cnnviz.lowering.batch import MixedBatchError
 from cnnviz.lowering.batched_plan import BatchedPlan
 from cnnviz.lowering.einsum import ROWS as EINSUM
@@ -39,6 +40,7 @@ __all__ = ["Lowered", "MixedBatchError", "lower"]
 MAX_VALUE_ELEMENTS = 1 << 31
 
 _ROWS = {
+    **ATTENTION,
     **EINSUM,
     **ELEMENTWISE,
     **INDEXING,

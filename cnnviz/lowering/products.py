@@ -133,6 +133,32 @@ def _layer_normalization(low: Lowering, node: Node) -> Union[int, Tuple[int, ...
     return y, mean, low.plan.div(low.number(1.0), deviation, name=node.name)
 
 
+def _rms_normalization(low: Lowering, node: Node) -> int:
+    """Zhang & Sennrich 2019, eq. 4: divided by the root of the mean square over the axes from `axis` on."""
+    plan, name, x = low.plan, node.name, low.id(node.inputs[0])
+    ndim = len(plan.shape(x))
+    axes = list(range(axis_of(node.attributes["axis"], ndim), ndim))
+    square = plan.reduce_mean(plan.mul(x, x, name=name), axes=axes, keepdims=True, name=name)
+    safe = plan.add(square, low.number(node.attributes["epsilon"]), name=name)
+    y = plan.div(x, plan.sqrt(safe, name=name), name=name)
+    return plan.mul(y, low.id(node.inputs[1]), name=name)
+
+
+def _skip_layer_normalization(low: Lowering, node: Node) -> Union[int, Tuple[int, ...]]:
+    """ONNX Runtime's layer normalisation of a sum, which is the fourth output."""
+    plan, name = low.plan, node.name
+    total = plan.add(low.id(node.inputs[0]), low.id(node.inputs[1]), name=name)
+    if len(node.inputs) > 4:
+        total = plan.add(total, low.id(node.inputs[4]), name=name)
+    y, mean, deviation = _standardized(low, node, total, [len(plan.shape(total)) - 1])
+    y = plan.mul(y, low.id(node.inputs[2]), name=name)
+    if len(node.inputs) > 3 and node.inputs[3]:
+        y = plan.add(y, low.id(node.inputs[3]), name=name)
+    if len(node.outputs) == 1:
+        return y
+    return y, mean, plan.div(low.number(1.0), deviation, name=name), total
+
+
 def _standardized(low: Lowering, node: Node, x: int, axes: Sequence[int]) -> Tuple[int, int, int]:
     """(x - mean) / deviation over `axes`, the mean, and the deviation sqrt(variance + epsilon)."""
     plan, name = low.plan, node.name
@@ -162,4 +188,7 @@ ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, ...]]]] = {
     "InstanceNormalization": _instance_normalization,
     "LayerNormalization": _layer_normalization,
     "MatMul": _matmul,
+    "RMSNormalization": _rms_normalization,
+    "SimplifiedLayerNormalization": _rms_normalization,
+    "SkipLayerNormalization": _skip_layer_normalization,
 }

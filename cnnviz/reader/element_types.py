@@ -23,7 +23,8 @@ def typed(node: Node, types: Types, moving: bool, fresh: Callable[[str], str]) -
 
     QuantizeLinear and CastLike get the type of an input as an attribute. Casts of values that depend on the
     picture get the type that they come from as `source`, which no file has: integers pass them as they are,
-    and with their gradient. Integers divide towards zero, and constants of narrow types wrap around.
+    and with their gradient. Integers divide towards zero, and constants of narrow types wrap around. A mask
+    of truth values becomes one of numbers.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ def typed(node: Node, types: Types, moving: bool, fresh: Callable[[str], str]) -
     """
     if node.op not in SCHEMAS and node.op not in _READ_FOR_ITS_TYPE:
         return [node]  # a constant
+    if node.op == "Attention" and types.get("".join(node.inputs[3:4])) == _BOOL:
+        return _with_added_mask(node, fresh)
     node = _with_type(node, types)
     source = types.get(node.inputs[0], _FLOAT) if node.inputs else _FLOAT
     if node.op == "Cast":
@@ -55,6 +58,17 @@ def _recast(node: Node, to: int, fresh: Callable[[str], str]) -> List[Node]:
     wide = fresh(f"{node.outputs[0]}/wide")
     cast = Node("Cast", f"{node.name}/cast", (wide,), node.outputs, {"to": to, "source": _FLOAT})
     return [node.replace(outputs=(wide,)), cast]
+
+
+def _with_added_mask(node: Node, fresh: Callable[[str], str]) -> List[Node]:
+    """Make a mask of truth values one that is added to the scores: log 1 is 0 and log 0 is -inf."""
+    mask = node.inputs[3]
+    number, added = fresh(f"{mask}/number"), fresh(f"{mask}/added")
+    return [
+        Node("Cast", f"{node.name}/number", (mask,), (number,), {"to": _FLOAT, "source": _BOOL}),
+        Node("Log", f"{node.name}/added", (number,), (added,), {}),
+        node.replace(inputs=(*node.inputs[:3], added, *node.inputs[4:])),
+    ]
 
 
 def _with_type(node: Node, types: Types) -> Node:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple, Type
+from typing import Any, Dict, Mapping, NamedTuple, Tuple, Type
 
 import numpy as np
 import pytest
+from graphs import differentiated, prepared
 from onnx import TensorProto, helper, numpy_helper
 from recurrent_twin import GATES, layer
 
 from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
 from cnnviz.graph.simplify import simplify
-from cnnviz.lowering.lower import lower
-from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
 
 STEPS, BATCH, INPUTS, HIDDEN = 5, 3, 4, 6
@@ -118,21 +117,11 @@ CASES = {
 }
 
 
-def prepared(model: Any) -> Any:
-    """The plan of a model at its declared shapes, and the ids of its inputs and outputs."""
-    graph = simplify(read(model))
-    lowered = lower(graph, {tensor.name: tensor.shape for tensor in graph.inputs}, Weights(graph))
-    ins = [lowered.values[tensor.name] for tensor in graph.inputs]
-    outs = [lowered.values[tensor.name] for tensor in graph.outputs]
-    lowered.plan.prepare(keep=outs, seeds=outs, wrt=ins)
-    return lowered.plan, ins, outs
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_numbers_and_gradients_are_those_of_the_twin(name: str) -> None:
     case = CASES[name]
     arrays, fed = case.arrays(), case.fed.split()
-    plan, ins, outs = prepared(case.graph())
+    plan, ins, outs = prepared(simplify(read(case.graph())))
     plan.forward([arrays[name] for name in fed])
     expected = layer(case.op, arrays, case.attributes)
     for value, array in zip(outs, expected):
@@ -161,10 +150,11 @@ def test_each_sequence_of_a_batch_has_the_bits_that_it_has_alone(op: str, layout
     rng = np.random.default_rng(2)
     x = rng.normal(size=(BATCH, INPUTS, STEPS)).astype(np.float32)
     seed = rng.normal(size=(BATCH, STEPS, 2, HIDDEN)).astype(np.float32)
-    found = passes(graph, x, seed)
+    y, (dx,) = differentiated(graph, [x], seed)
     for n in range(BATCH):
-        for one, other in zip(passes(graph, x[n : n + 1], seed[n : n + 1]), found):
-            np.testing.assert_array_equal(one, other[n : n + 1])
+        one, (done,) = differentiated(graph, [x[n : n + 1]], seed[n : n + 1])
+        np.testing.assert_array_equal(one, y[n : n + 1])
+        np.testing.assert_array_equal(done, dx[n : n + 1])
 
 
 def in_columns(case: Case, one: np.ndarray) -> Any:
@@ -184,17 +174,6 @@ def in_columns(case: Case, one: np.ndarray) -> Any:
     return model
 
 
-def passes(graph: Any, x: np.ndarray, seed: np.ndarray) -> List[np.ndarray]:
-    """The output and the gradient of the input."""
-    lowered = lower(graph, {"columns": x.shape}, Weights(graph))
-    ins, out = lowered.values["columns"], lowered.values["y"]
-    lowered.plan.prepare(keep=[out], seeds=[out], wrt=[ins])
-    lowered.plan.forward([x])
-    y = lowered.plan.read(out)
-    lowered.plan.backward({out: seed})
-    return [y, lowered.plan.gradient(ins)]
-
-
 def test_a_known_state_of_one_sequence_is_that_of_each() -> None:
     case = Case("LSTM", {**BOTH, "layout": 0}, "B initial_h initial_c P")
     arrays = case.arrays()
@@ -206,7 +185,7 @@ def test_a_known_state_of_one_sequence_is_that_of_each() -> None:
             arrays[tensor.name] = np.repeat(one, BATCH, 1)
     columns = arrays["X"].transpose(1, 2, 0).copy()
     seed = np.zeros((BATCH, STEPS, 2, HIDDEN), np.float32)
-    y, _ = passes(simplify(read(model)), columns, seed)
+    y, _ = differentiated(simplify(read(model)), [columns], seed)
     np.testing.assert_allclose(
         y, layer("LSTM", arrays, case.attributes)[0].transpose(2, 0, 1, 3), rtol=1e-4, atol=2e-6
     )
@@ -271,7 +250,7 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
             node.attribute.remove(old)
         node.attribute.append(helper.make_attribute(key, value))
     with pytest.raises(error, match=message):
-        prepared(model)
+        prepared(simplify(read(model)))
 
 
 def test_lengths_that_depend_on_the_picture_are_refused() -> None:
@@ -281,7 +260,7 @@ def test_lengths_that_depend_on_the_picture_are_refused() -> None:
     model.graph.initializer.remove(lengths)
     model.graph.input.append(helper.make_tensor_value_info("sequence_lens", TensorProto.FLOAT, (3,)))
     with pytest.raises(UnsupportedModelError, match=r"'layer'.*sequence lengths depend on the picture"):
-        prepared(model)
+        prepared(simplify(read(model)))
 
 
 @pytest.mark.parametrize("kept", ["Y_h", "Y_c"])
@@ -292,7 +271,7 @@ def test_outputs_may_be_left_out(kept: str) -> None:
     del node.output[:], model.graph.output[:]
     node.output.extend([""] * at + [kept])
     model.graph.output.append(helper.make_tensor_value_info(kept, TensorProto.FLOAT, None))
-    plan, _, (value,) = prepared(model)
+    plan, _, (value,) = prepared(simplify(read(model)))
     plan.forward([case.arrays()["X"]])
     expected = layer("LSTM", case.arrays(), {})[at]
     np.testing.assert_allclose(plan.read(value), expected, rtol=1e-4, atol=2e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict
 
 from cnnviz.graph.operators.row import (
+    CONTRIB_DOMAIN,
     INTS,
     MAX_LIST,
     NEEDED_INT,
@@ -27,6 +28,8 @@ _WINDOW = {
 }
 _POOL = {**_WINDOW, "kernel_shape": NEEDED_INTS, "ceil_mode": an_int(0)}
 
+_LAST_AXES = {"axis": an_int(-1), "epsilon": a_float(1e-5), "stash_type": an_int(1)}
+
 ROWS: Dict[str, Schema] = {
     # convolution and matrix products
     "Conv": Schema((2, 3), PICTURE.but(weights=1), {**_WINDOW, "group": an_int(1)}),
@@ -48,16 +51,16 @@ ROWS: Dict[str, Schema] = {
         (3, 3), KEEPS, {"epsilon": a_float(1e-5), "num_groups": NEEDED_INT, "stash_type": an_int(1)}
     ),
     "InstanceNormalization": Schema((3, 3), KEEPS, {"epsilon": a_float(1e-5)}),
-    "LayerNormalization": Schema(
-        (2, 3),
-        KEEPS,
-        {"axis": an_int(-1), "epsilon": a_float(1e-5), "stash_type": an_int(1)},
-        many_outputs=True,
-    ),
+    "LayerNormalization": Schema((2, 3), KEEPS, _LAST_AXES, many_outputs=True),
     "LRN": Schema(
         (1, 1),
         KEEPS,
         {"alpha": a_float(1e-4), "beta": a_float(0.75), "bias": a_float(1.0), "size": NEEDED_INT},
+    ),
+    "RMSNormalization": Schema((2, 2), KEEPS, _LAST_AXES),
+    "SimplifiedLayerNormalization": Schema((2, 2), KEEPS, _LAST_AXES),
+    "SkipLayerNormalization": Schema(
+        (3, 5), KEEPS, {"epsilon": a_float(1e-12)}, many_outputs=True, domains=(CONTRIB_DOMAIN,)
     ),
     # pooling
     "MaxPool": Schema((1, 1), POOL, _POOL),
