@@ -174,5 +174,5 @@ def _smoothed(question: Question, copies: int, noise: float, seed: int) -> Tuple
         for sums, found in zip(total, model.gradients(batch, asked)):
             for dx in found.gradients["input"].reshape(count, *images.shape):
                 sums += dx
-    scores = objective.evaluate(model.forward(x, list(objective.layers)))[0]
+    scores = model.value(x, objective)
     return (total.reshape(x.shape) / copies).astype(np.float32), scores

@@ -117,6 +117,16 @@ class Graph:
         return replace(self, **changes)
 
 
+def plain_mappings(graph: Graph) -> Graph:
+    """Return the same graph with dictionaries for its read-only mappings, which cannot be pickled."""
+    return graph.replace(
+        constants=dict(graph.constants),
+        aliases=dict(graph.aliases),
+        vanished=dict(graph.vanished),
+        metadata=dict(graph.metadata),
+    )
+
+
 def producers(graph: Graph) -> Dict[str, Node]:
     """The node that makes each value."""
     return {name: node for node in graph.nodes for name in node.outputs if name}

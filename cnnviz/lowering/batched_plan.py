@@ -8,7 +8,7 @@ rule, or a rule that cannot follow the images, raises MixedBatchError.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Mapping, Sequence, Tuple
 
 from cnnviz._config import _core
 from cnnviz.lowering.batch import Batch, Call, MixedBatchError, Place
@@ -94,13 +94,19 @@ class BatchedPlan:
         Raises
         ------
         MixedBatchError
-            When the images do not follow each other along the first axis of one of the outputs.
+            When the images of one of the outputs do not follow each other along the first axis, nor have an
+            axis of their own.
         """
         batch = self._batch
         for name in outputs:
             place = batch.place(values[name])
             if place is None:
                 raise MixedBatchError(f"{name!r} does not depend on the image")
-            if place.axis != 0 or place.outer != 1:
-                raise MixedBatchError(f"the first axis of {name!r}, {self.shape(values[name])}, is no batch")
+            if not place.whole and (place.axis != 0 or place.outer != 1):
+                raise MixedBatchError(f"no axis of {name!r}, {self.shape(values[name])}, is the batch")
         return batch.real, {name: batch.ids[value] for name, value in values.items()}
+
+    def axes(self, values: Mapping[str, int]) -> Dict[str, int]:
+        """Return the axis of the images, by name, for the values in which they have an axis of their own."""
+        places = {name: self._batch.place(value) for name, value in values.items()}
+        return {name: place.axis for name, place in places.items() if place is not None and place.whole}

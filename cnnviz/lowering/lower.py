@@ -7,7 +7,7 @@ on sizes that exporters write around Reshape) are evaluated here and never reach
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from numpy.typing import NDArray
@@ -64,11 +64,14 @@ class Lowered:
         Value name -> value id; values that were evaluated in advance are absent.
     inputs : tuple of str
         The names of the graph's inputs, in the order that `plan.forward` expects.
+    axes : mapping of str to int
+        The axis of the images in a plan of several, for each value in which they have an axis of their own.
     """
 
     plan: _core.Plan
     values: Mapping[str, int]
     inputs: Tuple[str, ...]
+    axes: Mapping[str, int] = field(default_factory=dict)
 
 
 def lower(
@@ -113,7 +116,7 @@ def lower(
         node = None
         if batched is not None:
             plan, values = batched.finish(low.values, [tensor.name for tensor in graph.outputs])
-            return Lowered(plan, values, tuple(shapes))
+            return Lowered(plan, values, tuple(shapes), batched.axes(low.values))
     except MixedBatchError as error:
         raise _mixed(error, node, batched) from None
     except (ModelFormatError, UnsupportedModelError):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from cnnviz.graph.graph import Graph, producers
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.labels import Labels, LabelsLike, as_labels
-from cnnviz.model.layers import LayerList
 from cnnviz.objectives import Objective
 from cnnviz.objectives.regions import PlaceMean, shares_won
 from cnnviz.objectives.scores import Logit, Rows, sigmoid, softmax
@@ -167,8 +166,11 @@ class Answer:
             )
         return found
 
-    def refusal(self, network: str, shapes: Shapes) -> str:
-        """Say why the network has no classes, and which questions it answers in their place."""
+    def refusal(self, network: str, shapes: Shapes, axis: Optional[int]) -> str:
+        """Say why the network has no classes, and which questions it answers in their place.
+
+        `axis` is that of the batch in the layer with the scores, None where it has none.
+        """
         shape = shapes.get(self.output, ())
         says = f"{network} does not classify: it ends in {self.output!r}, {times(shape)} for one picture"
         if self.kind == "value":
@@ -179,18 +181,26 @@ class Answer:
                 f"{says}, {self.described()}; take for the target {classes}, or a part of the map by "
                 f"objectives.Region({self.scores!r}, class, mask)"
             )
-        if shape[:1] != (1,):
-            says += ", whose first axis is not the batch"
         if self.others:
             says += f"; outputs=[{shortened(self.others[0])!r}] of cnnviz.load takes another output first"
-        if shapes.get(self.scores, ())[:1] != (1,):
+        if axis is None:
+            says += ", several rows for each picture"
             return f"{says}; take an earlier layer for the target, as {{layer: cotangent}} or an objective"
         if self.scores != self.output:
             says += f"; {self.scores!r}, {times(shapes[self.scores])}, has the scores"
         return (
-            f"{says}; read layers with activations(), and take for the target an objective such as "
-            f"objectives.Score({self.scores!r}, index), or {{{self.scores!r}: cotangent}}"
+            f"{says}; read layers with activations(), and take for the target one of its numbers, "
+            f"{number_of(self.scores, shapes[self.scores], axis)}, or {{{self.scores!r}: cotangent}}"
         )
+
+
+def number_of(layer: str, shape: Shape, axis: int) -> str:
+    """Write the objective of one number of a layer, with the range of each index."""
+    extents = [*shape[:axis], *shape[axis + 1 :]]
+    letters = "ijklmn"[: len(extents)]
+    index = letters if len(letters) == 1 else f"({', '.join(letters)})"
+    ranges = ", ".join(f"{letter} from 0 to {extent - 1}" for letter, extent in zip(letters, extents))
+    return f"objectives.Score({layer!r}, {index}) with {ranges}"
 
 
 def with_batch_axis(graph: Graph, shapes: Shapes, name: str) -> str:
@@ -203,23 +213,3 @@ def with_batch_axis(graph: Graph, shapes: Shapes, name: str) -> str:
             return name
         found = node.inputs[0]
     return found
-
-
-def check_readable(graph: Graph, layers: LayerList, layer: str) -> None:
-    """Raise ValueError for a layer that no target can read: its first axis is not the batch.
-
-    A name that no layer has is passed over; the pass itself raises.
-    """
-    try:
-        value = layers.resolve(layer)
-    except ValueError:
-        return
-    shape = layers.get(value, (1,))
-    if shape[:1] == (1,):
-        return
-    source = with_batch_axis(graph, layers, value)
-    same = f"{source!r}, {times(layers.get(source, ()))}, the same numbers"
-    raise ValueError(
-        f"layer {value!r} is {times(shape) or 'one number'} for one picture: its first axis is not the "
-        f"batch, so that no target can read it; take {'an earlier layer' if source == value else same}"
-    )

@@ -25,7 +25,8 @@ class Gradient:
     gradients : dict of str to ndarray of float32
         d(value of an image)/d(its array), N first, by the names in `wrt`.
     activations : dict of str to ndarray of float32
-        The layers that the target reads and those in `wrt`, except the input.
+        The layers that the target reads and those in `wrt`, except the input; N first, also where the network
+        has its batch along another axis.
     """
 
     value: NDArray[np.float64]
@@ -62,9 +63,19 @@ def seeds_by_value(
     return seeds
 
 
-def joined(arrays: List[Array]) -> Array:
+def batch_first(array: Array, axis: int) -> Array:
+    """Return the array of a layer whose images lie along `axis` as targets see it: N first."""
+    return array if axis == 0 else np.ascontiguousarray(np.moveaxis(array, axis, 0))
+
+
+def batch_back(array: Array, axis: int) -> Array:
+    """Undo `batch_first`."""
+    return array if axis == 0 else np.moveaxis(array, 0, axis)
+
+
+def joined(arrays: List[Array], axis: int = 0) -> Array:
     """Concatenate the pieces of a batch."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis)
 
 
 def joined_gradients(pieces: Sequence[Gradient]) -> Gradient:

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, overload
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.checks import renamed
 from cnnviz.graph.entry import channels_first, image_input
-from cnnviz.graph.graph import Graph
-from cnnviz.graph.schema import SCHEMAS
+from cnnviz.graph.graph import Graph, plain_mappings
 from cnnviz.graph.simplify import simplify
 from cnnviz.lowering.lower import Lowered
-from cnnviz.model.answers import Prediction
-from cnnviz.model.gradients import Gradient, gradient_request
+from cnnviz.model.answering import Answering
+from cnnviz.model.gradients import Gradient, batch_first, gradient_request
 from cnnviz.model.heads import Head
 from cnnviz.model.inputs import check_goals, checked_input
 from cnnviz.model.kinds import answer_of, with_both_scores
 from cnnviz.model.labels import LabelsLike
 from cnnviz.model.layers import LayerList
 from cnnviz.model.metadata import labels_in
-from cnnviz.model.passes import check_rows, run_backward, run_forward
+from cnnviz.model.passes import run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.model.sizes import fed
-from cnnviz.objectives import INPUT, LOGITS, Objective, ObjectiveLike, as_objective
-from cnnviz.one_line import shortened, times
-from cnnviz.pictures.arrays import plain_targets
-from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
+from cnnviz.model.summary import described
+from cnnviz.objectives import INPUT, LOGITS, ObjectiveLike
+from cnnviz.one_line import shortened
+from cnnviz.pictures.image import ImagesLike, Listed
 from cnnviz.pictures.preprocessing import PreprocessingLike
 
 Array = NDArray[np.float32]
@@ -37,7 +36,7 @@ RELU_RULES = ("plain", "guided", "deconv", "redirected")
 _IDLE_NBYTES = 2**28
 
 
-class Model:
+class Model(Answering):
     """A convolutional network with its preprocessing and its labels; made by `cnnviz.load`.
 
     No method changes a model. Several threads may use one model at the same time; results do not depend on
@@ -122,52 +121,17 @@ class Model:
         return f"<cnnviz.Model {shortened(self.name)!r}: {len(self.layers)} layers, {answer}>"
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        # Read-only views of dictionaries cannot be pickled, dictionaries can.
-        plain = self.graph.replace(
-            constants=dict(self.graph.constants),
-            aliases=dict(self.graph.aliases),
-            vanished=dict(self.graph.vanished),
-            metadata=dict(self.graph.metadata),
+        return _rebuilt, (
+            plain_mappings(self.graph),
+            self.preprocessing,
+            self.labels,
+            self.name,
+            self.packed_nbytes,
         )
-        return _rebuilt, (plain, self.preprocessing, self.labels, self.name, self.packed_nbytes)
 
     def preprocess(self, image: ImagesLike) -> Array:
         """Return the network's input for a picture or a batch of them: N,C,H,W float32."""
         return self.preprocessing.feed_of(image).x
-
-    @overload
-    def predict(self, image: ImageLike, top: int = 5) -> List[Prediction]: ...
-    @overload
-    def predict(self, image: Listed[ImageLike], top: int = 5) -> List[List[Prediction]]: ...
-    def predict(self, image: ImagesLike, top: int = 5) -> Union[List[Prediction], List[List[Prediction]]]:
-        """Classify a picture, or give its value.
-
-        Parameters
-        ----------
-        image : path, PIL image, array H,W,3, or a batch of them, as for `cnnviz.saliency`
-        top : int
-            The number of classes to return, best first.
-
-        Returns
-        -------
-        list of Prediction, or a list of such lists for a batch
-            A network that gives one number has one prediction, without a probability.
-
-        Raises
-        ------
-        TypeError, ValueError
-            When the network answers for places, or its output is dense (the message names what can be asked),
-            or `top` is not a positive integer.
-        """
-        if isinstance(top, bool) or not isinstance(top, (int, np.integer)):
-            raise TypeError(f"top must be an integer, not {top!r}")
-        if top < 1:
-            raise ValueError(f"top must be at least 1, not {top}")
-        if self.answer in ("map", "values", "dense"):
-            raise ValueError(self.head.answer.refusal(self.name, self.layers))
-        fed = self.preprocessing.feed_of(image)
-        answers = self.head.answer.ranked(self.scores(fed.x), self.labels, top)
-        return answers if fed.many else answers[0]
 
     def activations(self, image: ImagesLike, layers: Union[str, Listed[str]]) -> Dict[str, Array]:
         """Return the activations of layers for a picture or a batch, each N,C,H,W (or N,K), by name."""
@@ -278,7 +242,7 @@ class Model:
             raise ValueError(f"relu must be one of {', '.join(RELU_RULES)}, not {relu!r}")
         x = checked_input(x, self.preprocessing.channels)
         goals = [self.objective(target) for target in targets]
-        check_goals(goals, self.graph, self.layers, len(x))
+        check_goals(goals, self.graph, self.layers, len(x), self.batch_axis)
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")
@@ -287,61 +251,39 @@ class Model:
         request = gradient_request(x.shape, read, names, values, self.input_name)
         return run_backward(self._pool, x, goals, names, values, request, relu)
 
-    def objective(self, target: ObjectiveLike) -> Objective:
-        """Turn a class, a label, a list of them, or cotangents by layer into an objective."""
-        if isinstance(target, (Objective, Mapping)):
-            return as_objective(target)
-        target = plain_targets(target)
-        if isinstance(target, str) or np.ndim(target) == 0:  # type: ignore[arg-type]
-            return self.head.answer.objective(self.class_index(target))
-        return self.head.answer.objective([self.class_index(one) for one in target])  # type: ignore[union-attr]
+    def value(self, x: Array, target: ObjectiveLike) -> NDArray[np.float64]:
+        """Return the value of a target for each image, `Gradient.value` without a backward pass.
 
-    def class_index(self, target: object) -> int:
-        """Return the index of a class given by index or by label; a value has index 0.
+        Parameters
+        ----------
+        x : ndarray of float32, shape (N, C, H, W)
+            As `preprocess` returns it.
+        target
+            As for `gradient`.
 
         Raises
         ------
-        TypeError
-            When `target` is neither an index nor a label.
-        ValueError
-            When there is no such class, or the label fits several; the message lists candidates.
+        TypeError, ValueError
+            As `gradient`.
         """
-        self._need_scores()
-        return self.head.class_index(plain_targets(target))
+        goal = self.objective(target)
+        x = checked_input(x, self.preprocessing.channels)
+        check_goals([goal], self.graph, self.layers, len(x), self.batch_axis)
+        read = self.forward(x, goal.layers)
+        return goal.evaluate({name: batch_first(read[name], self.batch_axis(name) or 0) for name in read})[0]
 
-    def need_classes(self) -> None:
-        """Raise ValueError unless the network has classes; the message says what can be asked of it."""
-        if not self.classes:
-            raise ValueError(self.head.answer.refusal(self.name, self.layers))
+    def batch_axis(self, layer: str) -> Optional[int]:
+        """Return the axis of the batch in a layer, None where each picture has several rows of the layer.
 
-    def predicted(self, x: Array) -> List[int]:
-        """Return the class with the highest score for each image of a preprocessed batch.
-
-        For a map of scores it is the class that covers most places; one whose label is "background" (and the
-        negative one of a single score) is left out where another class covers any.
+        It is the first axis of most layers; text recognisers have the time steps before it. Objectives and
+        gradients have it first in any case.
         """
-        self._need_scores()
-        return self.head.chosen(self.scores(x))
-
-    def probabilities(self, scores: Array) -> NDArray[np.float64]:
-        """Return the probabilities N,K of logits N,...: softmax, or sigmoid where the network ends in one.
-
-        For a map of scores they are the shares of the places that each class wins.
-
-        Raises
-        ------
-        ValueError
-            When the network has no classes.
-        """
-        shares = self.head.answer.probabilities(scores)
-        if shares is None:
-            raise ValueError(self.head.answer.refusal(self.name, self.layers))
-        return shares
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether a picture may have several classes, or none: `answer` is "labels"."""
-        return self.answer == "labels"
+        value = self.layers.resolve(layer)
+        shape = self.layers.get(value, (1,))
+        if shape[:1] == (1,):
+            return 0
+        picture = (1, self.preprocessing.channels, *(self.preprocessing.size or (0, 0)))
+        return self._pool.batch_axis(Request(picture, (value,)), value, shape)
 
     def summary(self) -> str:
         """Describe the network in a table: a line for each layer, with its operator, shape and weights.
@@ -349,26 +291,10 @@ class Model:
         The last column has the bytes of the weights that passes so far have packed for speed: see the option
         `packed_nbytes` of `cnnviz.load`.
         """
-        height, width = self.preprocessing.size or (0, 0)
-        shape = times((self.preprocessing.channels, height, width))
-        head = f"{self.name}: input {shape}, {self.head.answer.described()}"
-        layers = self.layers.summary(self._pool.packed_usage())
-        request = Request((1, self.preprocessing.channels, height, width), (self.graph.outputs[0].name,))
-        mixing = self._pool.mixing(request) if height and width else None
-        notes = [] if mixing is None else [f"one picture at a time: {mixing}"]
-        if any(SCHEMAS[node.op].traits.quantizes for node in self.graph.nodes):
-            notes.append("gradients pass straight through the rounding of quantised numbers")
-        return "\n".join([head, f"preprocessing {self.preprocessing.describe()}", *notes, *layers])
+        return described(self.graph, self.name, self.preprocessing, self.head.answer, self.layers, self._pool)
 
-    def scores(self, x: Array) -> Array:
-        """Return the layer "logits" of a preprocessed batch: N,K, or N,C,H,W for a map of scores."""
-        scores = self.forward(x, [LOGITS])[LOGITS]
-        check_rows(self.logits_name, scores, len(x))
-        return scores
-
-    def _need_scores(self) -> None:
-        if self.answer == "dense":
-            self.need_classes()
+    def _read(self, x: Array, layer: str) -> Array:
+        return self.forward(x, [layer])[layer]
 
 
 def _rebuilt(

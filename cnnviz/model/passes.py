@@ -7,7 +7,14 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.model.gradients import Gradient, joined, joined_gradients, seeds_by_value
+from cnnviz.model.gradients import (
+    Gradient,
+    batch_back,
+    batch_first,
+    joined,
+    joined_gradients,
+    seeds_by_value,
+)
 from cnnviz.model.plan_pool import PlanPool, Request
 from cnnviz.objectives import Objective
 
@@ -37,15 +44,26 @@ def pieces(pool: PlanPool, x: Array, request: Request) -> Iterator[Tuple[Array, 
 
 
 def run_forward(pool: PlanPool, x: Array, request: Request) -> Dict[str, Array]:
-    """Return the values that `request` keeps, for a whole batch."""
+    """Return the values that `request` keeps, for a whole batch, along the axis of the network."""
     parts = [_forward(pool, piece, request) for piece, _, _ in pieces(pool, x, request)]
-    return {name: joined([part[name] for part in parts]) for name in request.keep}
+    if len(parts) == 1:
+        return parts[0]
+    images = 1 if len(parts) == len(x) else len(x)
+    axes = {name: _axis(pool, request, name, array, images) for name, array in parts[0].items()}
+    return {name: joined([part[name] for part in parts], axes[name]) for name in request.keep}
 
 
 def _forward(pool: PlanPool, x: Array, request: Request) -> Dict[str, Array]:
     with pool.lend(request._replace(shape=x.shape)) as lowered:
         lowered.plan.forward([x])
         return {name: lowered.plan.read(lowered.values[name]) for name in request.keep}
+
+
+def _axis(pool: PlanPool, request: Request, name: str, array: Array, images: int) -> int:
+    """The axis of the images in a value, the first one where it has several rows for each image."""
+    if images == 1 and array.shape[:1] == (1,):
+        return 0
+    return pool.batch_axis(request, name, array.shape) or 0
 
 
 def check_rows(name: str, array: Array, images: int) -> None:
@@ -113,13 +131,18 @@ def _backward(
         plan, ids = lowered.plan, lowered.values
         plan.forward([x])
         kept = {value: plan.read(ids[value]) for value in request.keep}
+        axes = {value: _axis(pool, request, value, array, len(x)) for value, array in kept.items()}
+        kept = {value: batch_first(array, axes[value]) for value, array in kept.items()}
         for goal in objectives:
             given = {name: kept.get(values[name], x) for name in goal.layers}
             for name, array in given.items():
                 check_rows(name, array, len(x))
             value, cotangents = goal.evaluate(given)
-            plan.backward(seeds_by_value(cotangents, values, ids), relu=relu)
-            gradients = {name: plan.gradient(ids[values[name]]) for name in wrt}
+            moved = {name: batch_back(array, axes.get(values[name], 0)) for name, array in cotangents.items()}
+            plan.backward(seeds_by_value(moved, values, ids), relu=relu)
+            gradients = {
+                name: batch_first(plan.gradient(ids[values[name]]), axes.get(values[name], 0)) for name in wrt
+            }
             read = (*goal.layers, *wrt)
             activations = {name: kept[values[name]] for name in read if values[name] in kept}
             found.append(Gradient(value, gradients, activations))

@@ -6,7 +6,7 @@ import operator
 import sys
 from collections import OrderedDict
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from cnnviz._config import _core
 from cnnviz.fork_lock import ForkLock
@@ -65,7 +65,7 @@ class PlanPool:
         self._packing = ForkLock()
         self._idle: List[_Workspace] = []  # in the order of their last use
         self._nbytes: Dict[Request, int] = {}
-        self._mixing: Dict[Request, Optional[str]] = {}
+        self._batches: Dict[Request, Tuple[Optional[str], Mapping[str, int]]] = {}
         self._lock = ForkLock()
 
     def lower(self, shape: Tuple[int, ...], values: Optional[Sequence[str]] = None) -> Lowered:
@@ -81,18 +81,35 @@ class PlanPool:
 
     def mixing(self, request: Request) -> Optional[str]:
         """Return the reason why no plan for `request` takes several images, None if one does."""
+        return self._batch(request)[0]
+
+    def batch_axis(self, request: Request, value: str, extents: Tuple[int, ...]) -> Optional[int]:
+        """Return the axis of the images in a value of a plan, None if it has several rows for each image.
+
+        Where the network mixes the images of a batch, so that they run one by one, the only axis of extent 1
+        serves for that of the images. `extents` are those of the value for one image.
+        """
+        reason, axes = self._batch(request)
+        if reason is None:
+            return axes.get(value)
+        ones = [axis for axis, extent in enumerate(extents) if extent == 1]
+        return ones[0] if len(ones) == 1 or ones[:1] == [0] else None
+
+    def _batch(self, request: Request) -> Tuple[Optional[str], Mapping[str, int]]:
+        """The reason why no plan takes several images, and else the axis of the images of the values."""
         key = request._replace(shape=(2, *request.shape[1:]))
         with self._lock:
-            if key in self._mixing:
-                return self._mixing[key]
-        reason = None
+            if key in self._batches:
+                return self._batches[key]
+        found: Tuple[Optional[str], Mapping[str, int]]
         try:
-            self.lower(key.shape, key.values)
+            axes = self.lower(key.shape, key.values).axes
+            found = None, {name: axes[name] for name in key.values if name in axes}
         except MixedBatchError as error:
-            reason = str(error)
+            found = str(error), {}
         with self._lock:
-            self._mixing[key] = reason
-        return reason
+            self._batches[key] = found
+        return found
 
     @contextmanager
     def lend(self, request: Request) -> Iterator[Lowered]:

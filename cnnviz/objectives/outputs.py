@@ -14,21 +14,33 @@ Index = Union[int, "np.integer[Any]", Sequence[int]]
 
 
 class Score(Objective):
-    """One number of any output, such as the confidence of one box of a detector.
+    """One number of any output: the confidence of one box of a detector, or one character of a text.
 
     Parameters
     ----------
     layer : str
     index : int or sequence of int
-        The position on the layer's axes behind the batch, each from 0 to the length of its axis less 1:
-        ``Score("output0", (7, 130))`` is row 7, place 130 of an output N,84,8400. Axes of length 1 at the end
-        may be left out.
+        The position on the layer's axes without that of the batch, each from 0 to the length of its axis
+        less 1: ``Score("output0", (7, 130))`` is row 7, place 130 of an output N,84,8400, and ``Score("text",
+        (3, 40))`` is character 40 at time step 3 of an output T,N,K or N,T,K alike. Axes of length 1 at the
+        end may be left out.
 
     Raises
     ------
     TypeError, ValueError
         For an index that is not of integers or is negative; and, when the layer is read, for one that is
         outside of it or does not name a single number.
+
+    Examples
+    --------
+    What made a text recogniser read the third character? Its output T,N,K has the scores of K characters, of
+    which one is the blank, at T time steps. A character is read at the first step of a run of one best class:
+
+    >>> scores = model.activations("plate.png", "text")["text"][:, 0]  # doctest: +SKIP
+    >>> best = scores.argmax(axis=1)  # 0 is the blank  # doctest: +SKIP
+    >>> reads = [t for t, k in enumerate(best) if k and (t == 0 or k != best[t - 1])]  # doctest: +SKIP
+    >>> third = Score("text", (reads[2], int(best[reads[2]])))  # doctest: +SKIP
+    >>> cnnviz.saliency(model, "plate.png", third)  # doctest: +SKIP
     """
 
     def __init__(self, layer: str, index: Index) -> None:

@@ -151,7 +151,7 @@ def _difference(
 ) -> Tuple[float, float]:
     """Return the central difference, and the deviation of the one-sided differences from it."""
     points = np.concatenate([x + np.float32(offset) * direction for offset in (-step, 0, step)])
-    scores, _ = Copies(goal, 1, 3).evaluate(model.forward(points, list(goal.layers)))
+    scores = model.value(points, Copies(goal, 1, 3))
     before, after = np.diff(scores) / step
     return float(after + before) / 2, float(abs(after - before)) / 2
 

@@ -141,5 +141,7 @@ def test_the_picture_of_an_embedding_is_alike() -> None:
 
 
 def test_the_error_names_the_question() -> None:
-    with pytest.raises(ValueError, match=r"objectives.Score\('boxes', index\)"):
+    with pytest.raises(
+        ValueError, match=r"Score\('boxes', \(i, j\)\) with i from 0 to 4, j from 0 to 255, or"
+    ):
         cnnviz.saliency(MODELS["detector"], PICTURES[0])

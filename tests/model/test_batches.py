@@ -148,7 +148,7 @@ NETS: Dict[str, Net] = {
         False, transpose(1, 0, 2, 3), ("Conv", floats(2, 1, 3, 3)), ("Relu",), reshape(1, 24)
     ),
     "sequence first": net(
-        False,  # only the result is: its first axis is the sequence
+        True,
         *TOKENS,
         transpose(1, 0, 2),
         ("MatMul", floats(3, 6)),
@@ -225,17 +225,18 @@ def together(model: cnnviz.Model, layer: str = "y") -> bool:
 def check(model: cnnviz.Model, layer: str, rules: Sequence[str] = ("plain",)) -> None:
     """A batch of three against its images one by one: activations, and gradients under each rule.
 
-    A layer whose first axis is not the batch has activations only: no target can read it.
+    A layer with several rows for each picture has activations only: no target can read it.
     """
     height, width = model.preprocessing.size or (0, 0)
     x = np.random.default_rng(0).normal(size=(3, model.preprocessing.channels, height, width))
     x = x.astype(np.float32)
     alone = [model.forward(x[i : i + 1], [layer])[layer] for i in range(3)]
-    np.testing.assert_array_equal(model.forward(x, [layer])[layer], np.concatenate(alone))
-    rows = np.random.default_rng(1).normal(size=(1, *alone[0].shape[1:])).astype(np.float32)
-    if alone[0].shape[:1] != (1,):
-        with pytest.raises(ValueError, match="its first axis is not the batch"):
-            model.gradient(x, {layer: rows})
+    axis = model.batch_axis(layer)
+    np.testing.assert_array_equal(model.forward(x, [layer])[layer], np.concatenate(alone, axis or 0))
+    rows = np.random.default_rng(1).normal(size=np.moveaxis(alone[0], axis or 0, 0).shape).astype(np.float32)
+    if axis is None:
+        with pytest.raises(ValueError, match="no axis is the batch: it can be read, but no target"):
+            model.gradient(x, {layer: rows[:1]})
         return
     for rule in rules:
         found = model.gradient(x, {layer: rows}, relu=rule).gradients["input"]
@@ -307,10 +308,12 @@ def test_a_file_whose_images_mix_is_refused(name: str) -> None:
 
 
 def test_layers_are_judged_one_by_one() -> None:
-    """Attention with the sequence first: where a layer's first axis is no batch, pictures run one by one."""
+    """Attention with the sequence first: where no axis of a layer is the batch, pictures run one by one."""
     model = cnnviz.load(NETS["attention with the sequence first"].to_bytes(), preprocessing="unit")
     assert together(model, "y")
-    assert not together(model, "v3")
+    assert together(model, "v3")
+    assert not together(model, "v4")
+    assert [model.batch_axis(layer) for layer in ("v0", "v3", "v4", "v13")] == [0, 1, None, 1]
     for layer in model.layers:
         check(model, layer)
     assert "one picture at a time" not in model.summary()

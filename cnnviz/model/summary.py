@@ -1,0 +1,26 @@
+"""The description of a network in a table."""
+
+from __future__ import annotations
+
+from cnnviz.graph.graph import Graph
+from cnnviz.graph.schema import SCHEMAS
+from cnnviz.model.answers import Answer
+from cnnviz.model.layers import LayerList
+from cnnviz.model.plan_pool import PlanPool, Request
+from cnnviz.one_line import times
+from cnnviz.pictures.preprocessing import Preprocessing
+
+
+def described(
+    graph: Graph, name: str, preprocessing: Preprocessing, answer: Answer, layers: LayerList, pool: PlanPool
+) -> str:
+    """Return the lines of `Model.summary`: the network, its preprocessing, and the table of its layers."""
+    height, width = preprocessing.size or (0, 0)
+    head = f"{name}: input {times((preprocessing.channels, height, width))}, {answer.described()}"
+    request = Request((1, preprocessing.channels, height, width), (graph.outputs[0].name,))
+    mixing = pool.mixing(request) if height and width else None
+    notes = [] if mixing is None else [f"one picture at a time: {mixing}"]
+    if any(SCHEMAS[node.op].traits.quantizes for node in graph.nodes):
+        notes.append("gradients pass straight through the rounding of quantised numbers")
+    table = layers.summary(pool.packed_usage())
+    return "\n".join([head, f"preprocessing {preprocessing.describe()}", *notes, *table])
