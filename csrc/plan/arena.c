@@ -5,7 +5,6 @@
  */
 #include "plan/arena.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 

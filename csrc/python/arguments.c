@@ -1,7 +1,5 @@
 #include "python/arguments.h"
 
-#include <limits.h>
-
 #include "python/convert.h"
 
 const char *const cnv_pad_mode_names[] = {"constant", "reflect", "edge"};
@@ -190,6 +188,7 @@ int cnv_read_arguments(cnv_call *call, const cnv_argument *table, PyObject *args
     if (sort_arguments(call, table, args, kwargs, found) < 0) return -1;
     for (; table[i].name; i++) {
         if (found[i] && read_one(call, &table[i], found[i]) < 0) return -1;
+        if (!found[i] && table[i].kind == CNV_ARG_OPTIONAL_VALUE) call->inputs[call->n_inputs++] = CNV_NONE;
         if (found[i] || table[i].optional) continue;
         PyErr_Format(PyExc_TypeError, "%s() needs argument '%s'", call->method, table[i].name);
         return -1;

@@ -9,6 +9,7 @@
 
 #include "plan/argument.h"
 
+/* The most arguments of a builder method, with `name`; checked when the module is loaded. */
 #define CNV_MAX_ARGUMENTS 12
 
 /* A call of a builder method. */

@@ -137,8 +137,19 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
+static bool fits(const cnv_op *op)
+{
+    int n = 1; /* name */
+    for (const cnv_argument *a = op->arguments; a->name; a++) n++;
+    if (n <= CNV_MAX_ARGUMENTS) return true;
+    PyErr_Format(PyExc_SystemError, "%s has %d arguments, at most %d are read", op->name, n,
+                 CNV_MAX_ARGUMENTS);
+    return false;
+}
+
 static int add_builder(PyObject *plan_type, PyTypeObject *type, const cnv_op *op)
 {
+    if (!fits(op)) return -1;
     PyObject *builder = type->tp_alloc(type, 0);
     if (!builder) return -1;
     ((builder_object *)builder)->op = op;

@@ -1,7 +1,5 @@
 #include "kernels/portable/matmul.h"
 
-#include <stddef.h>
-
 #include "kernels/portable/linear.h"
 #include "runtime/blas.h"
 
