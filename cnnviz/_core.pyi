@@ -164,6 +164,30 @@ class Plan:
         self, x: int, *, start: Sequence[int], shape: Sequence[int], step: Sequence[int], name: str
     ) -> int:
         """`shape[i]` elements of axis i from `start[i]` on, `step[i]` (not 0) apart."""
+    def grid_sample(
+        self, x: int, grid: int, *, degree: int, padding: str, align_corners: bool, name: str
+    ) -> int:
+        """x: N,C,extents; grid: N,output extents,axes -> N,C,output extents; an N of 1 serves all.
+
+        `degree` 0 is the nearest element, 1 linear, 3 cubic; `padding` is a mode of `pad`.
+        """
+    def roi_align(
+        self,
+        x: int,
+        regions: int,
+        index: int,
+        *,
+        bins: Tuple[int, int],
+        samples: int,
+        scale: float,
+        half_pixel: bool,
+        maximum: bool,
+        name: str,
+    ) -> int:
+        """x: N,C,H,W; regions: R,4 (left, top, right, bottom); index: R, the image of each -> R,C,bins.
+
+        `samples` 0 is one for each element that a bin is wide. The gradient by regions and index is 0.
+        """
     def reduce_mean(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
     def reduce_sum(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int: ...
     def reduce_max(self, x: int, *, axes: Sequence[int], keepdims: bool, name: str) -> int:

@@ -115,6 +115,20 @@ typedef struct cnv_reduce_params {
     bool keepdims;
 } cnv_reduce_params;
 
+typedef struct cnv_sample_params {
+    int64_t degree; /* of the polynomial between elements: 0, 1 or 3 */
+    cnv_pad_mode padding;
+    bool align_corners; /* -1 and 1 are the centres of the outermost elements, not their edges */
+} cnv_sample_params;
+
+typedef struct cnv_roi_params {
+    int64_t bins[2]; /* rows, columns */
+    int64_t samples; /* of a bin along each axis; 0: one for each element that the bin is wide */
+    float scale;     /* elements of x for a unit of the regions */
+    bool half_pixel; /* element i of x has its centre at i + 0.5, not at i */
+    bool maximum;    /* of the samples of a bin, not their mean */
+} cnv_roi_params;
+
 /* The parameters of one node: the member of its operator's family. Other operators have none. */
 typedef union cnv_params {
     cnv_conv_params conv;     /* conv2d, conv_transpose2d */
@@ -129,6 +143,8 @@ typedef union cnv_params {
     cnv_shape perm;           /* transpose: axis i of the output is axis perm.dim[i] of x */
     cnv_pad_params pad;       /* pad */
     cnv_slice_params slice;   /* slice */
+    cnv_sample_params sample; /* grid_sample */
+    cnv_roi_params roi;       /* roi_align */
     cnv_reduce_params reduce; /* reduce_mean, reduce_sum, reduce_max, ... */
 } cnv_params;
 

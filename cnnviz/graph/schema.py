@@ -22,6 +22,7 @@ from cnnviz.graph.operators.movement import ROWS as MOVEMENT
 from cnnviz.graph.operators.quantized import ROWS as QUANTIZED
 from cnnviz.graph.operators.recurrent import ROWS as RECURRENT
 from cnnviz.graph.operators.row import CONTRIB_DOMAIN, MAX_LIST, STANDARD_DOMAINS, Schema
+from cnnviz.graph.operators.sampling import ROWS as SAMPLING
 
 __all__ = [
     "CONTRIB_DOMAIN",
@@ -47,6 +48,7 @@ SCHEMAS: Dict[str, Schema] = {
     **QUANTIZED,
     **ATTENTION,
     **RECURRENT,
+    **SAMPLING,
     **CONSTANTS,
 }
 

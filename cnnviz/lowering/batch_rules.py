@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 from typing import AbstractSet, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
 from cnnviz._config import _core
 from cnnviz.lowering.batch import Batch, Call, MixedBatchError, Place, Shape
+from cnnviz.lowering.weights import as_constant
 
 __all__ = ["RULES", "Rule"]
 
@@ -269,6 +272,38 @@ def _matmul(batch: Batch, call: Call) -> Made:
     return _broadcast(batch, call)
 
 
+def _grid_sample(batch: Batch, call: Call) -> Made:
+    """A picture and a grid for each image; of either, one may serve them all."""
+    places = [place for place in map(batch.place, call.operands) if place is not None]
+    place = places[0]
+    if any(one.axis != 0 or one != place for one in places):
+        raise MixedBatchError("the batches of pictures and of grids are laid out differently")
+    return batch.make(call, [_serving(batch, value, place, call.name) for value in _given(call)]), place
+
+
+def _serving(batch: Batch, value: int, place: Place, name: str) -> int:
+    """The real value of an operand that has a place, or serves all images, or is repeated for them."""
+    if batch.place(value) is not None or batch.shown.shape(value)[0] == 1:
+        return batch.ids[value]
+    return _for_each(batch, value, place, name)
+
+
+def _roi_align(batch: Batch, call: Call) -> Made:
+    """Regions of one image: the regions of all images in their order, each with the number of its image."""
+    x, regions, index = _given(call)
+    place = Place(0, 1, call.shape[0])
+    if batch.declared != 1 or batch.place(x) != Place(0) or batch.place(index) is not None:
+        raise MixedBatchError("regions name the images that they are taken from")
+    if batch.place(regions) not in (None, place):
+        raise MixedBatchError("the regions of an image do not follow each other")
+    boxes = batch.ids[regions]
+    if batch.place(regions) is None:
+        boxes = _for_each(batch, regions, place, call.name)
+    numbers = as_constant(np.repeat(np.arange(batch.size, dtype=np.float32), call.shape[0]))
+    images = batch.real.constant(numbers, name=f"{call.name}/images")
+    return batch.make(call, [batch.ids[x], boxes, images]), place
+
+
 def _elementwise(batch: Batch, call: Call) -> Made:
     return _each(batch, call) if len(call.operands) == 1 else _broadcast(batch, call)
 
@@ -291,6 +326,8 @@ RULES: Dict[str, Rule] = {
     **dict.fromkeys(_ROWS, _rows),
     **dict.fromkeys(_REDUCTIONS, _reduce),
     "concat": _concat,
+    "grid_sample": _grid_sample,
+    "roi_align": _roi_align,
     "log_softmax": _softmax,
     "matmul": _matmul,
     "pad": _pad,

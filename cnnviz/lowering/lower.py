@@ -28,6 +28,7 @@ from cnnviz.lowering.movement import ROWS as MOVEMENT
 from cnnviz.lowering.products import ROWS as PRODUCTS
 from cnnviz.lowering.quantized import ROWS as QUANTIZED
 from cnnviz.lowering.recurrent import ROWS as RECURRENT
+from cnnviz.lowering.sampling import ROWS as SAMPLING
 from cnnviz.lowering.state import Lowering
 from cnnviz.lowering.weights import Weights
 from cnnviz.lowering.windows import ROWS as WINDOWS
@@ -49,6 +50,7 @@ _ROWS = {
     **PRODUCTS,
     **QUANTIZED,
     **RECURRENT,
+    **SAMPLING,
     **WINDOWS,
 }
 

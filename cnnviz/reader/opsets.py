@@ -132,6 +132,15 @@ def _max_pool(node: Node, opset: int, fresh: Fresh) -> List[Node]:
     return [_without(node, "storage_order")]
 
 
+def _roi_align(node: Node, opset: int, fresh: Fresh) -> List[Node]:
+    """Before opset 16, regions had no half pixel."""
+    if opset >= 16:
+        return [node]
+    return [
+        node.replace(attributes={**node.attributes, "coordinate_transformation_mode": "output_half_pixel"})
+    ]
+
+
 def _scatter(node: Node, opset: int, fresh: Fresh) -> List[Node]:
     """Scatter, which opset 11 deprecated, is ScatterElements."""
     return [node.replace(op="ScatterElements")]
@@ -176,6 +185,7 @@ _RULES: Dict[str, Callable[[Node, int, Fresh], List[Node]]] = {
     "LogSoftmax": _softmax,
     "MaxPool": _max_pool,
     "Resize": _resize,
+    "RoiAlign": _roi_align,
     "Scatter": _scatter,
     "Softmax": _softmax,
     "Upsample": _upsample,

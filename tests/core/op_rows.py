@@ -20,6 +20,7 @@ class Row:
     params: Mapping[str, Any] = field(default_factory=dict)
     positive: Tuple[int, ...] = ()  # indices of the inputs that must be positive
     batched: Tuple[int, ...] = (0,)  # indices of the inputs whose first axis is the batch
+    fixed: Tuple[int, ...] = ()  # indices of the inputs that count as constants: their gradient is 0
 
     def __str__(self) -> str:
         shapes = " ".join("x".join(map(str, shape)) or "scalar" for shape in self.shapes)
@@ -324,4 +325,58 @@ SHAPE = [
     ],
 ]
 
-ROWS = [*CONV, *CONV_TRANSPOSE, *LINEAR, *POOL, *RECTIFIER, *BINARY, *UNARY, *NORM, *SHAPE]
+SAMPLE = [
+    *[
+        row
+        for degree in (0, 1, 3)
+        for mode in ("constant", "edge", "reflect")
+        for corners in (False, True)
+        for row in rows_of(
+            "grid_sample",
+            (
+                ((2, 3, 4, 5), (2, 3, 7, 2)),
+                {"degree": degree, "padding": mode, "align_corners": corners},
+            ),
+            batched=(0, 1),
+        )
+    ],
+    *[
+        row
+        for shapes, batched in (
+            (((2, 2, 3, 4, 3), (2, 2, 2, 3, 3)), (0, 1)),  # a volume
+            (((2, 3, 6), (2, 9, 1)), (0, 1)),  # a signal
+            (((2, 40, 3, 3), (1, 4, 5, 2)), (0,)),  # one grid, several blocks of channels
+            (((1, 2, 3, 3), (3, 2, 2, 2)), (1,)),  # one picture
+            (((1, 1, 1, 1), (1, 1, 3, 2)), (0, 1)),
+        )
+        for row in rows_of(
+            "grid_sample",
+            (shapes, {"degree": 1, "padding": "reflect", "align_corners": True}),
+            (shapes, {"degree": 3, "padding": "constant", "align_corners": False}),
+            batched=batched,
+        )
+    ],
+    *[
+        row
+        for half, maximum in ((False, False), (True, False), (False, True), (True, True))
+        for row in rows_of(
+            "roi_align",
+            (
+                ((3, 2, 5, 6), (7, 4), (7,)),
+                {"bins": (2, 3), "samples": 2, "scale": 2.0, "half_pixel": half, "maximum": maximum},
+            ),
+            (
+                ((2, 18, 4, 3), (4, 4), (4,)),
+                {"bins": (3, 1), "samples": 0, "scale": 4.0, "half_pixel": half, "maximum": maximum},
+            ),
+            (
+                ((1, 1, 1, 1), (2, 4), (2,)),
+                {"bins": (1, 2), "samples": 3, "scale": 0.5, "half_pixel": half, "maximum": maximum},
+            ),
+            batched=(),
+            fixed=(1, 2),
+        )
+    ],
+]
+
+ROWS = [*CONV, *CONV_TRANSPOSE, *LINEAR, *POOL, *RECTIFIER, *BINARY, *UNARY, *NORM, *SHAPE, *SAMPLE]

@@ -11,6 +11,14 @@ from op_rows import append
 from cnnviz import _core
 
 X = (1, 4, 8, 8)
+SAMPLE: Dict[str, Any] = {"degree": 1, "padding": "edge", "align_corners": True}
+REGIONS: Dict[str, Any] = {
+    "bins": (2, 2),
+    "samples": 1,
+    "scale": 1.0,
+    "half_pixel": True,
+    "maximum": False,
+}
 POOL: Dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2)}
 
 BAD: List[Tuple[str, List[Tuple[int, ...]], Dict[str, Any], List[str]]] = [
@@ -44,6 +52,17 @@ BAD: List[Tuple[str, List[Tuple[int, ...]], Dict[str, Any], List[str]]] = [
     ("conv_transpose2d", [X, (4, 2, 3, 3), (2,)], {"groups": 2}, ["4 channels", "2 groups"]),
     ("conv_transpose2d", [(1, 1, 2**32, 1), (1, 1, 1, 1)], {}, ["row extent of x is 4294967296"]),
     ("conv_transpose2d", [X, (4, 2, 3, 3)], {"stride": (2**30, 2**30)}, ["too large"]),
+    ("grid_sample", [(1, 4), (1, 2, 2)], SAMPLE, ["x has 2 dimensions"]),
+    ("grid_sample", [X, (1, 3, 3, 3)], SAMPLE, ["grid has shape 1 x 3 x 3 x 3", "2 coordinates"]),
+    ("grid_sample", [X, (1, 3, 2)], SAMPLE, ["grid has shape 1 x 3 x 2", "2 axes"]),
+    ("grid_sample", [(2, 4, 8, 8), (3, 2, 2, 2)], SAMPLE, ["2 images", "3 grids"]),
+    ("grid_sample", [X, (1, 2, 2, 2)], {**SAMPLE, "degree": 2}, ["degree is 2"]),
+    ("roi_align", [(4, 8, 8), (2, 4), (2,)], REGIONS, ["x has 3 dimensions"]),
+    ("roi_align", [X, (2, 5), (2,)], REGIONS, ["regions have shape 2 x 5"]),
+    ("roi_align", [X, (2, 4), (3,)], REGIONS, ["index has shape 3", "2 regions"]),
+    ("roi_align", [X, (2, 4), (2,)], {**REGIONS, "bins": (0, 2)}, ["0 x 2 bins"]),
+    ("roi_align", [X, (2, 4), (2,)], {**REGIONS, "samples": -1}, ["samples is -1"]),
+    ("roi_align", [X, (2, 4), (2,)], {**REGIONS, "scale": float("nan")}, ["scale is nan"]),
     ("linear", [(2, 3, 4), (5, 4)], {}, ["x has 3 dimensions"]),
     ("linear", [(2, 3), (5, 4)], {}, ["x has rows of 3", "w has rows of 4"]),
     ("linear", [(2, 4), (5, 4), (4,)], {}, ["b has shape 4", "5 rows"]),

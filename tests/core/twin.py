@@ -363,6 +363,7 @@ def twin_of(op: str) -> Callable[..., Twin]:
     """Return the twin of a builder method; those that would hide a builtin end in an underscore."""
     import twin_elementwise
     import twin_reduce
+    import twin_sample
 
-    names = {**vars(twin_elementwise), **vars(twin_reduce), **globals()}
+    names = {**vars(twin_elementwise), **vars(twin_reduce), **vars(twin_sample), **globals()}
     return names.get(op + "_") or names[op]
