@@ -96,7 +96,7 @@ def from_torch(
         run = watched(torch, twin, x.clone())
         if run.error is not None:
             raise ValueError(_unrunnable(run.error)) from run.error
-        _, path = chosen(torch, run.output, output)
+        tensor, path = chosen(torch, run.output, output)
         single = wrapped(torch, twin, path)
         with quiet(torch):
             branches = frozen_branches(torch, single, x)
@@ -107,7 +107,7 @@ def from_torch(
                 stacklevel=2,
             )
         feed = as_preprocessing(wanted, x.shape[1], (x.shape[2], x.shape[3]))
-        graph = converted(torch, single, x, name)
+        graph = converted(torch, single, x, run._replace(output=tensor), name)
     return Model(graph, preprocessing=feed, labels=labels_of(labels), name=name, packed_nbytes=packed_nbytes)
 
 

@@ -37,7 +37,7 @@ class _Attempt(NamedTuple):
     free: bool
 
 
-def converted(torch: Any, module: Any, x: Any, name: str) -> Graph:
+def converted(torch: Any, module: Any, x: Any, run: Run, name: str) -> Graph:
     """Return the graph of a module, with the names of the module's parts and the values that fix the size.
 
     Parameters
@@ -46,6 +46,8 @@ def converted(torch: Any, module: Any, x: Any, name: str) -> Graph:
     module : torch.nn.Module
         From one image to one tensor, in evaluation mode, float32, on the CPU.
     x : torch.Tensor, shape (N, C, H, W)
+    run : Run
+        The module's watched run on x.
     name : str
         The model's name in messages.
 
@@ -55,11 +57,11 @@ def converted(torch: Any, module: Any, x: Any, name: str) -> Graph:
         When no export is right at the example.
     """
     other = another_batch(x, torch)
-    cases = [_Case(one, watched(torch, module, one.clone())) for one in (x, other)]
+    first = _Case(x, run)
+    cases = [first, _Case(other, watched(torch, module, other.clone(), parts=False))]
     sized = second_example(x, torch)
     second = _Case(sized, watched(torch, module, sized.clone()))
     best = _search(torch, module, name, cases, second)
-    first = cases[0]
     names = _part_names(best, first)
     fixed = frozenset() if best.free else _fixed(best.model, names, second)
     graph = best.model.graph

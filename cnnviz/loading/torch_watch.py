@@ -28,26 +28,26 @@ class Run(NamedTuple):
     parts: Dict[str, Print]
 
 
-def watched(torch: Any, module: Any, x: Any) -> Run:
-    """Run a module on x, and take the fingerprints of its parts' outputs."""
-    parts: Dict[str, Print] = {}
+def watched(torch: Any, module: Any, x: Any, *, parts: bool = True) -> Run:
+    """Run a module on x, and take the fingerprints of its parts' outputs, unless `parts` is false."""
+    found: Dict[str, Print] = {}
 
     def hook(name: str) -> Any:
         def keep(part: Any, inputs: Any, output: Any) -> None:
             if torch.is_tensor(output) and output.is_floating_point():
-                parts[name] = fingerprint(output.detach().numpy())
+                found[name] = fingerprint(output.detach().numpy())
 
         return keep
 
     handles = []
-    if not isinstance(module, torch.jit.ScriptModule):
+    if parts and not isinstance(module, torch.jit.ScriptModule):
         named = ((inside(name), part) for name, part in module.named_modules())
         handles = [part.register_forward_hook(hook(name)) for name, part in named if name]
     try:
         with torch.no_grad():
-            return Run(module(x), None, parts)
+            return Run(module(x), None, found)
     except Exception as error:  # whatever a user's module raises at a size that it does not take
-        return Run(None, error, parts)
+        return Run(None, error, found)
     finally:
         for handle in handles:
             handle.remove()
