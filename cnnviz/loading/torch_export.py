@@ -21,10 +21,21 @@ _FREE = {0: "batch", 2: "height", 3: "width"}
 
 
 class Export(NamedTuple):
-    """One way to export: the maker of a message, and whether height and width are free in it."""
+    """One way to export.
+
+    Attributes
+    ----------
+    make : callable
+        The maker of a message.
+    free_size : bool
+        Whether height and width are free in the message.
+    slow : bool
+        Whether the way is that of the newer exporter.
+    """
 
     make: Callable[[], Any]
     free_size: bool
+    slow: bool
 
 
 def exports(torch: Any, module: Any, x: Any) -> List[Export]:
@@ -34,14 +45,14 @@ def exports(torch: Any, module: Any, x: Any) -> List[Export]:
     for modules that the older one cannot write. A scripted module has the older one alone.
     """
     ways = [
-        Export(lambda: _traced(torch, module, x, _FREE), True),
-        Export(lambda: _traced(torch, module, x, {0: "batch"}), False),
+        Export(lambda: _traced(torch, module, x, _FREE), True, False),
+        Export(lambda: _traced(torch, module, x, {0: "batch"}), False, False),
     ]
     scripted = isinstance(module, torch.jit.ScriptModule)
     if not scripted and importlib.util.find_spec("onnxscript") is not None:
         ways += [
-            Export(lambda: _exported(torch, module, x, (0, 2, 3)), True),
-            Export(lambda: _exported(torch, module, x, (0,)), False),
+            Export(lambda: _exported(torch, module, x, (0, 2, 3)), True, True),
+            Export(lambda: _exported(torch, module, x, (0,)), False, True),
         ]
     return ways
 

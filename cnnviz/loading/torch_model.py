@@ -13,7 +13,7 @@ from cnnviz.graph.graph import Graph, Tensor, ancestors, producers
 from cnnviz.loading.agreement import Print, check, fingerprint, same
 from cnnviz.loading.module_names import candidates
 from cnnviz.loading.torch_export import Export, another_batch, exports, quiet, second_example
-from cnnviz.loading.torch_watch import Run, watched
+from cnnviz.loading.torch_watch import Run, course, watched
 from cnnviz.model.model import Model
 from cnnviz.pictures.preprocessing import Preprocessing, usual_order
 from cnnviz.reader.onnx_file import read
@@ -78,6 +78,8 @@ def _search(torch: Any, module: Any, name: str, cases: List[_Case], second: _Cas
     for way in exports(torch, module, cases[0].x):
         if found is not None and not (way.free_size and found_free):
             continue  # it is no better than what was found
+        if way.free_size and way.slow and not _takes_one_course(torch, module, cases[0], second):
+            continue  # no export holds both courses
         try:
             attempt = _attempt(torch, module, name, way, cases, second)
         except Exception as error:  # exporters raise whatever their parts raise
@@ -90,6 +92,13 @@ def _search(torch: Any, module: Any, name: str, cases: List[_Case], second: _Cas
     if found is None:
         raise _worst(name, errors)
     return found
+
+
+def _takes_one_course(torch: Any, module: Any, first: _Case, second: _Case) -> bool:
+    """Whether the module runs the same operators at both sizes; a window may be skipped on a small map."""
+    if second.run.error is not None:
+        return False
+    return course(torch, module, first.x) == course(torch, module, second.x)
 
 
 def _attempt(torch: Any, module: Any, name: str, way: Export, cases: List[_Case], second: _Case) -> _Attempt:
@@ -152,7 +161,7 @@ def _part_names(attempt: _Attempt, first: _Case) -> Dict[str, str]:
     taken = {name for node in model.graph.nodes for name in (node.name, *node.outputs)}
     wanted: Dict[str, List[str]] = {}
     for part, values in candidates(attempt.message).items():
-        alive = [value for value in (_resolved(model, one) for one in values) if value is not None]
+        alive = [value for value in map(model.layers.find, values) if value and value in model.layers]
         if part in first.run.parts and part not in taken and alive:
             wanted[part] = list(dict.fromkeys(alive))
     named = {value for among in wanted.values() for value in among}
@@ -182,14 +191,6 @@ def _matching(prints: Mapping[str, Print], parts: Mapping[str, Print], done: Set
             if match is not None:
                 names[part] = match
     return names
-
-
-def _resolved(model: Model, value: str) -> Optional[str]:
-    try:
-        found = model.layers.resolve(value)
-    except ValueError:
-        return None
-    return found if found in model.layers else None
 
 
 def _prints(model: Model, values: List[str], x: NDArray[np.float32]) -> Dict[str, Print]:

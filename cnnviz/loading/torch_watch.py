@@ -53,6 +53,24 @@ def watched(torch: Any, module: Any, x: Any, *, parts: bool = True) -> Run:
             handle.remove()
 
 
+def course(torch: Any, module: Any, x: Any) -> List[str]:
+    """Return the names of the operators that a module runs on x, in their order."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    names: List[str] = []
+
+    class Record(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
+        """Notes each operator."""
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Record():
+        module(x)
+    return names
+
+
 def frozen_branches(torch: Any, module: Any, x: Any) -> List[str]:
     """Return the source lines at which a module turns numbers of the picture into numbers of Python.
 

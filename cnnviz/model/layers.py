@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from functools import cached_property
-from typing import Dict, Iterator, List, Mapping, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from cnnviz.graph.graph import Graph
 from cnnviz.lowering.lower import Lowered
@@ -81,16 +81,24 @@ class LayerList(Mapping[str, Shape]):
         """
         if not isinstance(name, str):
             raise TypeError(f"a layer is given by its name, not by {name!r}")
+        value = self.find(name)
+        if value is not None:
+            return value
+        if name in self._graph.vanished:
+            raise ValueError(f"layer {name!r} of the file is gone: {self._graph.vanished[name]}")
+        raise ValueError(f"layer {name!r} is not in {self._network}: {self._hint(name)}")
+
+    def find(self, name: str) -> Optional[str]:
+        """Return the value that a name stands for, as `resolve` does, or None when there is no such layer.
+
+        The close matches in the message of `resolve` take milliseconds to seconds to find.
+        """
         value = self._special.get(name, name)
         value = self._graph.aliases.get(value, value)
         if value in self._values:
             return value
         outputs = [node.result for node in self._graph.nodes if node.name == name]
-        if outputs and outputs[0] in self._values:
-            return outputs[0]
-        if name in self._graph.vanished:
-            raise ValueError(f"layer {name!r} of the file is gone: {self._graph.vanished[name]}")
-        raise ValueError(f"layer {name!r} is not in {self._network}: {self._hint(name)}")
+        return outputs[0] if outputs and outputs[0] in self._values else None
 
     def summary(self, packed_nbytes: Mapping[str, int]) -> List[str]:
         """Describe the network in the lines of a table.

@@ -228,6 +228,42 @@ def test_a_size_that_is_fixed_is_refused_by_name(make: Callable[[], Any], last: 
     assert model.forward(other, [last])[last].shape == (1, 8, 32, 24)
 
 
+class Shifts(Net):
+    """Rolls large maps alone, as Swin shifts windows where a map is larger than one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return self.head((x.roll(1, 2).square() if x.shape[2] > 8 else x).mean((2, 3)))
+
+
+def test_sizes_that_take_another_course_are_not_tried_with_the_slow_exporter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from cnnviz.loading import torch_export
+
+    asked = []
+    exported = torch_export._exported
+
+    def counted(torch: Any, module: Any, x: Any, axes: Tuple[int, ...]) -> Any:
+        asked.append(axes)
+        return exported(torch, module, x, axes)
+
+    monkeypatch.setattr(torch_export, "_exported", counted)
+    model = cnnviz.from_torch(Shifts().eval(), (1, 3, 16, 16))
+    assert asked == []
+    with pytest.raises(ValueError, match="right at 16x16 alone"):
+        model.forward(np.zeros((1, 3, 48, 48), np.float32))
+
+
+def test_a_module_runs_once_at_the_example() -> None:
+    calls = []
+    module = Net().eval()
+    module.conv.register_forward_hook(lambda part, given, found: calls.append(tuple(given[0].shape)))
+    cnnviz.from_torch(module, (1, 3, 16, 16))
+    # The watched run, the one that looks for branches, and the trace.
+    assert calls.count((1, 3, 16, 16)) == 3
+
+
 class Branches(Net):
     def forward(self, x: Any) -> Any:
         if x.mean() > 0.1:
