@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ChainMap, Container, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, ChainMap, Container, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from numpy.typing import NDArray
 
@@ -18,14 +18,17 @@ from cnnviz.graph.schema import (
     complete,
 )
 from cnnviz.reader.attributes import decode_attributes, decode_constant
+from cnnviz.reader.declared import declared, declared_shapes
 from cnnviz.reader.element_types import result_types, typed
 from cnnviz.reader.former import Ranks, modernise
 from cnnviz.reader.known import KnownValues
+from cnnviz.reader.loops import LOOPS
 from cnnviz.reader.opsets import OLDEST_READ, is_read, normalise, refuse_training, rewritten, schema_of
 from cnnviz.reader.order import in_order, node_label
 from cnnviz.reader.part import Part
+from cnnviz.reader.problems import Problem, refusal
 from cnnviz.reader.scope import Function, Scope, functions_of, opset_of, prefix_of
-from cnnviz.reader.tensors import MAX_NDIM, TensorDecoder, data_type_name, text
+from cnnviz.reader.tensors import TensorDecoder, text
 
 __all__ = ["GraphReader"]
 
@@ -40,18 +43,11 @@ _GRAPH = 5  # AttributeProto.GRAPH
 _FLOAT32 = 1  # TensorProto.FLOAT
 
 
-class _Problem(NamedTuple):
-    """A node that needs something that cnnviz does not support."""
-
-    label: str
-    node: str
-    operators: Tuple[str, ...]
-
-
 class GraphReader:
     """A reader of a part of one GraphProto, whose nodes it takes in topological order.
 
-    The chosen branch of an If, and the bodies of the file's functions, are read in the node's place.
+    The chosen branch of an If, the bodies of the file's functions, and that of a loop for each iteration, are
+    read in the node's place.
     """
 
     def __init__(self, model: Any, opset: int, decoder: TensorDecoder, part: Part) -> None:
@@ -70,7 +66,8 @@ class GraphReader:
         self._inlinable = MAX_INLINED_NBYTES + 2 * model.ByteSize()  # what branches and functions may take
         self._data: Set[str] = set()  # names of the values that depend on the picture
         self._left_out: Dict[str, Node] = {}  # dropped second output -> its node
-        self._problems: List[_Problem] = []
+        self._problems: List[Problem] = []
+        self._shapes = declared_shapes((*model.graph.value_info, *model.graph.input))
 
     def read(self) -> Graph:
         """The part of the file's graph, in the newest opset's terms."""
@@ -104,19 +101,12 @@ class GraphReader:
         return key if proto.domain not in STANDARD_DOMAINS and key in self._functions else None
 
     def _refuse_operator(self, index: int, proto: Any, op: str, label: str) -> None:
-        self._problems.append(_Problem(label, node_label(index, proto), (op,)))
+        self._problems.append(Problem(label, node_label(index, proto), (op,)))
 
     def _raise_problems(self) -> None:
         """Raise one error for all problems: each label once, with the first nodes that have it."""
-        if not self._problems:
-            return
-        nodes: Dict[str, List[str]] = {}
-        for problem in self._problems:
-            nodes.setdefault(problem.label, []).append(problem.node)
-        lines = [f"  {label}: {_some(list(dict.fromkeys(names)))}" for label, names in sorted(nodes.items())]
-        operators = [op for problem in self._problems for op in problem.operators]
-        message = "the model needs operators or modes that cnnviz does not support:\n" + "\n".join(lines)
-        raise UnsupportedModelError(message, operators)
+        if self._problems:
+            raise refusal(self._problems)
 
     def _define(self, name: str, what: str) -> str:
         if not name:
@@ -136,7 +126,7 @@ class GraphReader:
             seen.add(name)
             if name not in self._constants:  # up to IR 3 initializers are listed as inputs too
                 self._define(name, "an input")
-                inputs.append(_tensor(proto, name, "input"))
+                inputs.append(declared(proto, name, "input"))
                 if inputs[-1].shape is not None:
                     self._ranks.set(name, len(inputs[-1].shape))
                 self._data.add(name)
@@ -148,7 +138,7 @@ class GraphReader:
         for proto in self._part.outputs:
             name = text(proto.name, "output name")
             self._require(name, f"output {name!r}")
-            outputs.append(_tensor(proto, name, "output"))
+            outputs.append(declared(proto, name, "output"))
         if not outputs:
             raise ModelFormatError("the graph has no output")
         if len({tensor.name for tensor in outputs}) < len(outputs):
@@ -183,6 +173,8 @@ class GraphReader:
             self._call(node, function, proto, scope)
         elif node.op == "If":
             self._choose(node, proto, scope)
+        elif node.op in LOOPS:
+            LOOPS[node.op](self, node, dict(scope.attributes_of(proto, f"node {node.name!r}")), scope)
         elif node.op == "Constant":
             self._read_constant(node, proto, scope)
         else:
@@ -224,7 +216,7 @@ class GraphReader:
                 else:
                     self._append(part)
         except UnsupportedModelError as error:
-            self._refuse(node, str(error), error.operators)
+            self.refuse(node, str(error), error.operators)
 
     def _modern(self, node: Node, opset: int) -> Iterator[Node]:
         """The nodes of the newest opset that compute what a node of the file does."""
@@ -244,10 +236,9 @@ class GraphReader:
             )
         if len(node.inputs) != 1 or not node.inputs[0]:
             raise ModelFormatError(f"node {node.name!r} (If): has {len(node.inputs)} inputs, expected 1")
-        condition = self._known.get(node.inputs[0])
+        condition = self.known(node.inputs[0])
         if condition is None:
-            depends = "depends on the picture" if node.inputs[0] in self._data else "is not a constant"
-            self._refuse(node, f"If (its condition {depends})", ("If",))
+            self.refuse(node, f"If (its condition {self.unknown(node.inputs[0])})", ("If",))
             return
         if condition.size != 1:
             raise ModelFormatError(
@@ -259,9 +250,44 @@ class GraphReader:
         results = [one.name for one in branch.output]
         self._inline(node, branch.node, branch.initializer, results, scope.branch(node.name))
 
-    def _refuse(self, node: Node, label: str, operators: Tuple[str, ...]) -> None:
+    def known(self, name: str) -> Optional[NDArray[Any]]:
+        """Return the array of a value that does not depend on the picture, None for other values."""
+        return self._known.get(name)
+
+    def unknown(self, name: str) -> str:
+        """Say why a value is not known."""
+        return "depends on the picture" if name in self._data else "is not a constant"
+
+    def extent(self, name: str, axis: int) -> Optional[int]:
+        """Return the extent of a value along an axis, None when the file does not declare it."""
+        found = self._constants.get(name)
+        shape = self._shapes.get(name, ()) if found is None else found.shape
+        return shape[axis] if -len(shape) <= axis < len(shape) else None
+
+    def has_room(self, body: Any) -> bool:
+        """Take an iteration from what bodies may put into the graph; False when its nodes do not fit."""
+        self._inlinable -= _NODE_NBYTES
+        return self._inlinable >= sum(proto.ByteSize() + _NODE_NBYTES for proto in body.node)
+
+    def constant(self, hint: str, value: NDArray[Any], element_type: int) -> str:
+        """Add a constant under a fresh name, which is returned."""
+        name = self._value_names.fresh(hint)
+        self._hold(Node("Constant", hint, (), (name,)), value, element_type)
+        return name
+
+    def fresh(self, hint: str) -> str:
+        """Return a name that no value has yet."""
+        return self._value_names.fresh(hint)
+
+    def add(self, node: Node) -> None:
+        """Append a node that stands for a part of another one; its inputs must be defined."""
+        for name in filter(None, node.inputs):
+            self._require(name, f"node {node.name!r} ({node.op})")
+        self._append(node.replace(name=self._node_names.fresh(node.name)))
+
+    def refuse(self, node: Node, label: str, operators: Tuple[str, ...]) -> None:
         """Note a node that is not supported; its outputs are defined, so that their readers are checked."""
-        self._problems.append(_Problem(label, node.name, operators))
+        self._problems.append(Problem(label, node.name, operators))
         self._defined.update(node.outputs)
 
     def _call(self, node: Node, key: Function, proto: Any, scope: Scope) -> None:
@@ -297,29 +323,35 @@ class GraphReader:
             raise ModelFormatError(
                 f"node {node.name!r} ({node.op}): has {len(node.outputs)} outputs, its body {len(results)}"
             )
-        given = set(scope.names.maps[0])  # the inputs of a function; a branch has none
-        own = [one.name for one in initializers]
-        own.extend(name for proto in protos for name in proto.output if name)
-        for name in dict.fromkeys(own):
+        self.read_initializers(initializers, scope)
+        self.read_body(node, protos, scope)
+        for name, output in zip(results, node.outputs):
+            if output:
+                self.add(Node("Identity", f"{node.name}/{output}", (scope.value(name),), (output,)))
+
+    def read_initializers(self, protos: Sequence[Any], scope: Scope) -> None:
+        """Take initializers of a body in, under fresh names."""
+        for proto in protos:
+            scope.names[proto.name] = self._value_names.fresh(scope.inner(text(proto.name, "initializer")))
+        self._read_initializers(protos, scope)
+
+    def read_body(self, node: Node, protos: Sequence[Any], scope: Scope) -> None:
+        """Read the nodes of a body, under fresh names; the names of its scope are its inputs."""
+        given = set(scope.names.maps[0])
+        for name in dict.fromkeys(name for proto in protos for name in proto.output if name):
             if name in given:
                 raise ModelFormatError(
                     f"node {node.name!r} ({node.op}): its body makes its own input {name!r}"
                 )
             scope.names[name] = self._value_names.fresh(scope.inner(text(name, "name of a value")))
         self._refuse_operators(protos)
-        self._read_initializers(initializers, scope)
-        self._read_nodes(protos, scope, given | {one.name for one in initializers})
-        for name, output in zip(results, node.outputs):
-            if output:
-                self._require(scope.value(name), f"node {node.name!r} ({node.op})")
-                made = self._node_names.fresh(f"{node.name}/{output}")
-                self._append(Node("Identity", made, (scope.value(name),), (output,)))
+        self._read_nodes(protos, scope, given)
 
     def _require(self, name: str, reader: str) -> None:
         if name in self._left_out:
             node = self._left_out[name]
             label = f"{node.op} (only its first output is supported)"
-            self._problems.append(_Problem(label, node.name, (node.op,)))
+            self._problems.append(Problem(label, node.name, (node.op,)))
         elif name not in self._defined:
             raise ModelFormatError(f"{reader} reads {name!r}, which no node makes")
 
@@ -353,34 +385,3 @@ class GraphReader:
         self._known.add(node)
         self._ranks.add(node)
         self._types.update(zip(node.outputs, result_types(node, self._types)))
-
-
-def _tensor(proto: Any, name: str, what: str) -> Tensor:
-    """The Tensor of a ValueInfoProto; old exporters wrote 0 or -1 for a free dimension."""
-    if not proto.HasField("type"):
-        return Tensor(name, None)
-    if not proto.type.HasField("tensor_type"):
-        raise UnsupportedModelError(f"{what} {name!r} is not a tensor")
-    try:
-        data_type_name(proto.type.tensor_type.elem_type)
-    except (ModelFormatError, UnsupportedModelError) as error:
-        raise type(error)(f"{what} {name!r}: {error}") from None
-    if not proto.type.tensor_type.HasField("shape"):
-        return Tensor(name, None)
-    dims: List[Optional[int]] = []
-    for dim in proto.type.tensor_type.shape.dim:
-        known = dim.HasField("dim_value") and dim.dim_value not in (0, -1)
-        if known and dim.dim_value < 0:
-            raise ModelFormatError(f"{what} {name!r} has a dimension of {dim.dim_value}")
-        dims.append(int(dim.dim_value) if known else None)
-    if len(dims) > MAX_NDIM:
-        raise UnsupportedModelError(
-            f"{what} {name!r} has {len(dims)} dimensions, at most {MAX_NDIM} are supported"
-        )
-    return Tensor(name, tuple(dims))
-
-
-def _some(names: List[str]) -> str:
-    """The first five names, and the number of the others."""
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

@@ -13,6 +13,7 @@ from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Node
 from cnnviz.graph.schema import SCHEMAS, STANDARD_DOMAINS, Schema, has_schema
 from cnnviz.reader.fused import ROWS as FUSED
+from cnnviz.reader.loops import LOOPS
 from cnnviz.reader.parts import Parts, Rewriting
 from cnnviz.reader.quantized import ROWS as QUANTIZED
 
@@ -33,7 +34,7 @@ OLDEST_READ = 7
 
 RENAMED = {"CastLike": "Cast", "Scatter": "ScatterElements", "Upsample": "Resize"}
 REWRITTEN: Dict[str, Rewriting] = {**FUSED, **QUANTIZED}
-STRUCTURAL = frozenset({"Constant", "If"})  #: operators of the file that no node of the graph has
+STRUCTURAL = frozenset({"Constant", "If", *LOOPS})  #: operators of the file that no node of the graph has
 
 Fresh = Callable[[str], str]
 
