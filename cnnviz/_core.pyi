@@ -165,11 +165,20 @@ class Plan:
     ) -> int:
         """`shape[i]` elements of axis i from `start[i]` on, `step[i]` (not 0) apart."""
     def grid_sample(
-        self, x: int, grid: int, *, degree: int, padding: str, align_corners: bool, name: str
+        self,
+        x: int,
+        grid: int,
+        *,
+        degree: int,
+        padding: str,
+        align_corners: bool,
+        elements: bool = False,
+        name: str,
     ) -> int:
         """x: N,C,extents; grid: N,output extents,axes -> N,C,output extents; an N of 1 serves all.
 
-        `degree` 0 is the nearest element, 1 linear, 3 cubic; `padding` is a mode of `pad`.
+        `degree` 0 is the nearest element, 1 linear, 3 cubic; `padding` is a mode of `pad`. The grid goes from
+        -1 to 1 across x, or has indices of `elements`.
         """
     def roi_align(
         self,

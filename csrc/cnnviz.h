@@ -119,6 +119,7 @@ typedef struct cnv_sample_params {
     int64_t degree; /* of the polynomial between elements: 0, 1 or 3 */
     cnv_pad_mode padding;
     bool align_corners; /* -1 and 1 are the centres of the outermost elements, not their edges */
+    bool elements;      /* the coordinates are indices of elements, not -1 to 1 */
 } cnv_sample_params;
 
 typedef struct cnv_roi_params {

@@ -17,6 +17,8 @@ from cnnviz.lowering.state import Lowering
 __all__ = ["ROWS", "part", "taken"]
 
 Indices = NDArray[Any]
+_REDUCTIONS = ("none", "add", "mul", "max", "min")
+_MOST_ROUNDS = 64  # the largest number of updates of one place, each of which copies the data once
 Shape = Tuple[int, ...]
 
 
@@ -114,25 +116,50 @@ def _gather_nd(low: Lowering, node: Node) -> int:
 
 
 def _scatter_nd(low: Lowering, node: Node) -> int:
-    """Known tuples of indices: runs of data and updates, joined; of equal tuples the last counts."""
+    """Known tuples of indices: runs of data and updates, joined; updates of one place follow each other."""
     x, indices, updates = low.id(node.inputs[0]), _known(low, node, 1), low.id(node.inputs[2])
     shape = low.plan.shape(x)
-    if node.attributes["reduction"] != "none":
-        raise UnsupportedModelError(
-            f"node {node.name!r} (ScatterND): reduction {node.attributes['reduction']!r}", ["ScatterND"]
-        )
+    reduction = node.attributes["reduction"]
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
     flat = _places(node, shape, indices)
     depth = indices.shape[-1]
     wanted = (*indices.shape[:-1], *shape[depth:])
     if low.plan.shape(updates) != wanted:
         raise ValueError(f"updates have shape {low.plan.shape(updates)}, expected {wanted}")
     extent, rest = math.prod(shape[:depth]), shape[depth:]
-    sources, places = np.zeros(extent, np.int64), np.arange(extent)
-    sources[flat], places[flat] = 1, np.arange(len(flat))
-    x = low.plan.reshape(x, shape=(extent, *rest), name=node.name)
+    y = low.plan.reshape(x, shape=(extent, *rest), name=node.name)
     updates = low.plan.reshape(updates, shape=(len(flat), *rest), name=node.name)
-    y = _joined(low, node, (x, updates), 0, _runs(sources, places))
+    if reduction == "none":
+        y = _written(low, node, y, updates, flat)
+    else:
+        for chosen in _rounds(node, flat):
+            old, new = taken(low, node, y, 0, flat[chosen]), taken(low, node, updates, 0, chosen)
+            new = getattr(low.plan, reduction)(old, new, name=node.name)
+            y = _written(low, node, y, new, flat[chosen])
     return low.plan.reshape(y, shape=shape, name=node.name)
+
+
+def _written(low: Lowering, node: Node, x: int, updates: int, places: Indices) -> int:
+    """X with updates at some places of its first axis; of equal places the last counts."""
+    extent = low.plan.shape(x)[0]
+    sources, found = np.zeros(extent, np.int64), np.arange(extent)
+    sources[places], found[places] = 1, np.arange(len(places))
+    return _joined(low, node, (x, updates), 0, _runs(sources, found))
+
+
+def _rounds(node: Node, places: Indices) -> List[Indices]:
+    """The updates in groups that name no place twice: the first update of each place, the second, ..."""
+    order = np.argsort(places, kind="stable")
+    _, starts, counts = np.unique(places[order], return_index=True, return_counts=True)
+    turns = np.arange(len(places)) - np.repeat(starts, counts)
+    if counts.size and counts.max() > _MOST_ROUNDS:
+        raise UnsupportedModelError(
+            f"node {node.name!r} (ScatterND): {counts.max()} updates of one place, at most {_MOST_ROUNDS} "
+            "are supported",
+            ["ScatterND"],
+        )
+    return [np.sort(order[turns == turn]) for turn in range(counts.max() if counts.size else 0)]
 
 
 def _cumulative_sum(low: Lowering, node: Node) -> int:

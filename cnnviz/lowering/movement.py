@@ -174,6 +174,55 @@ def _space_to_depth(low: Lowering, node: Node) -> int:
     return low.plan.reshape(y, shape=(n, c * size * size, h // size, w // size), name=node.name)
 
 
+def _center_crop_pad(low: Lowering, node: Node) -> int:
+    """Each axis cut, or padded with zeros, to a length; before it the smaller half of the difference."""
+    x, a = low.id(node.inputs[0]), node.attributes
+    shape = low.plan.shape(x)
+    axes = range(len(shape)) if a["axes"] is None else [axis_of(axis, len(shape)) for axis in a["axes"]]
+    if len(axes) != len(a["shape"]) or len(set(axes)) < len(axes) or any(n < 1 for n in a["shape"]):
+        raise ValueError(f"shape {a['shape']} must have a positive number for each of the axes {list(axes)}")
+    for axis, length in zip(axes, a["shape"]):
+        n = shape[axis]
+        before = abs(length - n) // 2
+        if length < n:
+            x = part(low, x, axis, before, length, node.name)
+        elif length > n:
+            pads = [[m if i == axis else 0 for i in range(len(shape))] for m in (before, length - n - before)]
+            x = low.plan.pad(x, before=pads[0], after=pads[1], name=node.name)
+    return x
+
+
+def _reverse_sequence(low: Lowering, node: Node) -> int:
+    """The first elements of each sequence in reverse order, as many as its known length."""
+    x, a = low.id(node.inputs[0]), node.attributes
+    shape, lengths, axes = low.plan.shape(x), a["sequence_lens"], (a["batch_axis"], a["time_axis"])
+    if len(shape) < 2 or sorted(axes) != [0, 1]:
+        raise ValueError(f"batch_axis {axes[0]} and time_axis {axes[1]} must be 0 and 1 of shape {shape}")
+    batch, time = axes
+    if len(lengths) != shape[batch] or any(not 0 <= n <= shape[time] for n in lengths):
+        raise ValueError(f"sequence_lens {lengths} must be {shape[batch]} numbers from 0 to {shape[time]}")
+    if len(set(lengths)) == 1:
+        return _reversed(low, node, x, time, lengths[0])
+    parts = [part(low, x, batch, i, 1, node.name) for i in range(len(lengths))]
+    turned = [_reversed(low, node, one, time, n) for one, n in zip(parts, lengths)]
+    return low.plan.concat(turned, axis=batch, name=node.name)
+
+
+def _reversed(low: Lowering, node: Node, x: int, axis: int, count: int) -> int:
+    """The first `count` elements along an axis in reverse order, then the others."""
+    shape = list(low.plan.shape(x))
+    rest, length = [0] * len(shape), shape[axis]
+    if count < 2:
+        return x
+    first, step = list(rest), [1] * len(shape)
+    first[axis], shape[axis], step[axis] = count - 1, count, -1
+    y = low.plan.slice(x, start=first, shape=shape, step=step, name=node.name)
+    if count == length:
+        return y
+    behind = part(low, x, axis, count, length - count, node.name)
+    return low.plan.concat([y, behind], axis=axis, name=node.name)
+
+
 def _nchw(low: Lowering, x: int) -> Tuple[int, int, int, int]:
     shape = low.plan.shape(x)
     if len(shape) != 4:
@@ -203,6 +252,7 @@ def _resize(low: Lowering, node: Node) -> int:
 
 ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, ...]]]] = {
     "Cast": _cast,
+    "CenterCropPad": _center_crop_pad,
     "Concat": _concat,
     "DepthToSpace": _depth_to_space,
     "Dropout": _same,
@@ -212,6 +262,7 @@ ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, ...]]]] = {
     "Pad": _pad,
     "Reshape": _reshape,
     "Resize": _resize,
+    "ReverseSequence": _reverse_sequence,
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
     "Split": _split,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List
+import math
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.graph.graph import Node
+from cnnviz.lowering.spatial import Window
 from cnnviz.lowering.state import Lowering
+from cnnviz.lowering.windows import window_of
 
 __all__ = ["ROWS"]
 
@@ -86,8 +89,71 @@ def _roi_align(low: Lowering, node: Node) -> int:
     )
 
 
+def _deform_conv(low: Lowering, node: Node) -> int:
+    """Dai et al. 2017, eq. 2, and with a mask Zhu et al. 2019, eq. 1: a convolution of sampled elements.
+
+    The elements under each tap become channels, of which the weights take the sum.
+    """
+    plan, name, a = low.plan, node.name, node.attributes
+    x, w, offset = (low.id(value) for value in node.inputs[:3])
+    bias, mask = ((low.id(value) if value else None) for value in (*node.inputs[3:], "", "")[:2])
+    n, c, *extents = plan.shape(x)
+    filters, per_group, *kernel = plan.shape(w)
+    if len(extents) != 2 or len(kernel) != 2:
+        raise ValueError(
+            f"x of shape {plan.shape(x)} and w of shape {plan.shape(w)} are not those of pictures"
+        )
+    window = window_of(node, tuple(extents), kernel)
+    if window.kernel != tuple(kernel):
+        raise ValueError(f"kernel_shape {window.kernel} contradicts weights of shape {plan.shape(w)}")
+    parts, taps = a["offset_group"], math.prod(kernel)
+    if parts < 1 or c % parts:
+        raise ValueError(f"offset_group {parts} does not divide {c} channels")
+    rows, columns = window.outputs(tuple(extents))
+    offset = _shaped(low, node, offset, "offset", (n, parts * taps * 2, rows, columns))
+    grid = plan.reshape(offset, shape=(n * parts, taps, 2, rows, columns), name=name)
+    grid = plan.transpose(grid, perm=(0, 1, 3, 4, 2), name=name)
+    grid = plan.add(grid, low.array(_taps(window, rows, columns), f"{name}/taps"), name=name)
+    grid = plan.slice(grid, start=(0, 0, 0, 0, 1), shape=plan.shape(grid), step=(1, 1, 1, 1, -1), name=name)
+    grid = plan.reshape(grid, shape=(n * parts, taps * rows, columns, 2), name=name)
+    x = plan.reshape(x, shape=(n * parts, c // parts, *extents), name=name)
+    y = plan.grid_sample(x, grid, degree=1, padding="constant", align_corners=False, elements=True, name=name)
+    if mask is not None:
+        mask = _shaped(low, node, mask, "mask", (n, parts * taps, rows, columns))
+        mask = plan.reshape(mask, shape=(n * parts, 1, taps * rows, columns), name=name)
+        y = plan.mul(y, mask, name=name)
+    y = plan.reshape(y, shape=(n, c * taps, rows, columns), name=name)
+    w = _column(low, node.inputs[1], (filters, per_group * taps, 1, 1))
+    return plan.conv2d(y, w, bias, groups=a["group"], name=name)
+
+
+def _shaped(low: Lowering, node: Node, value: int, what: str, shape: Tuple[int, ...]) -> int:
+    if low.plan.shape(value) != shape:
+        raise ValueError(f"{what} has shape {low.plan.shape(value)}, expected {shape}")
+    return value
+
+
+def _taps(window: Window, rows: int, columns: int) -> NDArray[np.float32]:
+    """The element under each tap of each window: taps, rows, columns, (row, column)."""
+    lines = [
+        np.arange(count) * stride - before + (np.arange(k) * d)[:, None]
+        for count, k, stride, d, before in zip((rows, columns), *window[:4])
+    ]
+    down, right = (line.astype(np.float32) for line in lines)
+    places = np.broadcast_arrays(down[:, None, :, None], right[None, :, None, :])
+    return np.stack(places, -1).reshape(-1, rows, columns, 2)
+
+
+def _column(low: Lowering, name: str, shape: Tuple[int, ...]) -> int:
+    """Weights as those of a convolution over single elements; a constant, where they are known."""
+    if name in low.known:
+        return low.derived(name, f"column {shape}", lambda w: w.reshape(shape))
+    return low.plan.reshape(low.id(name), shape=shape, name=f"{name}/column")
+
+
 ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "AffineGrid": _affine_grid,
+    "DeformConv": _deform_conv,
     "GridSample": _grid_sample,
     "RoiAlign": _roi_align,
 }

@@ -33,6 +33,21 @@ class Window(NamedTuple):
         """The elements from the first tap to the last, both included."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation))
 
+    def outputs(self, extents: Shape) -> Shape:
+        """Return the number of windows along each axis, or raise ValueError where none fits."""
+        rooms = [n + p + q - r for n, p, q, r in zip(extents, self.before, self.after, self.reach)]
+        if min(rooms) < 0:
+            raise ValueError(
+                f"windows of {self.reach} elements do not fit extents of {extents} with padding "
+                f"{self.before} before and {self.after} behind them"
+            )
+        return tuple(room // stride + 1 for room, stride in zip(rooms, self.stride))
+
+    def rest(self, extents: Shape) -> Shape:
+        """Return the number of elements behind the last window of each axis."""
+        rooms = [n + p + q - r for n, p, q, r in zip(extents, self.before, self.after, self.reach)]
+        return tuple(room % stride for room, stride in zip(rooms, self.stride))
+
     def part(self, first: int, last: Optional[int] = None) -> Window:
         """Return the window over some of the spatial axes."""
         return Window(*(numbers[first:last] for numbers in self))
@@ -83,7 +98,7 @@ def convolved(
     if plan.shape(w)[1] * groups != c * taps:
         own = plan.shape(w)[1] // taps
         raise ValueError(f"w has {own} channels per filter, but x has {c} channels in {groups} groups")
-    depths = _outputs(window, extent)
+    (depths,) = window.part(0, 1).outputs((extent,))
     x = plan.reshape(x, shape=(n, groups, c // groups, extent, *rest), name=name)
     x = plan.transpose(x, perm=(0, 3, 1, 2, *range(4, 4 + len(rest))), name=name)
     x = _padded(plan, x, 1, window.before[0], window.after[0], name)
@@ -93,18 +108,6 @@ def convolved(
     x = plan.reshape(x, shape=(n * depths, c * len(parts), *rest), name=name)
     y = convolved(plan, x, w, b, window.part(1), groups, name)
     return _channels_first(plan, y, n, name)
-
-
-def _outputs(window: Window, extent: int) -> int:
-    """The number of windows along the first axis."""
-    before, after, reach = window.before[0], window.after[0], window.reach[0]
-    room = extent + before + after - reach
-    if room < 0:
-        raise ValueError(
-            f"kernel {window.kernel[0]} with dilation {window.dilation[0]} spans {reach} depths, but the "
-            f"volume has {extent + before + after} with padding ({before} + {extent} + {after})"
-        )
-    return room // window.stride[0] + 1
 
 
 def _strided(plan: _core.Plan, x: int, start: int, count: int, step: int, name: str) -> int:

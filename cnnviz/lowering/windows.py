@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+import numpy as np
 
 from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.graph import Node
@@ -10,7 +13,7 @@ from cnnviz.graph.shapes import transposed_pads, window_pads
 from cnnviz.lowering.spatial import Window, convolved, filters, pooled, transposed
 from cnnviz.lowering.state import Lowering
 
-__all__ = ["ROWS"]
+__all__ = ["ROWS", "window_of"]
 
 Shape = Tuple[int, ...]
 _MAX_PARAMETER = 1 << 31  # the limit of kernels, strides, dilations and pads: the core's sums cannot overflow
@@ -33,7 +36,7 @@ def _spatial(low: Lowering, node: Node) -> Tuple[int, Shape]:
 def _sizes(node: Node, kernel: Sequence[int], ndim: int) -> Tuple[Shape, Shape, Shape]:
     """The kernel, the strides and the dilations of a node, checked."""
     a = node.attributes
-    kernel = tuple(a["kernel_shape"] or kernel)
+    kernel = tuple(a.get("kernel_shape") or kernel)
     stride, dilation = tuple(a["strides"] or (1,) * ndim), tuple(a["dilations"] or (1,) * ndim)
     for name, numbers in (("kernel_shape", kernel), ("strides", stride), ("dilations", dilation)):
         if len(numbers) != ndim or any(not 1 <= n < _MAX_PARAMETER for n in numbers):
@@ -41,10 +44,11 @@ def _sizes(node: Node, kernel: Sequence[int], ndim: int) -> Tuple[Shape, Shape, 
     return kernel, stride, dilation
 
 
-def _window(node: Node, spatial: Shape, kernel: Sequence[int]) -> Window:
+def window_of(node: Node, spatial: Shape, kernel: Sequence[int]) -> Window:
     """The window of a convolution or a pool over these spatial extents."""
     sizes = _sizes(node, kernel, len(spatial))
-    before, after = window_pads(node.attributes["auto_pad"], node.attributes["pads"], spatial, *sizes)
+    auto_pad = node.attributes.get("auto_pad", "NOTSET")  # Col2Im and DeformConv have none
+    before, after = window_pads(auto_pad, node.attributes["pads"], spatial, *sizes)
     return _checked(Window(*sizes, tuple(before), tuple(after)))
 
 
@@ -73,7 +77,7 @@ def _bias(low: Lowering, node: Node) -> Optional[int]:
 
 def _conv(low: Lowering, node: Node) -> int:
     x, spatial = _spatial(low, node)
-    window = _window(node, spatial, _kernel(low, node, spatial))
+    window = window_of(node, spatial, _kernel(low, node, spatial))
     w, groups = filters(low, node.inputs[1]), node.attributes["group"]
     return convolved(low.plan, x, w, _bias(low, node), window, groups, node.name)
 
@@ -89,6 +93,28 @@ def _conv_transpose(low: Lowering, node: Node) -> int:
     return transposed(low.plan, x, w, _bias(low, node), window, tuple(more), a["group"], node.name)
 
 
+def _col2im(low: Lowering, node: Node) -> int:
+    """The sum of blocks that overlap: a transposed convolution in which each number stamps its own tap."""
+    plan, a = low.plan, node.attributes
+    x, image, block = low.id(node.inputs[0]), tuple(a["image_shape"]), tuple(a["block_shape"])
+    shape, taps = plan.shape(x), math.prod(block)
+    if len(shape) != 3 or not 1 <= len(image) <= _MAX_SPATIAL or len(block) != len(image):
+        raise ValueError(f"an input of shape {shape} does not hold blocks {block} of pictures {image}")
+    if min(*image, *block) < 1 or shape[1] % taps:
+        raise ValueError(f"{shape[1]} channels are not divisible by the {taps} numbers of blocks {block}")
+    window = window_of(node, image, block)
+    counts = window.outputs(image)
+    if math.prod(counts) != shape[2]:
+        raise ValueError(f"there are {shape[2]} blocks, but pictures {image} have {counts}")
+    channels = shape[1] // taps
+    low.spend(shape[1] * taps, node)
+    stamps = np.tile(np.eye(taps, dtype=np.float32), (channels, 1))
+    square = (shape[1], math.prod(block[:-2]), *(1, 1, *block)[-2:])
+    w = low.array(stamps.reshape(square), f"{node.name}/stamps")
+    x = plan.reshape(x, shape=(*shape[:2], *counts), name=node.name)
+    return transposed(plan, x, w, None, window, window.rest(image), channels, node.name)
+
+
 def _max_pool(low: Lowering, node: Node) -> int:
     return _pool(low, node, low.plan.max_pool)
 
@@ -101,7 +127,7 @@ def _average_pool(low: Lowering, node: Node) -> int:
 
 def _pool(low: Lowering, node: Node, build: Callable[..., int], **extra: Any) -> int:
     x, spatial = _spatial(low, node)
-    window = _window(node, spatial, ())
+    window = window_of(node, spatial, ())
     for reach, pads in zip(window.reach, zip(window.before, window.after)):
         if max(pads) >= reach:  # a window would hold padding only
             raise ValueError(f"pads {node.attributes['pads']} reach beyond a window of {reach}")
@@ -131,6 +157,7 @@ def _lrn(low: Lowering, node: Node) -> int:
 
 ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "AveragePool": _average_pool,
+    "Col2Im": _col2im,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "GlobalAveragePool": _global_average_pool,

@@ -356,6 +356,14 @@ SAMPLE = [
             batched=batched,
         )
     ],
+    *rows_of(
+        "grid_sample",
+        (
+            ((2, 3, 4, 5), (2, 3, 7, 2)),
+            {"degree": 1, "padding": "constant", "align_corners": False, "elements": True},
+        ),
+        batched=(0, 1),
+    ),
     *[
         row
         for half, maximum in ((False, False), (True, False), (False, True), (True, True))

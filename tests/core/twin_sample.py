@@ -35,7 +35,9 @@ _KERNELS: Dict[int, Tuple[Kernel, Kernel]] = {
 }
 
 
-def grid_sample(x: Array, grid: Array, *, degree: int, padding: str, align_corners: bool) -> Twin:
+def grid_sample(
+    x: Array, grid: Array, *, degree: int, padding: str, align_corners: bool, elements: bool = False
+) -> Twin:
     """Every element of a padded axis has a weight at every point."""
     axes = x.ndim - 2
     n = max(len(x), len(grid))
@@ -46,6 +48,8 @@ def grid_sample(x: Array, grid: Array, *, degree: int, padding: str, align_corne
     for axis, extent in enumerate(x.shape[2:]):
         scale = (extent - align_corners) / 2
         position = (points[..., axis] + 1) * scale - (0 if align_corners else 0.5)
+        if elements:
+            position, scale = points[..., axis], 1
         sources = _sources(extent, padding, align_corners)
         distance = position[..., None] - np.arange(-_BEYOND, extent + _BEYOND)
         to_element = (sources[:, None] == np.arange(extent)).astype(float)

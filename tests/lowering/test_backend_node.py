@@ -41,7 +41,6 @@ EXCLUDED = {
     r"test_slice_start_out_of_bounds|test_causal_conv_with_state_kernel_size_one_": "empty slices",
     r"test_reduce_(max|min)_empty_set(_bool)?_cpu": "empty inputs",
     r"test_einsum_batch_diagonal": "a label twice in one term",
-    r"test_scatternd_(add|max|min|multiply)": "reductions while scattering",
     r"test_shape_start_greater_than_end": "empty outputs",
 }
 if helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16).name != "bfloat16":

@@ -38,6 +38,30 @@ ROWS: Dict[str, Schema] = {
         PICTURE.but(weights=1),
         {**_WINDOW, "group": an_int(1), "output_padding": INTS, "output_shape": INTS},
     ),
+    "Col2Im": Schema(
+        (3, 3),
+        MIXES,
+        {
+            "image_shape": NEEDED_INTS,
+            "block_shape": NEEDED_INTS,
+            "dilations": INTS,
+            "pads": INTS,
+            "strides": INTS,
+        },
+        {1: "image_shape", 2: "block_shape"},
+    ),
+    "DeformConv": Schema(
+        (3, 5),
+        PICTURE.but(weights=1),
+        {
+            "dilations": INTS,
+            "group": an_int(1),
+            "kernel_shape": INTS,
+            "offset_group": an_int(1),
+            "pads": INTS,
+            "strides": INTS,
+        },
+    ),
     "Gemm": Schema(
         (2, 3),
         MIXES.but(axes="multiplies", weights=1),

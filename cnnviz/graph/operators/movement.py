@@ -22,6 +22,7 @@ __all__ = ["ROWS"]
 
 ROWS: Dict[str, Schema] = {
     "Concat": Schema((1, MAX_LIST), MIXES.but(axes="joins"), {"axis": NEEDED_INT}),
+    "CenterCropPad": Schema((2, 2), KEEPS, {"shape": NEEDED_INTS, "axes": MAYBE_INTS}, {1: "shape"}),
     "DepthToSpace": Schema((1, 1), PICTURE, {"blocksize": NEEDED_INT, "mode": Attribute("str", "DCR")}),
     "SpaceToDepth": Schema((1, 1), PICTURE, {"blocksize": NEEDED_INT, "mode": Attribute("str", "DCR")}),
     "Expand": Schema((2, 2), MIXES.but(axes="spreads"), {"shape": NEEDED_INTS}, {1: "shape"}),
@@ -58,6 +59,12 @@ ROWS: Dict[str, Schema] = {
             "roi": MAYBE_FLOATS,
         },
         {1: "roi", 2: "scales", 3: "sizes"},
+    ),
+    "ReverseSequence": Schema(
+        (2, 2),
+        KEEPS,
+        {"sequence_lens": NEEDED_INTS, "batch_axis": an_int(1), "time_axis": an_int(0)},
+        {1: "sequence_lens"},
     ),
     "ScatterND": Schema((3, 3), KEEPS, {"reduction": Attribute("str", "none")}),
     "Slice": Schema(

@@ -79,8 +79,10 @@ static axis_taps taps_of(float coordinate, int64_t extent, const cnv_grid_sample
 {
     axis_taps taps = {.n = s->degree + 1};
     float length = (float)extent, scale = (s->corners ? length - 1.0f : length) / 2.0f, position;
-    position = s->corners ? (coordinate + 1.0f) / 2.0f * (length - 1.0f)
-                          : ((coordinate + 1.0f) * length - 1.0f) / 2.0f;
+    if (s->elements) scale = 1.0f;
+    position = s->elements  ? coordinate
+               : s->corners ? (coordinate + 1.0f) / 2.0f * (length - 1.0f)
+                            : ((coordinate + 1.0f) * length - 1.0f) / 2.0f;
     if (!(position > -FAR)) position = -FAR;
     if (position > FAR) position = FAR;
     float first = s->degree == 0 ? nearbyintf(position) : floorf(position);

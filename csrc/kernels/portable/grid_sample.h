@@ -30,6 +30,7 @@ typedef struct cnv_grid_sample {
     int degree;                      /* taps of an axis: the nearest (0), two (1) or four (3) */
     cnv_pad_mode padding;            /* elements beyond x: zeros, its edge, or its reflection */
     bool corners;
+    bool elements; /* the grid has indices of elements, fractions between them, and `corners` is not read */
 } cnv_grid_sample;
 
 void cnv_grid_sample_forward(float *y, const float *x, const float *grid, const cnv_grid_sample *s,

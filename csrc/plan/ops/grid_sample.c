@@ -1,9 +1,10 @@
 /*
- * grid_sample(x, grid; degree, padding, align_corners)
+ * grid_sample(x, grid; degree, padding, align_corners, elements)
  *
  * x: N,C,extents   grid: N,output extents,axes   ->   N,C,output extents, for one to three axes
  *
- * The coordinates of a point, the last axis's first, go from -1 to 1 across x. An N of 1 serves all images.
+ * The coordinates of a point, the last axis's first, go from -1 to 1 across x, or are indices of
+ * elements. An N of 1 serves all images.
  * The nearest element (degree 0) has no derivative by the grid: its gradient is 0.
  */
 #include "kernels/portable/grid_sample.h"
@@ -54,7 +55,8 @@ static cnv_grid_sample geometry(const cnv_node *node)
                          .axes = x->ndim - 2,
                          .degree = (int)node->params.sample.degree,
                          .padding = node->params.sample.padding,
-                         .corners = node->params.sample.align_corners};
+                         .corners = node->params.sample.align_corners,
+                         .elements = node->params.sample.elements};
     for (int a = 0; a < s.axes; a++) {
         s.extent[a] = x->dim[2 + a];
         s.points *= grid->dim[1 + a];
@@ -87,6 +89,7 @@ static const cnv_argument grid_sample_arguments[] = {
     CNV_PARAM(degree, INTEGER, sample.degree),
     CNV_PARAM(padding, PAD_MODE, sample.padding),
     CNV_PARAM(align_corners, FLAG, sample.align_corners),
+    CNV_OPTIONAL_PARAM(elements, FLAG, sample.elements, false),
     CNV_END,
 };
 
