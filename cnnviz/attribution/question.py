@@ -105,6 +105,7 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     ValueError
         When a batch and a list of targets differ in length, or a target does not exist.
     """
+    model, image = model.split(image)
     fed, target = model.preprocessing.feed_of(image), plain_targets(target)
     if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
         classes = [model.class_index(one) for one in target]
@@ -133,6 +134,7 @@ def ask_and_differentiate(
     if listed or known or model.answer == "dense":
         question = ask(model, image, target)
         return question, question.gradient(wrt=wrt, relu=relu)
+    model, image = model.split(image)
     fed = model.preprocessing.feed_of(image)
     goal = _Asked(model.head, None if target is None else model.class_index(target))
     found = model.gradient(fed.x, goal, wrt=wrt, relu=relu)

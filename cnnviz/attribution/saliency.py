@@ -171,7 +171,7 @@ def _smoothed(question: Question, copies: int, noise: float, seed: int) -> Tuple
         drawn = scale * rng.standard_normal((count, 1, *x.shape[1:]), dtype=np.float32)
         batch = (images + drawn).reshape(-1, *x.shape[1:])
         asked = [Copies(goal, len(images), count) for goal in goals]
-        for sums, found in zip(total, model.gradients(batch, asked)):
+        for sums, found in zip(total, model.repeated(count).gradients(batch, asked)):
             for dx in found.gradients["input"].reshape(count, *images.shape):
                 sums += dx
     scores = model.value(x, objective)

@@ -121,6 +121,7 @@ def sanity_check(
     name, explain = _method(method)
     checked_count("seed", seed)
     question = ask(model, image, target)
+    model = question.model  # bound to what was given beside the picture
     if question.many:
         raise ValueError("sanity_check takes one image and one target")
     chosen = question.targets[0] if question.targets[0] is not None else target
@@ -176,7 +177,8 @@ def _with(model: Model, constants: Dict[str, NDArray[Any]]) -> Model:
         labels=model.labels,
         name=f"{model.name}, forgetting",
         packed_nbytes=model.packed_nbytes,
-    )
+        inputs=model.inputs,
+    ).with_bound(model.bound)
 
 
 def _similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -1,11 +1,15 @@
-"""The input of a graph as a picture: the value, the number of its channels, the order of its axes."""
+"""The inputs of a graph: which of them are pictures, the order of their axes, the shapes of the others."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from cnnviz.graph.graph import Graph, Names, Node, Tensor, consumers
 from cnnviz.graph.schema import SCHEMAS
+
+Dims = Tuple[Optional[int], ...]
+#: The kinds of inputs that a caller can name.
+KINDS = ("picture", "array")
 
 
 class ImageInput(NamedTuple):
@@ -16,21 +20,74 @@ class ImageInput(NamedTuple):
     size: Tuple[Optional[int], Optional[int]]
 
 
-def channels_first(graph: Graph) -> Graph:
-    """Give a network that wants N,H,W,C an input N,C,H,W, by a Transpose in front."""
-    tensor = graph.inputs[0] if len(graph.inputs) == 1 else None
-    shape = None if tensor is None else tensor.shape
-    if tensor is None or shape is None or len(shape) != 4 or not _channels_last(graph, tensor.name, shape):
+def with_pictures_first(graph: Graph, kinds: Mapping[str, str], name: str) -> Tuple[Graph, Dict[str, str]]:
+    """Return a graph whose first input is the picture, and the kind of each input, in this order.
+
+    All pictures are N,C,H,W: one that the file wants as N,H,W,C gets a Transpose.
+
+    Parameters
+    ----------
+    graph : Graph
+    kinds : mapping of str to str
+        "picture" or "array" for inputs by name, as far as the caller says it. The first one that is named a
+        picture is explained; without any, the first of four axes. Others of four axes and as many channels
+        are pictures too.
+    name : str
+        The network's name in messages.
+
+    Raises
+    ------
+    ValueError
+        When an input or a kind does not exist, or no input can be the picture.
+    """
+    tensors = {tensor.name: tensor for tensor in graph.inputs}
+    _check_kinds(kinds, list(tensors), name)
+    likely = [
+        one for one, tensor in tensors.items() if len(tensor.shape or ()) == 4 and kinds.get(one) != "array"
+    ]
+    marked = [one for one in kinds if kinds[one] == "picture"]
+    first = next(iter((*marked, *(tensors if len(tensors) == 1 else likely))), None)
+    if first is None:
+        listed = ", ".join(f"{one} {shown(tensor.shape)}" for one, tensor in tensors.items())
+        raise ValueError(f"{name} has the inputs {listed}, none of which is a picture N,C,H,W")
+    for one in dict.fromkeys((first, *likely, *marked)):
+        graph = _channels_first(graph, one)
+    shapes = {tensor.name: tensor.shape or () for tensor in graph.inputs}
+    alike = [one for one in likely if one not in kinds and shapes[one][1] == shapes[first][1]]
+    pictures = dict.fromkeys((first, *marked, *alike))
+    ordered = sorted(graph.inputs, key=lambda tensor: tensor.name != first)
+    found = {one.name: "picture" if one.name in pictures else "array" for one in ordered}
+    return graph.replace(inputs=tuple(ordered)), found
+
+
+def _check_kinds(kinds: Mapping[str, str], inputs: List[str], name: str) -> None:
+    for one, kind in kinds.items():
+        if one not in inputs:
+            known = ", ".join(map(repr, inputs))
+            raise ValueError(f"inputs: {name} has no input {one!r}, only {known}")
+        if kind not in KINDS:
+            raise ValueError(f"inputs: {one!r} must be 'picture', 'array', or its numbers, not {kind!r}")
+
+
+def _channels_first(graph: Graph, name: str) -> Graph:
+    """Give a picture N,H,W,C the axes N,C,H,W, by a Transpose behind it."""
+    tensor = next(tensor for tensor in graph.inputs if tensor.name == name)
+    shape = tensor.shape
+    if shape is None or len(shape) != 4 or not _channels_last(graph, name, shape):
         return graph
-    inner = tensor.name
-    taken = {name for node in graph.nodes for name in (node.name, *node.outputs)} | {inner}
-    outer = Names(taken).fresh(f"{inner}_channels_first")
-    transpose = Node("Transpose", outer, (outer,), (inner,), {"perm": (0, 2, 3, 1)})
-    image = Tensor(outer, (shape[0], shape[3], shape[1], shape[2]))
-    return graph.replace(inputs=(image,), nodes=(transpose, *graph.nodes))
+    taken = {name for node in graph.nodes for name in (node.name, *node.outputs)}
+    inner = Names(taken | {one.name for one in graph.inputs}).fresh(f"{name}_channels_last")
+    transpose = Node("Transpose", inner, (name,), (inner,), {"perm": (0, 2, 3, 1)})
+    readers = tuple(
+        node.replace(inputs=tuple(inner if one == name else one for one in node.inputs))
+        for node in graph.nodes
+    )
+    image = Tensor(name, (shape[0], shape[3], shape[1], shape[2]))
+    inputs = tuple(image if one.name == name else one for one in graph.inputs)
+    return graph.replace(inputs=inputs, nodes=(transpose, *readers))
 
 
-def _channels_last(graph: Graph, name: str, shape: Tuple[Optional[int], ...]) -> bool:
+def _channels_last(graph: Graph, name: str, shape: Dims) -> bool:
     """Whether an input of four axes has its channels last: one or three, or those that a convolution reads.
 
     Exporters of networks with the channels last write a Transpose before the first convolution.
@@ -44,20 +101,15 @@ def _channels_last(graph: Graph, name: str, shape: Tuple[Optional[int], ...]) ->
 
 
 def image_input(graph: Graph, name: str) -> ImageInput:
-    """Return the input of a graph as that of pictures.
+    """Return the first input of a graph as that of pictures.
 
     Channels that the file leaves open are those that the first convolution reads.
 
     Raises
     ------
     ValueError
-        When the graph has several inputs, or one that is no picture; `name` is the network's in the message.
+        When it is no picture; `name` is the network's in the message.
     """
-    if len(graph.inputs) != 1:
-        names = ", ".join(tensor.name for tensor in graph.inputs)
-        raise ValueError(
-            f"{name} has {len(graph.inputs)} inputs ({names}): cnnviz explains networks of one image"
-        )
     tensor = graph.inputs[0]
     shape = tensor.shape if tensor.shape is not None else (None, None, None, None)
     if len(shape) != 4:
@@ -65,6 +117,46 @@ def image_input(graph: Graph, name: str) -> ImageInput:
     found = None if shape[1] else _first_weights(graph, tensor.name)
     channels = shape[1] or (found.channels if found else 3)
     return ImageInput(tensor.name, channels, (shape[2], shape[3]))
+
+
+def input_shapes(graph: Graph, shape: Tuple[int, ...]) -> Dict[str, Tuple[int, ...]]:
+    """Return the shape of each input where the first one, the picture, has the shape given.
+
+    Another input has a row for each image where `has_batch` says so; axes that the file leaves open are
+    those of the picture, for an input of as many axes.
+
+    Raises
+    ------
+    ValueError
+        When the file leaves axes open which the picture does not settle.
+    """
+    found = {graph.inputs[0].name: shape}
+    for tensor in graph.inputs[1:]:
+        dims = list(tensor.shape or ())
+        if has_batch(graph, tensor):
+            dims[0] = shape[0]
+        if len(dims) == len(shape):
+            dims = [given if n is None else n for n, given in zip(dims, shape)]
+        if tensor.shape is None or None in dims:
+            raise ValueError(
+                f"input {tensor.name!r} has shape {shown(tensor.shape)}: fix it to numbers of the shape "
+                f"wanted, inputs={{{tensor.name!r}: array}}"
+            )
+        found[tensor.name] = tuple(n for n in dims if n is not None)
+    return found
+
+
+def has_batch(graph: Graph, tensor: Tensor) -> bool:
+    """Whether an input has a row for each image: its first axis is open, or declared as the picture's is."""
+    declared = (graph.inputs[0].shape or (None,))[0] or 1
+    return (tensor.shape or (0,))[0] in (None, declared)
+
+
+def shown(shape: Optional[Dims]) -> str:
+    """Return a declared shape for messages, with "any" for open axes."""
+    if shape is None:
+        return "of any shape"
+    return f"({', '.join('any' if n is None else str(n) for n in shape)})"
 
 
 class _Reader(NamedTuple):

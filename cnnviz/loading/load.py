@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from cnnviz.loading import zoo
 from cnnviz.model.labels import LabelsLike
@@ -29,6 +29,7 @@ def load(
     labels: LabelsLike = None,
     size: Optional[Tuple[int, int]] = None,
     outputs: Optional[Sequence[str]] = None,
+    inputs: Optional[Mapping[str, Any]] = None,
     packed_nbytes: Optional[int] = None,
 ) -> Model:
     """Load a network.
@@ -56,6 +57,12 @@ def load(
     outputs : sequence of str, optional
         Values or nodes of the file to take for the network's outputs, in place of its own; the first has the
         scores. The graph behind them is not read: a detector loads without its tail of NonMaxSuppression.
+    inputs : mapping of str to "picture", "array", number or array, optional
+        What the file's inputs are, where there are several. "picture" says that an input takes pictures; the
+        first that is named so is explained, without any it is the first input of four axes, and others of as
+        many channels take pictures too. Numbers, one or an array, fix an input; operators that need them
+        in advance, such as the length of a loop, then have them. An input that is not fixed is given with
+        each picture: ``{"image": picture, "age": 40.0}`` stands wherever a picture does.
     packed_nbytes : int, optional
         The bytes that packed weights, copies in the order in which kernels read them, may take beside the
         weights themselves: by default 192 MiB, and 8 MiB for networks of more than 8e9 multiply-adds, which
@@ -76,7 +83,7 @@ def load(
         When the network needs operators that cnnviz does not have; the message lists them all.
     TypeError, ValueError
         When preprocessing, labels or size do not fit the network, no usual size fits a file that leaves it
-        open, or no node makes one of the outputs.
+        open, no node makes one of the outputs, or the inputs are not those of the file.
     CnnvizError
         When a download fails, or the file's checksum is wrong.
 
@@ -87,16 +94,31 @@ def load(
     """
     if source is None:
         source = BUNDLED
-    options: Dict[str, Any] = {"labels": labels, "size": size, "packed_nbytes": packed_nbytes}
+    kinds, fixed = _apart(inputs)
+    options: Dict[str, Any] = {
+        "labels": labels,
+        "size": size,
+        "inputs": kinds,
+        "packed_nbytes": packed_nbytes,
+    }
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         if path in zoo.zoo() and not os.path.exists(path):
             known = preprocessing or zoo.zoo()[path].preprocessing
-            return Model(read(zoo.fetch(path), outputs), preprocessing=known, name=path, **options)
+            return Model(read(zoo.fetch(path), outputs, fixed), preprocessing=known, name=path, **options)
         if not os.path.exists(path):
             raise FileNotFoundError(_not_found(path))
-        return Model(read(path, outputs), preprocessing=preprocessing, name=Path(path).stem, **options)
-    return Model(read(source, outputs), preprocessing=preprocessing, name="network", **options)
+        return Model(read(path, outputs, fixed), preprocessing=preprocessing, name=Path(path).stem, **options)
+    return Model(read(source, outputs, fixed), preprocessing=preprocessing, name="network", **options)
+
+
+def _apart(inputs: Optional[Mapping[str, Any]]) -> Tuple[Dict[str, str], Dict[str, Any]]:
+    """The kinds of inputs, and the numbers that others are fixed to."""
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise TypeError(f"inputs must map the names of inputs to what they are, not be {inputs!r:.80}")
+    given = dict(inputs or {})
+    kinds = {name: value for name, value in given.items() if isinstance(value, str)}
+    return kinds, {name: value for name, value in given.items() if name not in kinds}
 
 
 def _not_found(path: str) -> str:

@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.model.answers import Prediction
+from cnnviz.model.bindable import Bindable
 from cnnviz.model.heads import Head
+from cnnviz.model.inputs import InputLike
 from cnnviz.model.labels import Labels
 from cnnviz.model.layers import LayerList
 from cnnviz.model.passes import check_rows
 from cnnviz.objectives import LOGITS, Objective, ObjectiveLike, as_objective
 from cnnviz.pictures.arrays import plain_targets
 from cnnviz.pictures.image import ImageLike, ImagesLike, Listed
-from cnnviz.pictures.preprocessing import Preprocessing
 
 Array = NDArray[np.float32]
 
 
-class Answering:
+class Answering(Bindable):
     """The half of `Model` that speaks of classes; the other half runs the network.
 
     Attributes
@@ -30,7 +31,6 @@ class Answering:
     """
 
     name: str
-    preprocessing: Preprocessing
     layers: LayerList
     labels: Labels
     classes: int
@@ -38,7 +38,7 @@ class Answering:
     logits_name: str
     head: Head
 
-    def _read(self, x: Array, layer: str) -> Array:
+    def _read(self, x: InputLike, layer: str) -> Array:
         """Return a layer of a preprocessed batch."""
         raise NotImplementedError
 
@@ -76,8 +76,9 @@ class Answering:
             raise ValueError(f"top must be at least 1, not {top}")
         if self.answer in ("map", "values", "dense"):
             raise ValueError(self._refusal())
+        model, image = self.split(image)
         fed = self.preprocessing.feed_of(image)
-        answers = self.head.answer.ranked(self.scores(fed.x), self.labels, top)
+        answers = self.head.answer.ranked(model.scores(fed.x), self.labels, top)
         return answers if fed.many else answers[0]
 
     def objective(self, target: ObjectiveLike) -> Objective:

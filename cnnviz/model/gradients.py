@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import AbstractSet, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +42,15 @@ def gradient_request(
     seeds: Tuple[str, ...],
     wrt: Tuple[str, ...],
     values: Mapping[str, str],
-    input_name: str,
+    inputs: AbstractSet[str],
 ) -> Request:
-    """Make the request for a plan: which values to keep, to seed and to differentiate by."""
+    """Make the request for a plan: which values to keep, to seed and to differentiate by.
+
+    Inputs are not kept, since the caller has them.
+    """
     seeded = tuple(dict.fromkeys(values[name] for name in seeds))
     asked = tuple(dict.fromkeys(values[name] for name in wrt))
-    keep = tuple(value for value in dict.fromkeys((*seeded, *asked)) if value != input_name)
+    keep = tuple(value for value in dict.fromkeys((*seeded, *asked)) if value not in inputs)
     return Request(shape, keep, seeded, asked)
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, overload
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.checks import renamed
-from cnnviz.graph.entry import channels_first, image_input
+from cnnviz.graph.entry import image_input, with_pictures_first
 from cnnviz.graph.graph import Graph, plain_mappings
 from cnnviz.graph.simplify import simplify
 from cnnviz.lowering.lower import Lowered
 from cnnviz.model.answering import Answering
 from cnnviz.model.gradients import Gradient, batch_first, gradient_request
 from cnnviz.model.heads import Head
-from cnnviz.model.inputs import check_goals, checked_input
+from cnnviz.model.inputs import InputLike, Inputs, check_goals
 from cnnviz.model.kinds import answer_of, with_both_scores
 from cnnviz.model.labels import LabelsLike
 from cnnviz.model.layers import LayerList
@@ -55,6 +55,8 @@ class Model(Answering):
     labels : str, path or sequence of str, optional
         By default those of the graph's metadata, else those that follow from the number of classes.
     size : (int, int), optional
+    inputs : mapping of str to str, optional
+        "picture" or "array" for inputs by name.
     name : str
     packed_nbytes : int, optional
         The arguments of `cnnviz.load`.
@@ -85,11 +87,13 @@ class Model(Answering):
         preprocessing: PreprocessingLike = None,
         labels: LabelsLike = None,
         size: Optional[Tuple[int, int]] = None,
+        inputs: Optional[Mapping[str, str]] = None,
         name: str = "network",
         packed_nbytes: Optional[int] = None,
     ) -> None:
         self.name = name
-        self.graph = simplify(channels_first(graph))
+        arranged, kinds = with_pictures_first(graph, inputs or {}, name)
+        self.graph = simplify(arranged)
         image = image_input(self.graph, name)
         self.input_name = image.name
         given = PACKED_NBYTES if packed_nbytes is None else packed_nbytes
@@ -112,6 +116,7 @@ class Model(Answering):
         if packed_nbytes is None:
             self._pool.packed_limit = usual_packed_nbytes(self.layers.macs())
         self.packed_nbytes = self._pool.packed_limit
+        self._inputs = Inputs(self.graph, kinds)
         self.classes = answer.classes
         self.labels = answer.labels(labels_in(graph.metadata) if labels is None else labels)
         self.head = Head(answer, self.labels)
@@ -127,27 +132,34 @@ class Model(Answering):
             self.labels,
             self.name,
             self.packed_nbytes,
+            self.inputs,
+            self.bound,
         )
 
     def preprocess(self, image: ImagesLike) -> Array:
-        """Return the network's input for a picture or a batch of them: N,C,H,W float32."""
-        return self.preprocessing.feed_of(image).x
+        """Return the network's input for a picture or a batch of them: N,C,H,W float32.
+
+        Of what is given for several inputs it is that of the picture.
+        """
+        return self.preprocessing.feed_of(self.split(image)[1]).x
 
     def activations(self, image: ImagesLike, layers: Union[str, Listed[str]]) -> Dict[str, Array]:
         """Return the activations of layers for a picture or a batch, each N,C,H,W (or N,K), by name."""
-        return self.forward(self.preprocess(image), [layers] if isinstance(layers, str) else layers)
+        model, image = self.split(image)
+        return model.forward(self.preprocess(image), [layers] if isinstance(layers, str) else layers)
 
     @overload
-    def forward(self, x: Array, layers: None = None) -> Array: ...
+    def forward(self, x: InputLike, layers: None = None) -> Array: ...
     @overload
-    def forward(self, x: Array, layers: Listed[str]) -> Dict[str, Array]: ...
-    def forward(self, x: Array, layers: Optional[Listed[str]] = None) -> Union[Array, Dict[str, Array]]:
+    def forward(self, x: InputLike, layers: Listed[str]) -> Dict[str, Array]: ...
+    def forward(self, x: InputLike, layers: Optional[Listed[str]] = None) -> Union[Array, Dict[str, Array]]:
         """Run the network on preprocessed pictures.
 
         Parameters
         ----------
         x : ndarray of float32, shape (N, C, H, W)
-            As `preprocess` returns it: any N, and other H and W where the network's layers allow them.
+            As `preprocess` returns it: any N, and other H and W where the network's layers allow them. For a
+            network of several inputs a mapping of their names to arrays with a row for each image.
         layers : sequence of str, optional
 
         Returns
@@ -162,20 +174,20 @@ class Model(Answering):
         ValueError
             When x has a wrong shape or holds NaN, or a layer does not exist.
         """
-        x = checked_input(x, self.preprocessing.channels)
+        feeds = self._inputs.feeds(x, self.preprocessing.channels)
         if isinstance(layers, str):
             raise TypeError(f"layers must be a list of names: pass [{layers!r}]")
         output = self.graph.outputs[0].name
         values = {name: self.layers.resolve(name) for name in (layers if layers is not None else [output])}
-        request = Request(x.shape, keep=tuple(dict.fromkeys(values.values())))
-        read = run_forward(self._pool, x, request)
+        request = Request(feeds.x.shape, keep=tuple(dict.fromkeys(values.values())))
+        read = run_forward(self._pool, feeds, request)
         found = {name: read[value] for name, value in values.items()}
         return found if layers is not None else found[output]
 
     @renamed(objective="target")
     def gradient(
         self,
-        x: Array,
+        x: InputLike,
         target: ObjectiveLike,
         *,
         wrt: Union[str, Sequence[str]] = INPUT,
@@ -191,7 +203,7 @@ class Model(Answering):
             A class by index or label (its pre-softmax score), one class for each image, a cotangent array for
             each layer (a vector-Jacobian product), or an objective of `cnnviz.objectives`.
         wrt : str or sequence of str
-            ``"input"``, or layers.
+            ``"input"``, layers, or other inputs by name.
         relu : {"plain", "guided", "deconv", "redirected"}
             How rectifiers pass the gradient back: the derivative; that of Springenberg et al. 2014, section
             3.4; that of Zeiler & Fergus 2013, section 2.1; or the derivative, except for images whose whole
@@ -211,7 +223,7 @@ class Model(Answering):
     @renamed(objectives="targets")
     def gradients(
         self,
-        x: Array,
+        x: InputLike,
         targets: Sequence[ObjectiveLike],
         *,
         wrt: Union[str, Sequence[str]] = INPUT,
@@ -240,18 +252,18 @@ class Model(Answering):
         """
         if relu not in RELU_RULES:
             raise ValueError(f"relu must be one of {', '.join(RELU_RULES)}, not {relu!r}")
-        x = checked_input(x, self.preprocessing.channels)
+        feeds = self._inputs.feeds(x, self.preprocessing.channels)
         goals = [self.objective(target) for target in targets]
-        check_goals(goals, self.graph, self.layers, len(x), self.batch_axis)
+        check_goals(goals, self.graph, self.layers, len(feeds.x), self.batch_axis)
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         if not names:
             raise ValueError("wrt is empty: name 'input' or a layer")
         read = tuple(dict.fromkeys(layer for goal in goals for layer in goal.layers))
         values = {name: self.layers.resolve(name) for name in dict.fromkeys((*read, *names))}
-        request = gradient_request(x.shape, read, names, values, self.input_name)
-        return run_backward(self._pool, x, goals, names, values, request, relu)
+        request = gradient_request(feeds.x.shape, read, names, values, self._inputs.kinds.keys())
+        return run_backward(self._pool, feeds, goals, names, values, request, relu)
 
-    def value(self, x: Array, target: ObjectiveLike) -> NDArray[np.float64]:
+    def value(self, x: InputLike, target: ObjectiveLike) -> NDArray[np.float64]:
         """Return the value of a target for each image, `Gradient.value` without a backward pass.
 
         Parameters
@@ -267,8 +279,8 @@ class Model(Answering):
             As `gradient`.
         """
         goal = self.objective(target)
-        x = checked_input(x, self.preprocessing.channels)
-        check_goals([goal], self.graph, self.layers, len(x), self.batch_axis)
+        feeds = self._inputs.feeds(x, self.preprocessing.channels)
+        check_goals([goal], self.graph, self.layers, len(feeds.x), self.batch_axis)
         read = self.forward(x, goal.layers)
         return goal.evaluate({name: batch_first(read[name], self.batch_axis(name) or 0) for name in read})[0]
 
@@ -291,13 +303,22 @@ class Model(Answering):
         The last column has the bytes of the weights that passes so far have packed for speed: see the option
         `packed_nbytes` of `cnnviz.load`.
         """
-        return described(self.graph, self.name, self.preprocessing, self.head.answer, self.layers, self._pool)
+        return described(
+            self._inputs, self.name, self.preprocessing, self.head.answer, self.layers, self._pool
+        )
 
-    def _read(self, x: Array, layer: str) -> Array:
+    def _read(self, x: InputLike, layer: str) -> Array:
         return self.forward(x, [layer])[layer]
 
 
 def _rebuilt(
-    graph: Graph, preprocessing: PreprocessingLike, labels: LabelsLike, name: str, packed_nbytes: int
+    graph: Graph,
+    preprocessing: PreprocessingLike,
+    labels: LabelsLike,
+    name: str,
+    packed_nbytes: int,
+    kinds: Mapping[str, str],
+    bound: Mapping[str, Array],
 ) -> Model:
-    return Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
+    options: Dict[str, Any] = {"name": name, "packed_nbytes": packed_nbytes, "inputs": kinds}
+    return Model(graph, preprocessing=preprocessing, labels=labels, **options).with_bound(bound)

@@ -15,6 +15,7 @@ from cnnviz.model.gradients import (
     joined_gradients,
     seeds_by_value,
 )
+from cnnviz.model.inputs import Feeds
 from cnnviz.model.plan_pool import PlanPool, Request
 from cnnviz.objectives import Objective
 
@@ -27,35 +28,37 @@ MOST_IMAGES = 4
 BUDGET_NBYTES = 2**30
 
 
-def pieces(pool: PlanPool, x: Array, request: Request) -> Iterator[Tuple[Array, int, int]]:
+def pieces(pool: PlanPool, feeds: Feeds, request: Request) -> Iterator[Tuple[Feeds, int, int]]:
     """Cut a batch into pieces, so that plans stay small: each piece with its first index and its end.
 
     Results do not depend on the cut. The images of a batch that the network would mix run one by one.
     """
-    step = min(len(x), MOST_IMAGES)
+    count = len(feeds.x)
+    step = min(count, MOST_IMAGES)
     if step > 1:
         one = pool.nbytes(request._replace(shape=(1, *request.shape[1:])))
         step = max(1, min(step, BUDGET_NBYTES // max(one, 1)))
     if step > 1 and pool.mixing(request) is not None:
         step = 1
-    for start in range(0, len(x), step):
-        stop = min(start + step, len(x))
-        yield x[start:stop], start, stop
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        yield feeds.cut(start, stop), start, stop
 
 
-def run_forward(pool: PlanPool, x: Array, request: Request) -> Dict[str, Array]:
+def run_forward(pool: PlanPool, feeds: Feeds, request: Request) -> Dict[str, Array]:
     """Return the values that `request` keeps, for a whole batch, along the axis of the network."""
-    parts = [_forward(pool, piece, request) for piece, _, _ in pieces(pool, x, request)]
+    parts = [_forward(pool, piece, request) for piece, _, _ in pieces(pool, feeds, request)]
     if len(parts) == 1:
         return parts[0]
-    images = 1 if len(parts) == len(x) else len(x)
+    count = len(feeds.x)
+    images = 1 if len(parts) == count else count
     axes = {name: _axis(pool, request, name, array, images) for name, array in parts[0].items()}
     return {name: joined([part[name] for part in parts], axes[name]) for name in request.keep}
 
 
-def _forward(pool: PlanPool, x: Array, request: Request) -> Dict[str, Array]:
-    with pool.lend(request._replace(shape=x.shape)) as lowered:
-        lowered.plan.forward([x])
+def _forward(pool: PlanPool, feeds: Feeds, request: Request) -> Dict[str, Array]:
+    with pool.lend(request._replace(shape=feeds.x.shape)) as lowered:
+        lowered.plan.forward([feeds.x, *feeds.others.values()])
         return {name: lowered.plan.read(lowered.values[name]) for name in request.keep}
 
 
@@ -78,7 +81,7 @@ def check_rows(name: str, array: Array, images: int) -> None:
 
 def run_backward(
     pool: PlanPool,
-    x: Array,
+    feeds: Feeds,
     objectives: Sequence[Objective],
     wrt: Tuple[str, ...],
     values: Mapping[str, str],
@@ -90,7 +93,7 @@ def run_backward(
     Parameters
     ----------
     pool : PlanPool
-    x : ndarray of float32, shape (N, C, H, W)
+    feeds : Feeds
     objectives : sequence of Objective
         The objectives, each of the whole batch.
     wrt : tuple of str
@@ -106,20 +109,20 @@ def run_backward(
         _backward(
             pool,
             piece,
-            objectives if len(piece) == len(x) else [goal.take(start, stop) for goal in objectives],
+            objectives if len(piece.x) == len(feeds.x) else [goal.take(start, stop) for goal in objectives],
             wrt,
             values,
             request,
             relu,
         )
-        for piece, start, stop in pieces(pool, x, request)
+        for piece, start, stop in pieces(pool, feeds, request)
     ]
     return parts[0] if len(parts) == 1 else [joined_gradients(each) for each in zip(*parts)]
 
 
 def _backward(
     pool: PlanPool,
-    x: Array,
+    feeds: Feeds,
     objectives: Sequence[Objective],
     wrt: Tuple[str, ...],
     values: Mapping[str, str],
@@ -127,22 +130,27 @@ def _backward(
     relu: str,
 ) -> List[Gradient]:
     found = []
-    with pool.lend(request._replace(shape=x.shape)) as lowered:
+    count = len(feeds.x)
+    with pool.lend(request._replace(shape=feeds.x.shape)) as lowered:
         plan, ids = lowered.plan, lowered.values
-        plan.forward([x])
+        plan.forward([feeds.x, *feeds.others.values()])
+        fed = dict(zip(lowered.inputs, (feeds.x, *feeds.others.values())))
         kept = {value: plan.read(ids[value]) for value in request.keep}
-        axes = {value: _axis(pool, request, value, array, len(x)) for value, array in kept.items()}
+        axes = {value: _axis(pool, request, value, array, count) for value, array in kept.items()}
         kept = {value: batch_first(array, axes[value]) for value, array in kept.items()}
         for goal in objectives:
-            given = {name: kept.get(values[name], x) for name in goal.layers}
+            given = {name: {**fed, **kept}[values[name]] for name in goal.layers}
             for name, array in given.items():
-                check_rows(name, array, len(x))
+                check_rows(name, array, count)
             value, cotangents = goal.evaluate(given)
             moved = {name: batch_back(array, axes.get(values[name], 0)) for name, array in cotangents.items()}
             plan.backward(seeds_by_value(moved, values, ids), relu=relu)
             gradients = {
                 name: batch_first(plan.gradient(ids[values[name]]), axes.get(values[name], 0)) for name in wrt
             }
+            for name in wrt:
+                if values[name] in fed:
+                    check_rows(name, gradients[name], count)
             read = (*goal.layers, *wrt)
             activations = {name: kept[values[name]] for name in read if values[name] in kept}
             found.append(Gradient(value, gradients, activations))

@@ -10,6 +10,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from cnnviz._config import _core
 from cnnviz.fork_lock import ForkLock
+from cnnviz.graph.entry import input_shapes
 from cnnviz.graph.graph import Graph, Tensor, prune
 from cnnviz.lowering.lower import Lowered, MixedBatchError, lower
 from cnnviz.lowering.weights import Weights
@@ -24,7 +25,7 @@ _MOST_PLANS = 16
 
 
 class Request(NamedTuple):
-    """What a plan is prepared for: the shape of its input, and values by name."""
+    """What a plan is prepared for: the shape of the picture's input, and values by name."""
 
     shape: Tuple[int, ...]
     keep: Tuple[str, ...]
@@ -77,7 +78,7 @@ class PlanPool:
         graph = self._graph
         if values is not None:
             graph = prune(graph.replace(outputs=tuple(Tensor(name, None) for name in values)))
-        return lower(graph, {graph.inputs[0].name: shape}, self._weights, apart=True)
+        return lower(graph, input_shapes(graph, shape), self._weights, apart=True)
 
     def mixing(self, request: Request) -> Optional[str]:
         """Return the reason why no plan for `request` takes several images, None if one does."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cnnviz.graph.graph import Graph
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.answers import Answer
+from cnnviz.model.inputs import Inputs
 from cnnviz.model.layers import LayerList
 from cnnviz.model.plan_pool import PlanPool, Request
 from cnnviz.one_line import times
@@ -12,9 +12,10 @@ from cnnviz.pictures.preprocessing import Preprocessing
 
 
 def described(
-    graph: Graph, name: str, preprocessing: Preprocessing, answer: Answer, layers: LayerList, pool: PlanPool
+    inputs: Inputs, name: str, preprocessing: Preprocessing, answer: Answer, layers: LayerList, pool: PlanPool
 ) -> str:
     """Return the lines of `Model.summary`: the network, its preprocessing, and the table of its layers."""
+    graph = inputs.graph
     height, width = preprocessing.size or (0, 0)
     head = f"{name}: input {times((preprocessing.channels, height, width))}, {answer.described()}"
     request = Request((1, preprocessing.channels, height, width), (graph.outputs[0].name,))
@@ -22,5 +23,7 @@ def described(
     notes = [] if mixing is None else [f"one picture at a time: {mixing}"]
     if any(SCHEMAS[node.op].traits.quantizes for node in graph.nodes):
         notes.append("gradients pass straight through the rounding of quantised numbers")
+    if len(graph.inputs) > 1:
+        notes.append(f"also takes {inputs.listed()}")
     table = layers.summary(pool.packed_usage())
     return "\n".join([head, f"preprocessing {preprocessing.describe()}", *notes, *table])

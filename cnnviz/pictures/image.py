@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Iterator, List, Protocol, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Protocol, Tuple, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,9 @@ class Listed(Protocol[Member]):
 
 #: One picture: path, PIL image, or array H,W,3 (uint8 0 to 255 or float 0 to 1; grey and RGBA work too). A
 #: network of other channels takes H,W,C, and one whose preprocessing states a range takes numbers in it.
-ImageLike = Union[str, "os.PathLike[str]", "PIL.Image.Image", NDArray[Any], Displayed, Preprocessed]
+ImageLike = Union[
+    str, "os.PathLike[str]", "PIL.Image.Image", NDArray[Any], Displayed, Preprocessed, Mapping[str, Any]
+]
 #: One picture, or a batch: a list of pictures, or an array N,H,W,3. Results for a list are a list. Type
 #: checkers cannot tell the two kinds of array apart and take each for one picture: `list(array)` is a batch.
 ImagesLike = Union[ImageLike, Listed[ImageLike]]
@@ -90,6 +92,10 @@ def read_image(image: ImageLike, name: str = "image", kind: PictureKind = COLOUR
     ValueError
         For a file that is not a picture, and for arrays of a wrong shape or range, empty ones, and NaN.
     """
+    if isinstance(image, Mapping):
+        raise TypeError(
+            f"{name} gives inputs by name, and a picture is needed here: model.bind binds the others"
+        )
     if isinstance(image, Preprocessed):
         raise TypeError(f"{name} is preprocessed already, and a picture is needed here")
     if isinstance(image, Displayed):

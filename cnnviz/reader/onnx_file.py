@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, prune
 from cnnviz.graph.schema import NEWEST_OPSET, OLDEST_OPSET, STANDARD_DOMAINS
 from cnnviz.reader.external import ExternalData
+from cnnviz.reader.fixed import with_fixed
 from cnnviz.reader.nodes import GraphReader
 from cnnviz.reader.part import part_of
 from cnnviz.reader.tensors import TensorDecoder, text
@@ -37,7 +38,9 @@ _MAGIC = {
 }
 
 
-def read(source: Source, outputs: Optional[Sequence[str]] = None) -> Graph:
+def read(
+    source: Source, outputs: Optional[Sequence[str]] = None, fixed: Optional[Mapping[str, Any]] = None
+) -> Graph:
     """Read an ONNX model.
 
     Parameters
@@ -46,6 +49,8 @@ def read(source: Source, outputs: Optional[Sequence[str]] = None) -> Graph:
         A path, the bytes of a file, or a parsed message, which is left as it is.
     outputs : sequence of str, optional
         Values or nodes to take for the network's outputs: the graph behind them is not read.
+    fixed : mapping of str to number or array, optional
+        Numbers for inputs, which become constants.
 
     Returns
     -------
@@ -61,14 +66,15 @@ def read(source: Source, outputs: Optional[Sequence[str]] = None) -> Graph:
     UnsupportedModelError
         The model is valid, but needs operators or modes that cnnviz does not have; `operators` lists them.
     TypeError, ValueError
-        `outputs` is not a list of names, or no node makes one of them.
+        `outputs` is not a list of names, or no node makes one of them; a fixed input does not exist, or its
+        numbers do not fit it.
     """
     model, folder = _parse(source)
     opset = _check_versions(model)
     if not model.HasField("graph"):
         raise ModelFormatError("the model has no graph")
     external = None if folder is None else ExternalData(folder)
-    part = part_of(model.graph, outputs)
+    part = with_fixed(part_of(model.graph, outputs), fixed or {})
     graph = GraphReader(model, opset, TensorDecoder(external), part).read()
     metadata = {text(p.key, "metadata key"): text(p.value, "metadata value") for p in model.metadata_props}
     return prune(graph.replace(metadata=metadata))

@@ -153,6 +153,7 @@ def fooling_image(
         "margin": 0.0 if margin is None else checked_number("margin", margin, 0),
         "seed": checked_count("seed", seed),
     }
+    model, image = (model, None) if image is None else model.split(image)
     sources = {} if image is None else {"image": pictures_of(model, image)[0]}
     watch = Watch(progress, callback, checked_count("keep_every", keep_every))
     result = synthesize(recipe(model, settings, sources), watch)
