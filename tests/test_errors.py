@@ -211,7 +211,7 @@ def test_the_networks_own_size_is_named_when_another_does_not_fit() -> None:
         cnnviz.load(data).forward(np.zeros((1, 3, 8, 8), np.float32))
 
 
-SHAPES = ((["N", 3], r"shape \(None, 3\), an image batch is N,C,H,W"),)
+SHAPES = ((["N", 3], r"shape \(any, 3\): pictures are N,C,H,W, signals N,C,L"),)
 
 
 @pytest.mark.parametrize(("shape", "message"), SHAPES, ids=["two axes"])

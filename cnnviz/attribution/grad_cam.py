@@ -107,10 +107,15 @@ def _answer(question: Question, found: Gradient, name: str) -> Answer:
 
 
 def maps_of(question: Question, found: Gradient, name: str) -> Tuple[Array, Array]:
-    """Return Grad-CAM of a layer before its ReLU, N,h,w, and after it in the size of the input, N,H,W."""
+    """Return Grad-CAM of a layer before its ReLU, N,h,w, and after it in the size of the input, N,H,W.
+
+    Of a signal they are N,l and N,L, of a volume N,d,h,w and N,D,H,W.
+    """
+    size = question.x.shape[2:]
     places = places_of(question.model, name)
     values = weighted_sum(as_maps(found.activations[name], places), as_maps(found.gradients[name], places))
-    return values, upsample(np.maximum(values, 0), question.x.shape[2:])
+    values = values[:, 0] if len(size) == 1 else values
+    return values, upsample(np.maximum(values, 0), size)
 
 
 def ask_about_last_layer(model: Model, image: ImagesLike, target: Targets) -> Tuple[str, Question, Gradient]:
@@ -141,16 +146,19 @@ def checked_layer(model: Model, layer: object) -> str:
 
 
 def weighted_sum(activation: Array, gradient: Array) -> Array:
-    """Return Grad-CAM before its ReLU, N,H,W, from a layer and its gradient, both N,C,H,W."""
-    alpha = gradient.mean(axis=(2, 3), dtype=np.float64)
-    return np.einsum("nc,nchw->nhw", alpha, activation).astype(np.float32)
+    """Return Grad-CAM before its ReLU, N,H,W, from a layer and its gradient, both N,C,H,W or N,C,D,H,W."""
+    alpha = gradient.mean(axis=tuple(range(2, gradient.ndim)), dtype=np.float64)
+    return np.einsum("nc,nc...->n...", alpha, activation).astype(np.float32)
 
 
 def upsample(maps: Array, size: Tuple[int, ...]) -> Array:
     """Enlarge maps N,h,w bilinearly to N,H,W; the centre of cell i of n comes to (i + 1/2) * N/n - 1/2."""
-    rows = _interpolation(maps.shape[1], size[0])
-    columns = _interpolation(maps.shape[2], size[1])
-    return np.ascontiguousarray(rows @ maps @ columns.T, dtype=np.float32)
+    along = [_interpolation(cells, pixels) for cells, pixels in zip(maps.shape[1:], size)]
+    if len(along) == 2:
+        return np.ascontiguousarray(along[0] @ maps @ along[1].T, dtype=np.float32)
+    for axis, matrix in enumerate(along, 1):
+        maps = np.asarray(np.moveaxis(np.tensordot(matrix, maps, (1, axis)), 0, axis), dtype=np.float32)
+    return np.ascontiguousarray(maps)
 
 
 def _interpolation(cells: int, pixels: int) -> NDArray[np.float64]:

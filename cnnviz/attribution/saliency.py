@@ -114,7 +114,8 @@ def saliency(
     smooth : int
         The number of noisy copies; 0 takes the picture without noise. The paper uses about 50.
     noise : float
-        Standard deviation of the noise in displayed pixels, 0 to 1; the paper uses 0.1 to 0.2.
+        Standard deviation of the noise in displayed pixels, 0 to 1; the paper uses 0.1 to 0.2. For a signal
+        or a volume without a stated range, as a share of its own span.
     seed : int
         Random seed of the noise, which is the same for every picture of a batch.
 
@@ -163,7 +164,10 @@ def _smoothed(question: Question, copies: int, noise: float, seed: int) -> Tuple
     images = x[:1] if question.one_image else x
     goals = [objective.take(row, row + 1) for row in range(len(x))] if question.one_image else [objective]
     low, high = model.preprocessing.bounds()
-    scale = np.float32(noise) * np.abs(high - low)
+    scale = np.float32(noise) * np.abs(high - low).reshape(-1, *(1,) * (x.ndim - 2))
+    if not model.preprocessing.displayed:  # of a signal it is a share of its span
+        span = np.ptp(question.pictures[: len(images)].reshape(len(images), -1), axis=1)
+        scale = scale * span.reshape(-1, *(1,) * (x.ndim - 1))
     rng = np.random.default_rng(seed)
     total = np.zeros((len(goals), *images.shape), np.float64)
     for start in range(0, copies, BATCH):

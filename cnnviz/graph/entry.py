@@ -8,16 +8,21 @@ from cnnviz.graph.graph import Graph, Names, Node, Tensor, consumers
 from cnnviz.graph.schema import SCHEMAS
 
 Dims = Tuple[Optional[int], ...]
+# The axes of signals, pictures and volumes, batch and channels included.
+_RANKS = (3, 4, 5)
 #: The kinds of inputs that a caller can name.
 KINDS = ("picture", "array")
 
 
 class ImageInput(NamedTuple):
-    """The input of a network of pictures: its name, channels, and height and width, None where open."""
+    """The input of a network of pictures: its name, channels, and height and width, None where open.
+
+    The size of a signal is its length, that of a volume depth, height and width.
+    """
 
     name: str
     channels: int
-    size: Tuple[Optional[int], Optional[int]]
+    size: Dims
 
 
 def with_pictures_first(graph: Graph, kinds: Mapping[str, str], name: str) -> Tuple[Graph, Dict[str, str]]:
@@ -42,9 +47,9 @@ def with_pictures_first(graph: Graph, kinds: Mapping[str, str], name: str) -> Tu
     """
     tensors = {tensor.name: tensor for tensor in graph.inputs}
     _check_kinds(kinds, list(tensors), name)
-    likely = [
-        one for one, tensor in tensors.items() if len(tensor.shape or ()) == 4 and kinds.get(one) != "array"
-    ]
+    likely = [one for one, tensor in tensors.items() if len(tensor.shape or ()) == 4]
+    likely = likely or [one for one, tensor in tensors.items() if len(tensor.shape or ()) in _RANKS]
+    likely = [one for one in likely if kinds.get(one) != "array"]
     marked = [one for one in kinds if kinds[one] == "picture"]
     first = next(iter((*marked, *(tensors if len(tensors) == 1 else likely))), None)
     if first is None:
@@ -53,11 +58,15 @@ def with_pictures_first(graph: Graph, kinds: Mapping[str, str], name: str) -> Tu
     for one in dict.fromkeys((first, *likely, *marked)):
         graph = _channels_first(graph, one)
     shapes = {tensor.name: tensor.shape or () for tensor in graph.inputs}
-    alike = [one for one in likely if one not in kinds and shapes[one][1] == shapes[first][1]]
+    alike = [one for one in likely if one not in kinds and _alike(shapes[one], shapes[first])]
     pictures = dict.fromkeys((first, *marked, *alike))
     ordered = sorted(graph.inputs, key=lambda tensor: tensor.name != first)
     found = {one.name: "picture" if one.name in pictures else "array" for one in ordered}
     return graph.replace(inputs=tuple(ordered)), found
+
+
+def _alike(shape: Dims, picture: Dims) -> bool:
+    return len(shape) == len(picture) and shape[1:2] == picture[1:2]
 
 
 def _check_kinds(kinds: Mapping[str, str], inputs: List[str], name: str) -> None:
@@ -70,21 +79,28 @@ def _check_kinds(kinds: Mapping[str, str], inputs: List[str], name: str) -> None
 
 
 def _channels_first(graph: Graph, name: str) -> Graph:
-    """Give a picture N,H,W,C the axes N,C,H,W, by a Transpose behind it."""
+    """Give a picture N,H,W,C or N,H,W the axes N,C,H,W, by a node behind it; signals and volumes alike."""
     tensor = next(tensor for tensor in graph.inputs if tensor.name == name)
     shape = tensor.shape
-    if shape is None or len(shape) != 4 or not _channels_last(graph, name, shape):
+    if shape is None or len(shape) not in _RANKS:
+        return graph
+    if _has_no_channels(graph, name, shape):
+        shape, op, attributes = (shape[0], 1, *shape[1:]), "Squeeze", {"axes": (1,)}
+    elif _channels_last(graph, name, shape):
+        op, attributes = "Transpose", {"perm": (0, *range(2, len(shape)), 1)}
+        shape = (shape[0], shape[-1], *shape[1:-1])
+    else:
         return graph
     taken = {name for node in graph.nodes for name in (node.name, *node.outputs)}
-    inner = Names(taken | {one.name for one in graph.inputs}).fresh(f"{name}_channels_last")
-    transpose = Node("Transpose", inner, (name,), (inner,), {"perm": (0, 2, 3, 1)})
+    inner = Names(taken | {one.name for one in graph.inputs}).fresh(f"{name}_as_in_the_file")
+    before = Node(op, inner, (name,), (inner,), attributes)
     readers = tuple(
         node.replace(inputs=tuple(inner if one == name else one for one in node.inputs))
         for node in graph.nodes
     )
-    image = Tensor(name, (shape[0], shape[3], shape[1], shape[2]))
+    image = Tensor(name, shape)
     inputs = tuple(image if one.name == name else one for one in graph.inputs)
-    return graph.replace(inputs=inputs, nodes=(transpose, *readers))
+    return graph.replace(inputs=inputs, nodes=(before, *readers))
 
 
 def _channels_last(graph: Graph, name: str, shape: Dims) -> bool:
@@ -92,12 +108,21 @@ def _channels_last(graph: Graph, name: str, shape: Dims) -> bool:
 
     Exporters of networks with the channels last write a Transpose before the first convolution.
     """
-    if shape[1] in (1, 3) or shape[3] is None:
+    if len(shape) == 4 and (shape[1] in (1, 3) or shape[3] is None):
         return False
-    if shape[3] in (1, 3):
+    if len(shape) == 4 and shape[3] in (1, 3):
         return True
     found = _first_weights(graph, name)
-    return found is not None and found.moved and found.channels == shape[3] != shape[1]
+    return found is not None and found.moved and found.channels == shape[-1] != shape[1]
+
+
+def _has_no_channels(graph: Graph, name: str, shape: Dims) -> bool:
+    """Whether an input is a grey picture N,H,W, which the network itself gives an axis of one channel."""
+    readers = consumers(graph).get(name, [])
+    if len(shape) != 3 or not readers or any(node.op != "Unsqueeze" for node in readers):
+        return False
+    found = _first_weights(graph, readers[0].outputs[0])
+    return readers[0].attributes.get("axes") in ((1,), (-3,)) and found is not None and found == (1, False, 2)
 
 
 def image_input(graph: Graph, name: str) -> ImageInput:
@@ -108,15 +133,19 @@ def image_input(graph: Graph, name: str) -> ImageInput:
     Raises
     ------
     ValueError
-        When it is no picture; `name` is the network's in the message.
+        When it is neither a picture N,C,H,W nor a signal N,C,L nor a volume N,C,D,H,W; `name` is the
+        network's in the message.
     """
     tensor = graph.inputs[0]
     shape = tensor.shape if tensor.shape is not None else (None, None, None, None)
-    if len(shape) != 4:
-        raise ValueError(f"{name}: input {tensor.name!r} has shape {shape}, an image batch is N,C,H,W")
+    if len(shape) not in _RANKS:
+        raise ValueError(
+            f"{name}: input {tensor.name!r} has shape {shown(shape)}: pictures are N,C,H,W, signals N,C,L, "
+            "volumes N,C,D,H,W"
+        )
     found = None if shape[1] else _first_weights(graph, tensor.name)
-    channels = shape[1] or (found.channels if found else 3)
-    return ImageInput(tensor.name, channels, (shape[2], shape[3]))
+    channels = shape[1] or (found.channels if found else 3 if len(shape) == 4 else 1)
+    return ImageInput(tensor.name, channels, shape[2:])
 
 
 def input_shapes(graph: Graph, shape: Tuple[int, ...]) -> Dict[str, Tuple[int, ...]]:
@@ -160,10 +189,11 @@ def shown(shape: Optional[Dims]) -> str:
 
 
 class _Reader(NamedTuple):
-    """The first convolution of a picture: its input channels, and whether axes are permuted before it."""
+    """The first convolution of a picture: its channels, the axes permuted before it, its axes of places."""
 
     channels: int
     moved: bool
+    axes: int
 
 
 def _first_weights(graph: Graph, name: str) -> Optional[_Reader]:
@@ -174,8 +204,9 @@ def _first_weights(graph: Graph, name: str) -> Optional[_Reader]:
         value, moved = left.pop(0)
         for node in readers.get(value, ()):
             weights = graph.constants.get(node.inputs[1]) if node.op == "Conv" else None
-            if weights is not None and weights.ndim == 4:
-                return _Reader(int(weights.shape[1]) * int(node.attributes["group"]), moved)
+            if weights is not None and weights.ndim in _RANKS:
+                channels = int(weights.shape[1]) * int(node.attributes["group"])
+                return _Reader(channels, moved, weights.ndim - 2)
             axes = SCHEMAS[node.op].traits.axes
             if axes in ("keeps", "permutes"):
                 left += [(out, moved or axes == "permutes") for out in node.outputs if out not in seen]

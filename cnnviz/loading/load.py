@@ -27,7 +27,7 @@ def load(
     *,
     preprocessing: PreprocessingLike = None,
     labels: LabelsLike = None,
-    size: Optional[Tuple[int, int]] = None,
+    size: Optional[Tuple[int, ...]] = None,
     outputs: Optional[Sequence[str]] = None,
     inputs: Optional[Mapping[str, Any]] = None,
     packed_nbytes: Optional[int] = None,
@@ -53,7 +53,8 @@ def load(
         of one score takes the names of its negative and its positive class, or that of the latter alone.
     size : (int, int), optional
         The height and width of the network's pictures, at least 1, where the file leaves them open. Without
-        it they are 224, or another usual size that fits where 224 does not, with a warning.
+        it they are 224, or another usual size that fits where 224 does not, with a warning. For signals it is
+        ``(length,)``, for volumes ``(depth, height, width)``.
     outputs : sequence of str, optional
         Values or nodes of the file to take for the network's outputs, in place of its own; the first has the
         scores. The graph behind them is not read: a detector loads without its tail of NonMaxSuppression.

@@ -166,6 +166,8 @@ class Places(NamedTuple):
     extra : int
         The number of entries before the places along `axis`, such as a class token. Entries behind them are
         left out, too.
+    depth : int
+        The extent of the axis before the rows in a volume; 0 for pictures and signals.
     """
 
     rows: int
@@ -173,6 +175,7 @@ class Places(NamedTuple):
     axis: int
     apart: bool
     extra: int = 0
+    depth: int = 0
 
     @property
     def number(self) -> int:
@@ -187,6 +190,10 @@ def places_in(axes: Sequence[Axis]) -> Optional[Places]:
     names = [part.of for part in parts]
     if not placed or placed[0] == 0 or axes[0].extent != 1 or not all(part.spans for part in parts):
         return None
+    if names == list(PLACES) and placed == [placed[0], placed[0] + 1, placed[0] + 2]:
+        whole = all(len(axes[i].parts) == 1 and not axes[i].before and not axes[i].after for i in placed)
+        depth, rows, columns = (part.extent for part in parts)
+        return Places(rows, columns, placed[0], True, 0, depth) if whole else None
     if names not in (["rows", "columns"], ["rows"], ["columns"]):
         return None
     first, last = axes[placed[0]], axes[placed[-1]]

@@ -109,7 +109,7 @@ class Inputs:
         if isinstance(x, Mapping):
             key, others = self._keys(x)
             given, x = {**given, **{name: _floats(one, name) for name, one in others.items()}}, x[key]
-        checked = checked_input(x, channels)
+        checked = checked_input(x, channels, len(self.graph.inputs[0].shape or (None,) * 4))
         if len(self.graph.inputs) == 1:
             return Feeds(checked, {}, frozenset())
         missing = [tensor for tensor in self.graph.inputs[1:] if tensor.name not in given]
@@ -146,9 +146,9 @@ class Inputs:
             others = _quoted([tensor.name for tensor in self.graph.inputs[1:]]) or "none"
             raise ValueError(f"inputs: {name!r} is no input beside the picture; there are {others}")
         if self.kinds[name] == "picture":
-            size = (tensor.shape or (None,) * 4)[2:]
-            whole = preprocessing.size or (1, 1)
-            own = replace(preprocessing, size=(size[0] or whole[0], size[1] or whole[1]))
+            whole = preprocessing.size or ()
+            size = (tensor.shape or (None,) * (len(whole) + 2))[2:]
+            own = replace(preprocessing, size=tuple(n or usual for n, usual in zip(size, whole)))
             return own.feed_of(value, name).x
         return _floats(value, name)
 
@@ -217,15 +217,16 @@ def _shaped(array: Array, shape: Tuple[int, ...], tensor: Tensor, rows: bool) ->
     return single(found)
 
 
-def checked_input(x: Any, channels: int) -> Array:
-    """Return `x` as the C-contiguous float32 N,C,H,W that plans read, or raise an error."""
+def checked_input(x: Any, channels: int, axes: int) -> Array:
+    """Return `x` as the C-contiguous float32 N,C,H,W (of `axes` axes) that plans read, or raise an error."""
     array = np.asarray(x)
     if array.dtype.kind != "f":
         raise TypeError(
             f"x has dtype {array.dtype}: it must be float32; model.preprocess makes it from pictures"
         )
-    if array.ndim != 4 or array.shape[1] != channels or array.size == 0:
-        raise ValueError(f"x has shape {array.shape}: it must be N,{channels},H,W, none of them 0")
+    if array.ndim != axes or array.shape[1] != channels or array.size == 0:
+        places = {3: "L", 4: "H,W", 5: "D,H,W"}[axes]
+        raise ValueError(f"x has shape {array.shape}: it must be N,{channels},{places}, none of them 0")
     array = single(array)
     if not all_finite(array):
         bad = array.size - int(np.isfinite(array).sum())

@@ -17,7 +17,7 @@ Shape = Tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
 
-def answer_of(graph: Graph, shapes: LayerList, size: Tuple[int, int]) -> Answer:
+def answer_of(graph: Graph, shapes: LayerList, size: Tuple[int, ...]) -> Answer:
     """Find the kind of answer that a graph gives.
 
     Parameters
@@ -25,7 +25,7 @@ def answer_of(graph: Graph, shapes: LayerList, size: Tuple[int, int]) -> Answer:
     graph : Graph
     shapes : LayerList
         The shape of each layer for one picture.
-    size : (int, int)
+    size : tuple of int
         The height and width of the picture.
     """
     output = graph.outputs[0].name
@@ -54,7 +54,7 @@ def answer_of(graph: Graph, shapes: LayerList, size: Tuple[int, int]) -> Answer:
 
 
 def _map(
-    graph: Graph, shapes: LayerList, size: Tuple[int, int], scores: str, last: Optional[Node]
+    graph: Graph, shapes: LayerList, size: Tuple[int, ...], scores: str, last: Optional[Node]
 ) -> Optional[Tuple[str, int]]:
     """The layer that has scores at each place of the picture, and the axis of its classes; None without one.
 
@@ -83,7 +83,7 @@ def _classes_of_softmax(shapes: Shapes, last: Optional[Node]) -> Optional[int]:
     return shape[last.attributes["axis"]] if shape else None
 
 
-def _class_axis(shape: Shape, axes: Sequence[Axis], size: Tuple[int, int]) -> Optional[int]:
+def _class_axis(shape: Shape, axes: Sequence[Axis], size: Tuple[int, ...]) -> Optional[int]:
     """The axis of the classes of a map N,C,H,W or N,H,W,C of more than one place, None for another shape.
 
     Where the axes could not be followed from the picture, they are rows and columns if their extents are in
@@ -94,7 +94,7 @@ def _class_axis(shape: Shape, axes: Sequence[Axis], size: Tuple[int, int]) -> Op
     places = places_in(axes)
     if places is not None and places.apart:
         return 1 if places.axis == 2 else 3
-    if not any(axis.is_lost for axis in axes):
+    if len(size) != 2 or not any(axis.is_lost for axis in axes):
         return None
     for axis, (rows, columns) in ((1, shape[2:]), (3, shape[1:3])):
         if rows * columns > 1 and abs(rows * size[1] - columns * size[0]) < max(size):

@@ -22,7 +22,7 @@ from cnnviz.model.layers import LayerList
 from cnnviz.model.metadata import labels_in
 from cnnviz.model.passes import run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
-from cnnviz.model.sizes import fed
+from cnnviz.model.sizes import Size, fed
 from cnnviz.model.summary import described
 from cnnviz.objectives import INPUT, LOGITS, ObjectiveLike
 from cnnviz.one_line import shortened
@@ -86,7 +86,7 @@ class Model(Answering):
         *,
         preprocessing: PreprocessingLike = None,
         labels: LabelsLike = None,
-        size: Optional[Tuple[int, int]] = None,
+        size: Optional[Size] = None,
         inputs: Optional[Mapping[str, str]] = None,
         name: str = "network",
         packed_nbytes: Optional[int] = None,
@@ -99,12 +99,12 @@ class Model(Answering):
         given = PACKED_NBYTES if packed_nbytes is None else packed_nbytes
         self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
 
-        def lower(at: Tuple[int, int], values: Optional[Sequence[str]] = None) -> Lowered:
+        def lower(at: Size, values: Optional[Sequence[str]] = None) -> Lowered:
             return self._pool.lower((1, image.channels, *at), values)
 
         self.preprocessing, usual = fed(self.graph, image, preprocessing, size, lower, name)
         self.layers = LayerList(self.graph, usual, {INPUT: self.input_name}, name)
-        usual_size = self.preprocessing.size or (0, 0)
+        usual_size = self.preprocessing.size or ()
         answer = answer_of(self.graph, self.layers, usual_size)
         if answer.single:
             self.graph, answer = with_both_scores(self.graph, answer, self.layers)
@@ -294,7 +294,7 @@ class Model(Answering):
         shape = self.layers.get(value, (1,))
         if shape[:1] == (1,):
             return 0
-        picture = (1, self.preprocessing.channels, *(self.preprocessing.size or (0, 0)))
+        picture = (1, self.preprocessing.channels, *(self.preprocessing.size or ()))
         return self._pool.batch_axis(Request(picture, (value,)), value, shape)
 
     def summary(self) -> str:

@@ -1,4 +1,7 @@
-"""The places of a layer: which of its axes are the rows and columns of the picture, or a list of both."""
+"""The places of a layer: which of its axes are the rows and columns of the picture, or a list of both.
+
+A signal has one row, and a layer of a volume has the depth before the rows.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,11 @@ def places_of(model: Model, layer: str) -> Optional[Places]:
 
 
 def layers_with_places(model: Model) -> List[str]:
-    """Return the layers N,C,H,W with more than one place, first to last."""
+    """Return the layers N,C,H,W with more than one place, first to last; of a volume they are N,C,D,H,W."""
     found = []
     for name, places in model.layers.places.items():
-        if len(model.layers[name]) == 4 and (places.rows, places.columns) == model.layers[name][2:]:
+        size = (*([places.depth] if places.depth else []), places.rows, places.columns)
+        if size == model.layers[name][2:]:
             found.append(name)
     return found
 
@@ -41,6 +45,8 @@ def lists_places(model: Model, layer: str) -> bool:
 def as_maps(array: NDArray[np.float32], places: Optional[Places]) -> NDArray[np.float32]:
     """Return a layer as maps N,C,rows,columns; the axes other than those of its places become channels.
 
+    A layer of a volume comes as N,C,depth,rows,columns.
+
     Raises
     ------
     ValueError
@@ -49,9 +55,12 @@ def as_maps(array: NDArray[np.float32], places: Optional[Places]) -> NDArray[np.
     if places is None:
         raise ValueError(f"a layer {array.shape} without places has no maps")
     axis = places.axis
-    if places.apart:
-        size = (array.shape[axis], array.shape[axis + 1])
+    if places.depth:
+        moved = np.moveaxis(array, (axis, axis + 1, axis + 2), (-3, -2, -1))
+        size = moved.shape[-3:]
+    elif places.apart:
         moved = np.moveaxis(array, (axis, axis + 1), (-2, -1))
+        size = moved.shape[-2:]
     else:
         size = (places.rows, places.columns)
         moved = np.moveaxis(array, axis, -1)[..., places.extra : places.extra + places.number]

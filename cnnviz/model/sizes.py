@@ -18,13 +18,19 @@ from cnnviz.model.metadata import preprocessing_in
 from cnnviz.one_line import times
 from cnnviz.pictures.preprocessing import Preprocessing, PreprocessingLike, as_preprocessing
 
-Size = Tuple[int, int]
+Size = Tuple[int, ...]
 #: A function from a size, and values to prune the graph to, to a plan that is not prepared.
 Lower = Callable[..., Lowered]
 
 #: The heights and widths that are tried, in this order, where the file leaves both open or one of them: first
 #: that of ImageNet's networks.
 USUAL = (224, 32, 28, 64, 96, 112, 128, 160, 192, 256, 299, 320, 384, 416, 448, 512, 640, 1024)
+# The number and the names of the extents of signals, pictures and volumes.
+_EXTENTS = {
+    1: ("one positive integer in a tuple", ("length",)),
+    2: ("two positive integers", ("height", "width")),
+    3: ("three positive integers", ("depth", "height", "width")),
+}
 #: The largest number of sizes that are tried because a product behind a flattened map asks for them.
 MOST_DERIVED = 8
 
@@ -33,7 +39,7 @@ def fed(
     graph: Graph,
     image: ImageInput,
     preprocessing: PreprocessingLike,
-    size: Optional[Tuple[int, int]],
+    size: Optional[Size],
     lower: Lower,
     name: str,
 ) -> Tuple[Preprocessing, Lowered]:
@@ -71,27 +77,34 @@ def fed(
     return as_preprocessing(carried, image.channels, found), lowered
 
 
-def _checked(size: Optional[Tuple[int, int]], image: ImageInput, name: str) -> Optional[Size]:
+def _checked(size: Optional[Size], image: ImageInput, name: str) -> Optional[Size]:
     """Return the caller's size as two integers, or raise when it is none or contradicts the file."""
     if size is None:
         return None
     numbers = tuple(size) if isinstance(size, (tuple, list)) else ()
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in numbers)
-    if len(numbers) != 2 or not whole or min(numbers) < 1:
-        raise ValueError(f"size must be two positive integers, height and width, not {size!r:.80}")
-    asked = (int(numbers[0]), int(numbers[1]))
+    if len(numbers) != len(image.size) or not whole or min(numbers) < 1:
+        count, extents = _EXTENTS[len(image.size)]
+        listed = " and ".join(extents)
+        raise ValueError(f"size must be {count}, {listed}, not {size!r:.80}")
+    asked = tuple(int(n) for n in numbers)
     if any(fixed not in (None, n) for n, fixed in zip(asked, image.size)):
-        height, width = ("any" if n is None else n for n in image.size)
-        raise ValueError(f"size is {asked}, but the file of {name} has height {height} and width {width}")
+        named = zip(_EXTENTS[len(image.size)][1], image.size)
+        listed = " and ".join(f"{extent} {'any' if n is None else n}" for extent, n in named)
+        raise ValueError(f"size is {asked}, but the file of {name} has {listed}")
     return asked
 
 
 def _fitting(
     graph: Graph, image: ImageInput, asked: Optional[Size], lower: Lower, name: str
 ) -> Tuple[Size, Lowered]:
-    height, width = image.size
-    if asked is None and height is not None and width is not None:
-        return (height, width), lower((height, width))
+    declared = tuple(n for n in image.size if n is not None)
+    if asked is None and len(declared) == len(image.size):
+        return declared, lower(declared)
+    if asked is None and len(image.size) != 2:
+        extents = ", ".join(_EXTENTS[len(image.size)][1])
+        raise ValueError(f"{name} leaves the size of its input open, {extents}: pass size=({extents},)")
+    height, width = (None, None) if len(image.size) != 2 else image.size
 
     def filled(n: int) -> Size:
         return height or n, width or n

@@ -16,10 +16,9 @@ def described(
 ) -> str:
     """Return the lines of `Model.summary`: the network, its preprocessing, and the table of its layers."""
     graph = inputs.graph
-    height, width = preprocessing.size or (0, 0)
-    head = f"{name}: input {times((preprocessing.channels, height, width))}, {answer.described()}"
-    request = Request((1, preprocessing.channels, height, width), (graph.outputs[0].name,))
-    mixing = pool.mixing(request) if height and width else None
+    shape = (preprocessing.channels, *(preprocessing.size or ()))
+    head = f"{name}: input {times(shape)}, {answer.described()}"
+    mixing = pool.mixing(Request((1, *shape), (graph.outputs[0].name,)))
     notes = [] if mixing is None else [f"one picture at a time: {mixing}"]
     if any(SCHEMAS[node.op].traits.quantizes for node in graph.nodes):
         notes.append("gradients pass straight through the rounding of quantised numbers")

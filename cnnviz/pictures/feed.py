@@ -82,9 +82,13 @@ class Feed:
 
 
 def as_pictures(planes: Array) -> Array:
-    """Return pictures N,H,W,3 for planes of colour or grey, N,H,W,C for those of other channels."""
-    colours = np.repeat(planes, 3, axis=1) if planes.shape[1] == 1 else planes
-    return np.ascontiguousarray(np.moveaxis(colours, 1, 3), dtype=np.float32)
+    """Return pictures N,H,W,3 for planes of colour or grey, N,H,W,C for those of other channels.
+
+    Signals and volumes are N,L,C and N,D,H,W,C, also with one channel.
+    """
+    grey = planes.shape[1] == 1 and planes.ndim == 4
+    colours = np.repeat(planes, 3, axis=1) if grey else planes
+    return np.ascontiguousarray(np.moveaxis(colours, 1, -1), dtype=np.float32)
 
 
 def to_pictures(planes: Array) -> Array:

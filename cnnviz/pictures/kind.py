@@ -24,11 +24,15 @@ class PictureKind(NamedTuple):
         The names of the channels of pictures H,W,C; empty for colour and grey, which are read as H,W,3.
     range : (float, float) or None
         The numbers shown as black and as white, in units of the picture's own: pictures of any type of number
-        must lie between them. None stands for uint8 from 0 to 255, uint16, and floats from 0 to 1.
+        must lie between them. None stands for uint8 from 0 to 255, uint16, and floats from 0 to 1, and for
+        any numbers of signals and volumes.
+    axes : int
+        The axes of places: 2 for pictures, 1 for signals L,C, 3 for volumes D,H,W,C.
     """
 
     channels: Tuple[str, ...] = ()
     range: Optional[Tuple[float, float]] = None
+    axes: int = 2
 
     def listed(self) -> str:
         """Return the number of channels and their names, for messages: ``5 channels (blue, green, ...)``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,16 @@ class Preprocessed:
     Parameters
     ----------
     x : array or tensor of floats, shape (C, H, W) or (N, C, H, W)
-        One input or a batch: a NumPy array, a tensor of PyTorch on any device, or any array with
-        ``__array__``. Of a data loader's ``(inputs, targets)`` it is the inputs.
+        One input or a batch (C,L and C,D,H,W for signals and volumes): a NumPy array, a tensor of PyTorch on
+        any device, or any array with ``__array__``. Of a data loader's ``(inputs, targets)`` it is the
+        inputs.
 
     Raises
     ------
     TypeError
         When `x` gives no array of floats.
     ValueError
-        When it has another number of axes, is empty, or holds NaN or infinity.
+        When it has fewer axes, is empty, or holds NaN or infinity.
 
     Examples
     --------
@@ -49,12 +50,10 @@ class Preprocessed:
             raise TypeError(
                 f"x has dtype {array.dtype}: a preprocessed input holds floats; pictures need no wrapper"
             )
-        if array.ndim not in (3, 4) or array.size == 0:
+        if array.ndim < 2 or array.size == 0:
             raise ValueError(f"x has shape {array.shape}: it must be C,H,W or N,C,H,W, none of them 0")
-        #: Whether the input is a batch, with an axis of its own.
-        self.many = array.ndim == 4
-        #: The input N,C,H,W, float32.
-        self.x: Array = single(array if self.many else array[np.newaxis])
+        #: The input, float32.
+        self.x: Array = single(array)
         if not all_finite(self.x):
             bad = array.size - int(np.isfinite(array).sum())
             raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
@@ -62,19 +61,32 @@ class Preprocessed:
     def __repr__(self) -> str:
         return f"<Preprocessed {'x'.join(map(str, self.x.shape))}>"
 
+    def batch(self, axes: int) -> Tuple[Array, bool]:
+        """Return the input as a batch for a network of so many axes of places, and whether it was one.
+
+        Raises
+        ------
+        ValueError
+            When it has another number of axes.
+        """
+        if self.x.ndim not in (axes + 1, axes + 2):
+            form = {1: "C,L", 2: "C,H,W", 3: "C,D,H,W"}[axes]
+            raise ValueError(f"x has shape {self.x.shape}: it must be {form} or N,{form}, none of them 0")
+        many = self.x.ndim == axes + 2
+        return (self.x if many else self.x[np.newaxis]), many
+
 
 def joined(given: Sequence[Preprocessed]) -> Preprocessed:
-    """Return several inputs as one batch.
+    """Return several inputs, each without a batch axis, as one batch.
 
     Raises
     ------
     ValueError
-        When one of them is a batch, or they differ in shape.
+        When they differ in shape.
     """
-    shapes = {one.x.shape for one in given}
-    if len(shapes) > 1 or any(one.many for one in given):
-        raise ValueError(f"inputs in a list must be C,H,W of one shape, not {', '.join(map(repr, given))}")
-    return Preprocessed(np.concatenate([one.x for one in given]))
+    if len({one.x.shape for one in given}) > 1:
+        raise ValueError(f"inputs in a list must have one shape, not {', '.join(map(repr, given))}")
+    return Preprocessed(np.stack([one.x for one in given]))
 
 
 class Fed(NamedTuple):

@@ -11,13 +11,16 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.one_line import times
 from cnnviz.pictures.feed import Feed, as_pictures
 from cnnviz.pictures.image import ImageLike, ImagesLike, Pixels, as_float, read_image, read_images
 from cnnviz.pictures.kind import PictureKind, shortlist
 from cnnviz.pictures.preprocessed import Fed, Preprocessed, joined
+from cnnviz.pictures.signals import read_signals
 
 Array = NDArray[np.float32]
 Channels = Tuple[float, ...]
+Size = Tuple[int, ...]
 
 _ORDERS = ("RGB", "BGR", "L")
 # The distance outside 0 to 1 from which on a preprocessed input is taken for one of another preprocessing.
@@ -55,7 +58,8 @@ class Preprocessing:
     ----------
     size : (int, int) or None
         Height and width of the network's input; None takes those of the network's file, else 224x224, or
-        another size where that does not fit.
+        another size where that does not fit. ``(length,)`` is that of a signal, ``(depth, height, width)``
+        that of a volume, which are taken whole.
     crop : float
         The share of the picture's shorter side that is kept: 0.875 is "resize to 256, crop the middle 224".
         A picture of exactly `size` is taken whole, so that a picture that was made for the network comes back
@@ -78,7 +82,7 @@ class Preprocessing:
         from 0 to 1.
     """
 
-    size: Optional[Tuple[int, int]] = None
+    size: Optional[Size] = None
     crop: float = 1.0
     channel_order: Union[str, int, Tuple[str, ...]] = "RGB"
     scale: float = 1.0
@@ -94,7 +98,7 @@ class Preprocessing:
             raise ValueError(f"resample must be one of {', '.join(_FILTERS)}, not {self.resample!r}")
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop must be above 0 and at most 1, not {self.crop}")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+        if self.size is not None and (len(self.size) not in (1, 2, 3) or min(self.size) < 1):
             raise ValueError(f"size must be two positive integers, height and width, not {self.size}")
         for name in ("mean", "std"):
             numbers = np.atleast_1d(getattr(self, name))
@@ -125,10 +129,23 @@ class Preprocessing:
     @property
     def kind(self) -> PictureKind:
         """The pictures that the network takes."""
-        return PictureKind(() if isinstance(self.channel_order, str) else self.channel_names, self.range)
+        own = self.axes != 2 or not isinstance(self.channel_order, str)
+        return PictureKind(self.channel_names if own else (), self.range, self.axes)
+
+    @property
+    def axes(self) -> int:
+        """The axes of places: 2 for pictures, 1 for signals, 3 for volumes."""
+        return 2 if self.size is None else len(self.size)
+
+    @property
+    def displayed(self) -> bool:
+        """Whether pictures are brought to the scale from 0 to 1, as signals without a range are not."""
+        return self.axes == 2 or self.range is not None
 
     def read(self, images: ImagesLike, name: str = "image") -> Tuple[List[Pixels], bool]:
         """Read one picture or a batch of the network's kind: the pictures, and whether a batch was given."""
+        if self.axes != 2:
+            return read_signals(images, name, self.kind)
         return read_images(images, name, self.kind)
 
     def read_one(self, image: ImageLike, name: str = "image") -> Pixels:
@@ -153,12 +170,15 @@ class Preprocessing:
         return Fed(self.normalise(fitted), fitted, many)
 
     def _undone(self, given: Preprocessed, name: str) -> Fed:
-        if given.x.shape[1] != self.channels:
+        x, many = given.batch(self.axes)
+        if x.shape[1] != self.channels:
             raise ValueError(
-                f"{name} is preprocessed and has {given.x.shape[1]} channels, the network takes "
+                f"{name} is preprocessed and has {x.shape[1]} channels, the network takes "
                 f"{self.channels} ({shortlist(self.channel_names)})"
             )
-        pictures = self.inverse(given.x)
+        pictures = self.inverse(x)
+        if not self.displayed:
+            return Fed(x, pictures, many, bool(np.array_equal(self.normalise(pictures), x)))
         low, high = float(pictures.min()), float(pictures.max())
         if low < -_UNLIKE or high > 1 + _UNLIKE:
             warnings.warn(
@@ -169,7 +189,7 @@ class Preprocessing:
                 stacklevel=4,
             )
         pictures = pictures.clip(0, 1)
-        return Fed(given.x, pictures, given.many, bool(np.array_equal(self.normalise(pictures), given.x)))
+        return Fed(x, pictures, many, bool(np.array_equal(self.normalise(pictures), x)))
 
     def in_units(self, pictures: Array) -> Array:
         """Return pictures on the displayed scale, such as those of results, in units of the range."""
@@ -183,10 +203,17 @@ class Preprocessing:
         return self.normalise(np.stack([self.fit(picture) for picture in pictures]))
 
     def fit(self, pixels: Pixels) -> Array:
-        """Crop and resize one picture H,W,3 (or H,W,C) to `size`: float32, 0 to 1."""
-        height, width = self._size()
-        if pixels.shape[:2] == (height, width):
+        """Crop and resize one picture H,W,3 (or H,W,C) to `size`: float32, 0 to 1.
+
+        Signals and volumes must have that size, and keep their numbers.
+        """
+        size = self._size()
+        if pixels.shape[:-1] == size:
             return as_float(pixels)
+        if self.axes != 2:
+            given = times(pixels.shape[:-1])
+            raise ValueError(f"image has size {given}, the network takes {times(size)}: cut or resample it")
+        height, width = size
         return _resized(pixels, (height, width), self.crop, self.resample)
 
     def normalise(self, pixels: Array) -> Array:
@@ -195,8 +222,8 @@ class Preprocessing:
 
     def planes(self, pixels: Array) -> Array:
         """Turn pictures into planes N,C,H,W: red, green and blue, one channel of luma, or their own."""
-        planes = np.moveaxis(pixels, 3, 1)
-        if self.channels == 1:
+        planes = np.moveaxis(pixels, -1, 1)
+        if self.channels == 1 and self.axes == 2:
             planes = np.einsum("nchw,c->nhw", planes, _LUMA)[:, None]
         return np.ascontiguousarray(planes, dtype=np.float32)
 
@@ -210,7 +237,7 @@ class Preprocessing:
 
     def scale_gradient(self, dx: Array) -> Array:
         """Turn d/dx, N,C,H,W, into the gradient per unit of displayed pixel (0 to 1), shaped alike."""
-        return np.ascontiguousarray(dx * self.feed.slope.reshape(1, -1, 1, 1), dtype=np.float32)
+        return np.ascontiguousarray(dx * self.feed.slope.reshape(-1, *(1,) * (dx.ndim - 2)), dtype=np.float32)
 
     def bounds(self) -> Tuple[Array, Array]:
         """Return the network's inputs for pixels 0 and 1, per channel, each of shape (1, C, 1, 1)."""
@@ -228,14 +255,13 @@ class Preprocessing:
 
     def describe(self) -> str:
         """Describe the preprocessing in one line."""
-        height, width = self.size or (0, 0)
-        size = f"{height}x{width}" if self.size else "the network's size"
+        size = times(self.size) if self.size else "the network's size"
         order = self.channel_order if isinstance(self.channel_order, str) else self.kind.listed()
-        pixel = "pixel" if self.range is None else "number"
+        pixel = "pixel" if self.range is None and self.axes == 2 else "number"
         spans = "" if self.range is None else f", numbers from {self.range[0]:g} to {self.range[1]:g}"
         return f"{self.name}: {order} at {size}, ({self.scale:g}*{pixel} - {self.mean}) / {self.std}{spans}"
 
-    def _size(self) -> Tuple[int, int]:
+    def _size(self) -> Size:
         if self.size is None:
             raise ValueError("preprocessing.size is not set: a model sets it, or use dataclasses.replace")
         return self.size
@@ -262,14 +288,15 @@ PRESETS: Dict[str, Preprocessing] = {
 PreprocessingLike = Union[None, str, Preprocessing]
 
 
-def as_preprocessing(preprocessing: PreprocessingLike, channels: int, size: Tuple[int, int]) -> Preprocessing:
+def as_preprocessing(preprocessing: PreprocessingLike, channels: int, size: Size) -> Preprocessing:
     """Resolve a preset's name, and fill in the size, for a network with `channels` input channels.
 
-    None stands for "imagenet" for three channels, for "unit" for any other number. Pictures as small as
+    None stands for "imagenet" for three channels, for "unit" for any other number, and for signals and
+    volumes. Pictures as small as
     CIFAR's (up to 64 pixels) are taken whole: their networks were trained without the customary margin.
     """
     if preprocessing is None:
-        preprocessing = "imagenet" if channels == 3 else "unit"
+        preprocessing = "imagenet" if channels == 3 and len(size) == 2 else "unit"
     if isinstance(preprocessing, str):
         preprocessing = _preset(preprocessing, channels, size)
     elif not isinstance(preprocessing, Preprocessing):
@@ -293,12 +320,14 @@ def _order_of(channels: int) -> str:
     return f"channel_order={order!r}" + ("" if isinstance(order, str) else ", or a tuple of their names")
 
 
-def _preset(name: str, channels: int, size: Tuple[int, int]) -> Preprocessing:
+def _preset(name: str, channels: int, size: Size) -> Preprocessing:
     if name not in PRESETS:
         raise ValueError(f"preprocessing must be one of {', '.join(PRESETS)}, not {name!r}")
     preset = PRESETS[name]
     if max(size) <= 64:
         preset = replace(preset, crop=1.0)
+    if len(size) != 2 and np.ndim(preset.mean) == 0:
+        return replace(preset, channel_order=channels, size=size)
     if channels != 3 and np.ndim(preset.mean) == 0:
         preset = replace(preset, channel_order=usual_order(channels))
     return preset

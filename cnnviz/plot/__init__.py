@@ -8,10 +8,12 @@ shows their range.
 
 from __future__ import annotations
 
+from cnnviz.plot.attributions import attribution
 from cnnviz.plot.figures import fooling, history, pictures, style, synthesis
-from cnnviz.plot.maps import attribution, overlay, saliency
+from cnnviz.plot.maps import overlay, saliency
 from cnnviz.plot.panels import grid
 from cnnviz.plot.saving import png, save
+from cnnviz.plot.spatial import signal
 
 __all__ = [
     "attribution",
@@ -23,6 +25,7 @@ __all__ = [
     "png",
     "saliency",
     "save",
+    "signal",
     "style",
     "synthesis",
 ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.pictures.batch import in_colour
 from cnnviz.pictures.image import ImageLike, as_float, read_image
-from cnnviz.plot.shown import ShownMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,53 +32,6 @@ MAP_OPTIONS = ("percentile", "vmax", "signed", "cmap", "colorbar", "units")
 OVERLAY_OPTIONS = ("opacity", "channels")
 #: POINTS is the font size of titles: matplotlib's "medium", whose letters are about half as wide as high.
 POINTS = 10
-
-_UNITS = {
-    "saliency": "|d score / d x|",
-    "grad_cam": "score, per place",
-    "guided_backprop": "|guided d score / d x|",
-    "guided_grad_cam": "|guided gradient| x Grad-CAM",
-}
-
-
-def attribution(result: ShownMap, *, ax: Optional[Axes] = None, **options: Any) -> Axes:
-    """Draw an `Attribution`: the map of a layer over its picture, the map of an image alone.
-
-    Parameters
-    ----------
-    result : Attribution
-    ax : Axes, optional
-    **options
-        Those of `overlay` or of `saliency`.
-
-    Returns
-    -------
-    Axes
-    """
-    method = result.method.replace("_", "-")
-    options.setdefault("title", f"{method}: {result.label}, score\N{NO-BREAK SPACE}{result.score:.3g}")
-    options.setdefault("units", _units(result))
-    if is_overlay(result):
-        picture = in_colour(result.image, options.pop("channels", None))
-        return overlay(picture, result.map, ax=ax, **options)
-    return saliency(result.map, ax=ax, **options)
-
-
-def is_overlay(result: ShownMap) -> bool:
-    """Whether a result is drawn over its picture: its map belongs to a layer, not to the image."""
-    return result.values.ndim == 2
-
-
-def shared_scale(results: Sequence[ShownMap], percentile: Optional[float] = None) -> Dict[str, Any]:
-    """Return the options that draw every map on the scale of the largest, signed where one of them is."""
-    usual = [ALL if is_overlay(one) else MOST for one in results]
-    limits = [
-        _limit(one.map, own if percentile is None else percentile, None)[0]
-        for one, own in zip(results, usual)
-        if one.map.any()
-    ]
-    signed = any(bool((one.map < 0).any()) for one in results)
-    return {"vmax": max(limits, default=None), "signed": signed}
 
 
 def saliency(
@@ -128,7 +80,7 @@ def saliency(
     values = _checked_map(map)
     ax = own_axes(ax, size_of_one(values, colorbar))
     signed = signed or bool((values < 0).any())
-    limit, clipped = _limit(values, percentile, vmax)
+    limit, clipped = limit_of(values, percentile, vmax)
     picture = ax.imshow(
         values, cmap=cmap or (DIVERGING if signed else SEQUENTIAL), vmin=-limit if signed else 0, vmax=limit
     )
@@ -181,14 +133,14 @@ def overlay(
     pixels = shown_pixels(image, channels)
     ax = own_axes(ax, size_of_one(pixels, colorbar))
     signed = signed or bool((values < 0).any())
-    limit, clipped = _limit(values, percentile, vmax)
+    limit, clipped = limit_of(values, percentile, vmax)
     height, width = pixels.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
     ax.imshow(luma, cmap="gray", vmin=-0.2, vmax=1.1, extent=extent)
     picture = ax.imshow(
         values,
-        cmap=_fading(cmap or (DIVERGING if signed else SEQUENTIAL), signed, opacity),
+        cmap=fading(cmap or (DIVERGING if signed else SEQUENTIAL), signed, opacity),
         vmin=-limit if signed else 0,
         vmax=limit,
         extent=extent,
@@ -258,13 +210,6 @@ def size_of_panels(
     return columns * (width + beside), rows * (height + above)
 
 
-def _units(result: ShownMap) -> str:
-    text = _UNITS.get(result.method, "score")
-    if result.settings.get("times_input"):
-        text = f"|x * {text.strip('|')}|"
-    return text.replace("|", "") if (result.map < 0).any() else text
-
-
 def _checked_map(values: Any) -> Array:
     array = np.asarray(values)
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "fiu":
@@ -274,7 +219,7 @@ def _checked_map(values: Any) -> Array:
     return array
 
 
-def _limit(values: Array, percentile: float, vmax: Optional[float]) -> Tuple[float, bool]:
+def limit_of(values: Array, percentile: float, vmax: Optional[float]) -> Tuple[float, bool]:
     """The end of the scale, and whether some values lie beyond it."""
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile must be above 0 and at most 100, not {percentile}")
@@ -289,7 +234,7 @@ def _limit(values: Array, percentile: float, vmax: Optional[float]) -> Tuple[flo
     return limit, largest > limit * (1 + 1e-6)
 
 
-def _fading(cmap: str, signed: bool, opacity: float) -> Colormap:
+def fading(cmap: str, signed: bool, opacity: float) -> Colormap:
     """Return a colour map that is clear at zero and turns opaque away from it."""
     import matplotlib
     from matplotlib.colors import ListedColormap

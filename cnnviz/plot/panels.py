@@ -9,16 +9,8 @@ from numpy.typing import NDArray
 
 from cnnviz.pictures.batch import batch_of, listed
 from cnnviz.pictures.image import ImageLike
-from cnnviz.plot.maps import (
-    MAP_OPTIONS,
-    OVERLAY_OPTIONS,
-    attribution,
-    draw_picture,
-    is_overlay,
-    shared_scale,
-    shown_pixels,
-    size_of_panels,
-)
+from cnnviz.plot.attributions import attribution, drawn_pixels, is_overlay, shared_scale
+from cnnviz.plot.maps import MAP_OPTIONS, OVERLAY_OPTIONS, draw_picture, shown_pixels, size_of_panels
 from cnnviz.plot.shown import ShownMap, ShownPicture
 
 if TYPE_CHECKING:
@@ -115,7 +107,7 @@ def _draw_panel(ax: Axes, result: Any, panel: Any, title: Optional[str], options
 def size_of_grid(panels: Sequence[Any], columns: int, rows: int, colorbar: bool) -> Tuple[float, float]:
     """Width and height in inches of a figure of maps and pictures in rows and columns."""
     maps = [one for one in panels if isinstance(one, ShownMap)]
-    shown = [one.image if isinstance(one, ShownMap) else one for one in panels]
+    shown = [drawn_pixels(one) if isinstance(one, ShownMap) else one for one in panels]
     return size_of_panels(columns, rows, max(shown, key=slenderness), colorbar=bool(maps) and colorbar)
 
 

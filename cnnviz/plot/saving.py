@@ -6,8 +6,9 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple, Union
 
+from cnnviz.plot.attributions import attribution, drawn_pixels
 from cnnviz.plot.figures import composite, entitled, synthesis
-from cnnviz.plot.maps import attribution, is_overlay, size_of_one
+from cnnviz.plot.maps import size_of_one
 from cnnviz.plot.shown import ShownMap, ShownPicture
 
 if TYPE_CHECKING:
@@ -69,5 +70,4 @@ def _drawn(result: Union[ShownMap, ShownPicture], options: Any) -> Figure:
 def _size_of(result: Union[ShownMap, ShownPicture], options: Mapping[str, Any]) -> Tuple[float, float]:
     if isinstance(result, ShownPicture):
         return size_of_one(result.image)
-    shown = result.image if is_overlay(result) else result.map
-    return size_of_one(shown, options.get("colorbar", True))
+    return size_of_one(drawn_pixels(result), options.get("colorbar", True))

@@ -35,6 +35,7 @@ from cnnviz.synthesis.recipe import (
     chosen,
     classes_of,
     measure_probability,
+    need_pictures,
     synthesize,
 )
 
@@ -197,6 +198,7 @@ def _of_objective(objective: Objective) -> _Goal:
 
 
 def _recipe(model: Model, settings: Mapping[str, Any], goal: _Goal) -> Recipe:
+    need_pictures(model)
     climb = _CLIMBS[settings["preset"]](model, settings, goal.score)
     problem = Problem(
         model,

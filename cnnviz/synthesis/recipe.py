@@ -148,6 +148,13 @@ def as_they_are(trace: Trace) -> Finished:
     return Finished(to_pictures(trace.planes), to_pictures(trace.best), trace.converged)
 
 
+def need_pictures(model: Model) -> None:
+    """Raise ValueError for a network of signals or volumes: pictures are made for networks of pictures."""
+    kind = {1: "signals", 3: "volumes"}.get(model.preprocessing.axes)
+    if kind is not None:
+        raise ValueError(f"pictures are made for networks of pictures, and {model.name} takes {kind}")
+
+
 def classes_of(model: Model, target: Classes) -> Tuple[Tuple[int, ...], bool]:
     """Return class indices, and whether a list of them was given.
 
@@ -156,6 +163,7 @@ def classes_of(model: Model, target: Classes) -> Tuple[Tuple[int, ...], bool]:
     TypeError, ValueError
         For a class that does not exist, and for a network without classes.
     """
+    need_pictures(model)
     model.need_classes()
     target = plain_targets(target)
     if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
@@ -171,6 +179,7 @@ def pictures_of(model: Model, image: ImagesLike, name: str = "image") -> Tuple[B
     Rounding first means that a run starts from a picture that a file can hold, and that a change to it is a
     change to that file.
     """
+    need_pictures(model)
     fed = model.preprocessing.feed_of(image, name)
     size = model.preprocessing.size
     if fed.pictures.shape[1:3] != size:  # an input that is preprocessed already may have any

@@ -25,7 +25,7 @@ from cnnviz.pictures.arithmetic import single
 from cnnviz.pictures.feed import to_pictures
 from cnnviz.pictures.image import ImageLike, ImagesLike, as_float
 from cnnviz.results.results import Synthesis
-from cnnviz.synthesis.recipe import Bytes, Callback, Finished, Recipe, synthesize
+from cnnviz.synthesis.recipe import Bytes, Callback, Finished, Recipe, need_pictures, synthesize
 from cnnviz.synthesis.style_presets import PRESETS, Preset, settled
 
 Layers = Union[None, Sequence[str], Mapping[str, float]]
@@ -157,6 +157,7 @@ def style_transfer(
 
 def _check_request(model: Model, preset: str, colors: str) -> None:
     """Raise ValueError for a network of other pictures than colour and grey, and for unknown words."""
+    need_pictures(model)
     if model.preprocessing.kind.channels:
         raise ValueError(
             f"style transfer needs a network of colour or grey pictures: {model.name} takes "
