@@ -163,7 +163,7 @@ INSTEAD: Tuple[Tuple[str, Any, type, str], ...] = (
         r"has 5 channels, .* takes 3 \(R, G, B\)",
     ),
     ("mixed", [Preprocessed(X[0]), PICTURES[0]], TypeError, r"image\[0\] is preprocessed already"),
-    ("batches", [Preprocessed(X), Preprocessed(X)], ValueError, "must be C,H,W of one shape"),
+    ("batches", [Preprocessed(X), Preprocessed(X)], ValueError, "it must be C,H,W or N,C,H,W"),
 )
 
 
