@@ -5,15 +5,16 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import numpy as np
 
 from cnnviz.loading.agreement import check
 from cnnviz.loading.recipes import RecipeLike, labels_of, preprocessing_of
 from cnnviz.loading.torch_export import quiet
+from cnnviz.loading.torch_inputs import example_of
 from cnnviz.loading.torch_model import converted
-from cnnviz.loading.torch_module import OutputLike, chosen, image_of, ready, several_inputs, wrapped
+from cnnviz.loading.torch_module import OutputLike, chosen, ready, wrapped
 from cnnviz.loading.torch_watch import frozen_branches, watched
 from cnnviz.model.labels import LabelsLike
 from cnnviz.model.model import Model
@@ -30,6 +31,7 @@ def from_torch(
     name: str = "torch",
     packed_nbytes: Optional[int] = None,
     output: OutputLike = None,
+    inputs: Optional[Mapping[str, str]] = None,
 ) -> Model:
     """Make a model of a live PyTorch module.
 
@@ -44,9 +46,11 @@ def from_torch(
     Parameters
     ----------
     module : torch.nn.Module
-    example : torch.Tensor or ndarray, shape (N, C, H, W), or such a shape
+    example : torch.Tensor or ndarray, shape (N, C, H, W), such a shape, or a tuple or dict of inputs
         An input with which the module is traced, and on which the outputs of both programs are compared. It
-        should be a picture as the module wants it; a shape stands for random numbers.
+        should be a picture as the module wants it; a shape stands for random numbers. A module of several
+        inputs gets a tuple in the order of its forward, or a dictionary by the names of its parameters;
+        tensors become the inputs of the model under these names, all else is fixed.
     preprocessing : str, Preprocessing, or another library's description, optional
         As for `cnnviz.load`, or transforms of torchvision or timm, alone or in a Compose, torchvision's
         weights, a configuration of timm (``module.pretrained_cfg``), or an image processor of transformers.
@@ -60,6 +64,9 @@ def from_torch(
     output : int or str, optional
         The tensor to take, where the module returns several: its position, or its name in a dictionary or
         dataclass ("aux", "head.1"). By default "logits" or "out", else the first.
+    inputs : mapping of str to "picture" or "array", optional
+        As for `cnnviz.load`: which inputs are pictures, the one that is explained first. By default it is the
+        first tensor N,C,H,W.
 
     Returns
     -------
@@ -77,7 +84,7 @@ def from_torch(
     TypeError
         When `module` is not a module.
     ValueError
-        When the module takes several inputs, the example is not N,C,H,W, or the output does not exist.
+        When the example is not what the module takes, has no picture N,C,H,W, or the output does not exist.
     UnsupportedModelError
         When the module uses operators that cnnviz does not have.
     CnnvizError
@@ -89,33 +96,37 @@ def from_torch(
     except ImportError as error:
         raise ImportError("from_torch needs PyTorch: pip install torch") from error
 
-    wanted, x = preprocessing_of(preprocessing), image_of(torch, example)
+    wanted = preprocessing_of(preprocessing)
     # Tensors of inference mode cannot be traced, and the caller may be in it.
     with torch.inference_mode(False):
         twin = ready(torch, module)
-        run = watched(torch, twin, x.clone())
+        given = example_of(torch, twin, example, inputs)
+        run = watched(torch, twin, *given.call(tuple(given.copies())))
         if run.error is not None:
             raise ValueError(_unrunnable(run.error)) from run.error
         tensor, path = chosen(torch, run.output, output)
-        single = wrapped(torch, twin, path)
+        single = wrapped(torch, twin, path, given)
         with quiet(torch):
-            branches = frozen_branches(torch, single, x)
+            branches = frozen_branches(torch, single, given.tensors)
         if branches:
             warnings.warn(
                 f"{name}: the module decides by the picture's numbers at {', '.join(branches)}; the model "
                 "always goes the way of the example",
                 stacklevel=2,
             )
-        feed = as_preprocessing(wanted, x.shape[1], (x.shape[2], x.shape[3]))
-        graph = converted(torch, single, x, run._replace(output=tensor), name)
-    return Model(graph, preprocessing=feed, labels=labels_of(labels), name=name, packed_nbytes=packed_nbytes)
+        _, channels, *size = given.x.shape
+        feed = as_preprocessing(wanted, channels, tuple(size))
+        graph = converted(torch, single, given, run._replace(output=tensor), name)
+    options: Dict[str, Any] = {"preprocessing": feed, "labels": labels_of(labels), "name": name}
+    kinds = {given.picture: "picture", **(inputs or {})} if len(given.names) > 1 else inputs
+    return Model(graph, inputs=kinds, packed_nbytes=packed_nbytes, **options)
 
 
 def _unrunnable(error: Exception) -> str:
     """The message for a module that does not take the example."""
     text = str(error)
     if isinstance(error, TypeError) and "missing" in text and "positional argument" in text:
-        return several_inputs()
+        return f"{text}: pass all its inputs as example=(image, ...), or a dictionary by their names"
     return f"the module does not take the example: {type(error).__name__}: {text}"
 
 

@@ -7,17 +7,17 @@ import importlib.util
 import io
 import logging
 import warnings
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
-
-import numpy as np
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple
 
 from cnnviz.loading.adaptive_pool import adaptive_pooling
+from cnnviz.loading.torch_inputs import Example
+from cnnviz.loading.torch_module import INNER
 
 # LayerNormalization and Gelu are one operator each from opsets 17 and 20 on; attention needs 14. The newer
 # exporter writes 18 and only converts to others.
 _TRACED_OPSET = 20
 _EXPORTED_OPSET = 18
-_FREE = {0: "batch", 2: "height", 3: "width"}
+_FREE = {0: "batch", 2: "height", 3: "width", 4: "columns"}
 
 
 class Export(NamedTuple):
@@ -38,48 +38,68 @@ class Export(NamedTuple):
     slow: bool
 
 
-def exports(torch: Any, module: Any, x: Any) -> List[Export]:
+def exports(torch: Any, module: Any, example: Example) -> List[Export]:
     """Return the ways to export a module, best first.
 
     The older exporter is ten times as fast and needs no further package, so it comes first; the newer one is
     for modules that the older one cannot write. A scripted module has the older one alone.
     """
     ways = [
-        Export(lambda: _traced(torch, module, x, _FREE), True, False),
-        Export(lambda: _traced(torch, module, x, {0: "batch"}), False, False),
+        Export(lambda: _traced(torch, module, example, _FREE), True, False),
+        Export(lambda: _traced(torch, module, example, {0: "batch"}), False, False),
     ]
     scripted = isinstance(module, torch.jit.ScriptModule)
     if not scripted and importlib.util.find_spec("onnxscript") is not None:
         ways += [
-            Export(lambda: _exported(torch, module, x, (0, 2, 3)), True, True),
-            Export(lambda: _exported(torch, module, x, (0,)), False, True),
+            Export(lambda: _exported(torch, module, example, _FREE), True, True),
+            Export(lambda: _exported(torch, module, example, {0: "batch"}), False, True),
         ]
     return ways
 
 
-def _traced(torch: Any, module: Any, x: Any, axes: Dict[int, str]) -> Any:
+def _axes(example: Example, tensor: Any, axes: Mapping[int, str]) -> Dict[int, str]:
+    """The free axes of an input: those of the picture that it shares."""
+    places = tensor.ndim if example.sized(tensor) else 1
+    shared = {axis: name for axis, name in axes.items() if axis < places}
+    return shared if example.rows(tensor) else {}
+
+
+def _traced(torch: Any, module: Any, example: Example, axes: Mapping[int, str]) -> Any:
     import onnx
 
     buffer = io.BytesIO()
+    named = zip(example.names, example.tensors)
     with adaptive_pooling(torch):
         torch.onnx.export(
             module,
-            (x,),
+            example.tensors,
             buffer,
             opset_version=_TRACED_OPSET,
             dynamo=False,
-            input_names=["input"],
-            dynamic_axes={"input": axes},
+            input_names=list(example.names),
+            dynamic_axes={name: _axes(example, tensor, axes) for name, tensor in named},
         )
     return onnx.load_from_string(buffer.getvalue())
 
 
-def _exported(torch: Any, module: Any, x: Any, axes: Tuple[int, ...]) -> Any:
+def _exported(torch: Any, module: Any, example: Example, axes: Mapping[int, str]) -> Any:
     # A batch of one would be taken for a constant.
-    pair = torch.cat([x, x])[:2] if len(x) == 1 else x
-    free = dict.fromkeys(axes, torch.export.Dim.DYNAMIC)
+    pair = tuple(
+        torch.cat([tensor, tensor]) if len(example.x) == 1 and example.rows(tensor) else tensor
+        for tensor in example.tensors
+    )
+    free = tuple(
+        dict.fromkeys(_axes(example, tensor, axes), torch.export.Dim.DYNAMIC) for tensor in example.tensors
+    )
+    variadic = len(pair) > 1 and hasattr(module, INNER)  # the wrapper's forward(*tensors)
     program = torch.onnx.export(
-        module, (pair,), dynamo=True, opset_version=_EXPORTED_OPSET, dynamic_shapes=(free,), verbose=False
+        module,
+        pair,
+        dynamo=True,
+        opset_version=_EXPORTED_OPSET,
+        dynamic_shapes=(free,) if variadic else free,
+        input_names=list(example.names),
+        verbose=False,
     )
     return program.model_proto
 
@@ -112,16 +132,3 @@ def quiet(torch: Any) -> Iterator[None]:
                 torch._C._jit_onnx_log = print_graph
             for logger, level in zip(loggers, levels):
                 logger.setLevel(level)
-
-
-def second_example(x: Any, torch: Any) -> Any:
-    """Return random numbers like those of x: a batch of two, of another height and another width."""
-    _, c, h, w = x.shape
-    noise = torch.randn((2, c, h + 32, w + 64), generator=torch.Generator().manual_seed(1))
-    mean, std = float(x.mean()), float(x.std()) if x.numel() > 1 else 1.0
-    return noise * (std if np.isfinite(std) else 1.0) + mean
-
-
-def another_batch(x: Any, torch: Any) -> Any:
-    """Return a batch of another length than x, of images like those in x."""
-    return torch.cat([x.flip(3), x]) if len(x) == 1 else x[:1].flip(3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Set
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from cnnviz.errors import CnnvizError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, Tensor, ancestors, producers
 from cnnviz.loading.agreement import Print, check, fingerprint, same
 from cnnviz.loading.module_names import candidates
-from cnnviz.loading.torch_export import Export, another_batch, exports, quiet, second_example
+from cnnviz.loading.torch_export import Export, exports, quiet
+from cnnviz.loading.torch_inputs import Example, another_batch, second_example
 from cnnviz.loading.torch_watch import Run, course, watched
 from cnnviz.model.model import Model
 from cnnviz.pictures.preprocessing import Preprocessing, usual_order
@@ -23,9 +24,9 @@ _MOST_KEPT = 1 << 25
 
 
 class _Case(NamedTuple):
-    """An input, and the module's run on it."""
+    """Inputs, and the module's run on them."""
 
-    x: Any
+    inputs: Example
     run: Run
 
 
@@ -37,17 +38,17 @@ class _Attempt(NamedTuple):
     free: bool
 
 
-def converted(torch: Any, module: Any, x: Any, run: Run, name: str) -> Graph:
+def converted(torch: Any, module: Any, example: Example, run: Run, name: str) -> Graph:
     """Return the graph of a module, with the names of the module's parts and the values that fix the size.
 
     Parameters
     ----------
     torch : module
     module : torch.nn.Module
-        From one image to one tensor, in evaluation mode, float32, on the CPU.
-    x : torch.Tensor, shape (N, C, H, W)
+        From the example's tensors to one tensor, in evaluation mode, float32, on the CPU.
+    example : Example
     run : Run
-        The module's watched run on x.
+        The module's watched run on the example.
     name : str
         The model's name in messages.
 
@@ -56,18 +57,28 @@ def converted(torch: Any, module: Any, x: Any, run: Run, name: str) -> Graph:
     UnsupportedModelError, CnnvizError
         When no export is right at the example.
     """
-    other = another_batch(x, torch)
-    first = _Case(x, run)
-    cases = [first, _Case(other, watched(torch, module, other.clone(), parts=False))]
-    sized = second_example(x, torch)
-    second = _Case(sized, watched(torch, module, sized.clone()))
+    other = another_batch(example, torch)
+    first = _Case(example, run)
+    cases = [first, _Case(other, watched(torch, module, other.copies(), parts=False))]
+    sized = second_example(example, torch)
+    second = _Case(sized, watched(torch, module, sized.copies()))
     best = _search(torch, module, name, cases, second)
     names = _part_names(best, first)
     fixed = frozenset() if best.free else _fixed(best.model, names, second)
     graph = best.model.graph
-    shape = (None, x.shape[1], *((None, None) if best.free else x.shape[2:]))
-    inputs = (Tensor(graph.inputs[0].name, shape),)
+    inputs = tuple(_declared(tensor, example, best.free) for tensor in graph.inputs)
     return graph.replace(inputs=inputs, aliases={**graph.aliases, **names}, fixed=fixed)
+
+
+def _declared(tensor: Tensor, example: Example, free: bool) -> Tensor:
+    """An input with the axes that are free in the module."""
+    given = dict(zip(example.names, example.tensors)).get(tensor.name, example.x)
+    if not example.rows(given):
+        return tensor
+    open_size = free and example.sized(given)
+    return Tensor(
+        tensor.name, (None, *(None if open_size and i else n for i, n in enumerate(given.shape[1:])))
+    )
 
 
 def _search(torch: Any, module: Any, name: str, cases: List[_Case], second: _Case) -> _Attempt:
@@ -75,7 +86,7 @@ def _search(torch: Any, module: Any, name: str, cases: List[_Case], second: _Cas
     found: Optional[_Attempt] = None
     found_free = False  # whether sizes that were to be free came out wrong
     errors: List[Exception] = []
-    for way in exports(torch, module, cases[0].x):
+    for way in exports(torch, module, cases[0].inputs):
         if found is not None and not (way.free_size and found_free):
             continue  # it is no better than what was found
         if way.free_size and way.slow and not _takes_one_course(torch, module, cases[0], second):
@@ -98,17 +109,17 @@ def _takes_one_course(torch: Any, module: Any, first: _Case, second: _Case) -> b
     """Whether the module runs the same operators at both sizes; a window may be skipped on a small map."""
     if second.run.error is not None:
         return False
-    return course(torch, module, first.x) == course(torch, module, second.x)
+    return course(torch, module, first.inputs.copies()) == course(torch, module, second.inputs.copies())
 
 
 def _attempt(torch: Any, module: Any, name: str, way: Export, cases: List[_Case], second: _Case) -> _Attempt:
     with quiet(torch):
         message = way.make()
-    size = tuple(cases[0].x.shape[2:])
-    channels = cases[0].x.shape[1]
+    channels, *size = cases[0].inputs.x.shape[1:]
     graph = read(message)
-    feed = Preprocessing(size=(size[0], size[1]), channel_order=usual_order(channels))
-    model = Model(graph, preprocessing=feed, name=name)
+    feed = Preprocessing(size=tuple(size), channel_order=usual_order(channels))
+    kinds = {cases[0].inputs.picture: "picture"} if len(cases[0].inputs.names) > 1 else None
+    model = Model(graph, preprocessing=feed, name=name, inputs=kinds)
     for case in cases:
         if case.run.error is None:
             _check(torch, module, model, case)
@@ -125,14 +136,15 @@ def _check(torch: Any, module: Any, model: Model, case: _Case) -> None:
     def exact() -> Optional[NDArray[Any]]:
         try:
             with torch.no_grad():
-                if not torch.equal(module(case.x.clone()), case.run.output):
+                if not torch.equal(module(*case.inputs.copies()), case.run.output):
                     return None  # every call has another answer
-                found: NDArray[Any] = copy.deepcopy(module).double()(case.x.double()).numpy()
+                doubled = (one.double() if one.is_floating_point() else one for one in case.inputs.copies())
+                found: NDArray[Any] = copy.deepcopy(module).double()(*doubled).numpy()
                 return found
         except Exception:  # a module that casts to float32 itself
             return None
 
-    check(model.name, model.forward(case.x.numpy()), case.run.output.float().numpy(), exact)
+    check(model.name, model.forward(case.inputs.given), case.run.output.float().numpy(), exact)
 
 
 def _worst(name: str, errors: List[Exception]) -> Exception:
@@ -165,7 +177,7 @@ def _part_names(attempt: _Attempt, first: _Case) -> Dict[str, str]:
         if part in first.run.parts and part not in taken and alive:
             wanted[part] = list(dict.fromkeys(alive))
     named = {value for among in wanted.values() for value in among}
-    prints = _prints(model, [value for value in model.layers if value in named], first.x.numpy())
+    prints = _prints(model, [value for value in model.layers if value in named], first.inputs)
     parts = first.run.parts
     names: Dict[str, str] = {}
     for part, among in wanted.items():
@@ -193,16 +205,16 @@ def _matching(prints: Mapping[str, Print], parts: Mapping[str, Print], done: Set
     return names
 
 
-def _prints(model: Model, values: List[str], x: NDArray[np.float32]) -> Dict[str, Print]:
+def _prints(model: Model, values: List[str], inputs: Example) -> Dict[str, Print]:
     """The fingerprints of values, computed in passes that keep a limited number of them."""
     found: Dict[str, Print] = {}
     group: List[str] = []
     size = 0
     for index, value in enumerate(values):
         group.append(value)
-        size += int(np.prod(model.layers[value])) * len(x)
+        size += int(np.prod(model.layers[value])) * len(inputs.x)
         if size >= _MOST_KEPT or index == len(values) - 1:
-            read_back = model.forward(x, group)
+            read_back = model.forward(inputs.given, group)
             found.update((one, fingerprint(array)) for one, array in read_back.items())
             group, size = [], 0
     return found
@@ -218,20 +230,19 @@ def _fixed(model: Model, names: Mapping[str, str], second: _Case) -> FrozenSet[s
         ((value, part) for part, value in names.items() if part in second.run.parts),
         key=lambda pair: order[pair[0]],
     )
-    x = second.x.numpy()
-    count = _most_that_run(model, [value for value, _ in pairs], x)
-    prints = _prints(model, list(dict.fromkeys(value for value, _ in pairs[:count])), x)
+    count = _most_that_run(model, [value for value, _ in pairs], tuple(second.inputs.x.shape))
+    prints = _prints(model, list(dict.fromkeys(value for value, _ in pairs[:count])), second.inputs)
     proved = {value for value, part in pairs[:count] if same(prints[value], second.run.parts[part])}
     return frozenset(producers(model.graph)) - ancestors(model.graph, proved)
 
 
-def _most_that_run(model: Model, values: List[str], x: NDArray[np.float32]) -> int:
+def _most_that_run(model: Model, values: List[str], shape: Tuple[int, ...]) -> int:
     """The length of the longest beginning of `values` that the network computes at this size."""
     low, high = 0, len(values)
     while low < high:
         middle = (low + high + 1) // 2
         try:
-            model._pool.lower(x.shape, values[:middle])
+            model._pool.lower(shape, values[:middle])
             low = middle
         except ValueError:
             high = middle - 1

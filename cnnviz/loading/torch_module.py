@@ -1,10 +1,12 @@
-"""A PyTorch module made ready for export: a float32 copy on the CPU, from one image to one tensor."""
+"""A PyTorch module made ready for export: a float32 copy on the CPU, from tensors to one tensor."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
+
+from cnnviz.loading.torch_inputs import Example
 
 OutputLike = Union[None, int, str]
 
@@ -75,37 +77,6 @@ def _unwrapped(torch: Any, module: Any) -> Any:
             return module
 
 
-def image_of(torch: Any, example: Any) -> Any:
-    """Return the example as a float32 tensor N,C,H,W on the CPU; a shape gives random numbers.
-
-    Raises
-    ------
-    ValueError
-        When there are several inputs, or one that is not N,C,H,W.
-    """
-    if isinstance(example, (tuple, list)) and example and all(isinstance(n, int) for n in example):
-        shape = tuple(example) if len(example) == 4 else (1, *example)
-        example = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    if isinstance(example, (tuple, list, dict)) and any(torch.is_tensor(one) for one in _leaves(example)):
-        values = list(_leaves(example))
-        if len(values) > 1:
-            raise ValueError(several_inputs())
-        example = values[0]
-    tensor = torch.as_tensor(example).detach().to("cpu", torch.float32, copy=True)
-    if tensor.ndim != 4 or tensor.numel() == 0:
-        hint = ": add the batch axis, example[None]" if tensor.ndim == 3 else ""
-        raise ValueError(f"example has shape {tuple(tensor.shape)}: it must be N,C,H,W{hint}")
-    return tensor
-
-
-def several_inputs() -> str:
-    """Return the message for a module of several inputs."""
-    return (
-        "the module takes several inputs, and cnnviz explains networks of one image: pass a module whose "
-        "forward takes the image alone and holds the other inputs as buffers"
-    )
-
-
 def chosen(torch: Any, found: Any, output: OutputLike) -> Tuple[Any, Optional[Tuple[Any, ...]]]:
     """Return one tensor of a module's output, and the keys that lead to it: None for a tensor.
 
@@ -137,26 +108,35 @@ def chosen(torch: Any, found: Any, output: OutputLike) -> Tuple[Any, Optional[Tu
     return tensors[path], path
 
 
-def wrapped(torch: Any, module: Any, path: Optional[Tuple[Any, ...]]) -> Any:
-    """Return a module whose output is the tensor at `path` of the given module's output."""
-    if path is None:
+def wrapped(torch: Any, module: Any, path: Optional[Tuple[Any, ...]], example: Example) -> Any:
+    """Return a module from the example's tensors to the tensor at `path` of the given module's output."""
+    if path is None and example.plain:
         return module
-    keys = path
+
+    def run(wrapper: Any, tensors: Tuple[Any, ...]) -> Any:
+        positional, named = example.call(tensors)
+        found = getattr(wrapper, INNER)(*positional, **named)
+        for key in path or ():
+            found = _fields(found)[key]
+        return found
 
     class Single(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
-        """A module with one tensor for its output."""
+        """A module of one tensor, with one for its output."""
 
         def __init__(self) -> None:
             super().__init__()
             self.add_module(INNER, module)
 
         def forward(self, x: Any) -> Any:
-            found = getattr(self, INNER)(x)
-            for key in keys:
-                found = _fields(found)[key]
-            return found
+            return run(self, (x,))
 
-    return Single().eval()
+    class Several(Single):
+        """A module of several tensors, with one for its output."""
+
+        def forward(self, *tensors: Any) -> Any:
+            return run(self, tensors)
+
+    return (Single if len(example.tensors) == 1 else Several)().eval()
 
 
 def _fields(value: Any) -> Mapping[Any, Any]:
@@ -177,7 +157,3 @@ def _paths(value: Any, path: Tuple[Any, ...] = ()) -> Iterator[Tuple[Tuple[Any, 
         yield path, value
     for key, member in fields.items():
         yield from _paths(member, (*path, key))
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    return (leaf for _, leaf in _paths(value))

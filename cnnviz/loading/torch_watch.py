@@ -5,10 +5,13 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional
+from types import MappingProxyType
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from cnnviz.loading.agreement import Print, fingerprint
 from cnnviz.loading.module_names import inside
+
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Run(NamedTuple):
@@ -28,8 +31,10 @@ class Run(NamedTuple):
     parts: Dict[str, Print]
 
 
-def watched(torch: Any, module: Any, x: Any, *, parts: bool = True) -> Run:
-    """Run a module on x, and take the fingerprints of its parts' outputs, unless `parts` is false."""
+def watched(
+    torch: Any, module: Any, tensors: Sequence[Any], named: Mapping[str, Any] = NONE, *, parts: bool = True
+) -> Run:
+    """Run a module on its arguments, and take the fingerprints of its parts' outputs, if `parts` is true."""
     found: Dict[str, Print] = {}
 
     def hook(name: str) -> Any:
@@ -41,11 +46,11 @@ def watched(torch: Any, module: Any, x: Any, *, parts: bool = True) -> Run:
 
     handles = []
     if parts and not isinstance(module, torch.jit.ScriptModule):
-        named = ((inside(name), part) for name, part in module.named_modules())
-        handles = [part.register_forward_hook(hook(name)) for name, part in named if name]
+        inner = ((inside(name), part) for name, part in module.named_modules())
+        handles = [part.register_forward_hook(hook(name)) for name, part in inner if name]
     try:
         with torch.no_grad():
-            return Run(module(x), None, found)
+            return Run(module(*tensors, **named), None, found)
     except Exception as error:  # whatever a user's module raises at a size that it does not take
         return Run(None, error, found)
     finally:
@@ -53,8 +58,8 @@ def watched(torch: Any, module: Any, x: Any, *, parts: bool = True) -> Run:
             handle.remove()
 
 
-def course(torch: Any, module: Any, x: Any) -> List[str]:
-    """Return the names of the operators that a module runs on x, in their order."""
+def course(torch: Any, module: Any, tensors: Sequence[Any]) -> List[str]:
+    """Return the names of the operators that a module runs on tensors, in their order."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     names: List[str] = []
@@ -67,11 +72,11 @@ def course(torch: Any, module: Any, x: Any) -> List[str]:
             return func(*args, **(kwargs or {}))
 
     with torch.no_grad(), Record():
-        module(x)
+        module(*tensors)
     return names
 
 
-def frozen_branches(torch: Any, module: Any, x: Any) -> List[str]:
+def frozen_branches(torch: Any, module: Any, tensors: Sequence[Any]) -> List[str]:
     """Return the source lines at which a module turns numbers of the picture into numbers of Python.
 
     A branch, a loop or a factor that is taken from them is frozen in an export: it is the example's.
@@ -82,7 +87,8 @@ def frozen_branches(torch: Any, module: Any, x: Any) -> List[str]:
 
     places: Dict[str, None] = {}
     moving = WeakIdKeyDictionary()  # the tensors that depend on the picture
-    moving[x] = True
+    for tensor in tensors:
+        moving[tensor] = True
     root = os.path.dirname(torch.__file__)
 
     class Watch(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
@@ -100,7 +106,7 @@ def frozen_branches(torch: Any, module: Any, x: Any) -> List[str]:
             return found
 
     with torch.no_grad(), Watch():
-        module(x)
+        module(*tensors)
     return list(places)
 
 

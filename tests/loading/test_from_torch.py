@@ -128,8 +128,8 @@ class TwoInputs(Net):
 
 
 REFUSED: Dict[str, Tuple[Callable[[], Any], Any, type, str]] = {
-    "two inputs": (TwoInputs, X, ValueError, "takes several inputs.*holds the other inputs as buffers"),
-    "two examples": (TwoInputs, (X, X), ValueError, "takes several inputs"),
+    "two inputs": (TwoInputs, X, ValueError, r"argument: 'scale': pass all its inputs as example=\(image, "),
+    "no picture": (TwoInputs, (X[0], X[0]), ValueError, r"no picture N,C,H,W .*: x \(3, 32, 32\), scale"),
     "no batch axis": (Net, X[0], ValueError, r"shape \(3, 32, 32\): it must be N,C,H,W: add the batch axis"),
     "weights alone": (lambda: Net().state_dict(), X, TypeError, "not OrderedDict: build the network"),
     "no tensor": (lambda: Returns(lambda y: "text"), X, ValueError, "returns no tensor but str"),
