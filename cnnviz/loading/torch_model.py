@@ -171,6 +171,7 @@ def _part_names(attempt: _Attempt, first: _Case) -> Dict[str, str]:
     """
     model = attempt.model
     taken = {name for node in model.graph.nodes for name in (node.name, *node.outputs)}
+    taken.update(model.inputs)
     wanted: Dict[str, List[str]] = {}
     for part, values in candidates(attempt.message).items():
         alive = [value for value in map(model.layers.find, values) if value and value in model.layers]

@@ -71,6 +71,9 @@ def fed(
     if isinstance(carried, Preprocessing):
         if preprocessing is not None and asked and carried.size and asked != carried.size:
             raise ValueError(f"size is {asked}, but preprocessing.size is {carried.size}: give one of them")
+        if carried.size and len(carried.size) != len(image.size):
+            extents = ", ".join(_EXTENTS[len(image.size)][1])
+            raise ValueError(f"preprocessing.size is {carried.size}, but {name} takes sizes ({extents},)")
         asked = asked or carried.size
         carried = replace(carried, size=asked)
     found, lowered = _fitting(graph, image, asked, lower, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Protocol, Tuple, TypeVar, Union
 
 import numpy as np
@@ -91,6 +92,11 @@ def read_image(image: ImageLike, name: str = "image", kind: PictureKind = COLOUR
         For an object that is no picture, or an array of another dtype.
     ValueError
         For a file that is not a picture, and for arrays of a wrong shape or range, empty ones, and NaN.
+
+    Warns
+    -----
+    UserWarning
+        When a 16-bit picture needs 12 bits or fewer.
     """
     if isinstance(image, Mapping):
         raise TypeError(
@@ -164,6 +170,7 @@ def _from_array(array: NDArray[Any], name: str, kind: PictureKind) -> Pixels:
     elif array.dtype.kind == "f":
         pixels = _checked_floats(array, name)
     elif array.dtype == np.uint16:
+        _warn_of_depth(int(array.max()), name)
         pixels = array.astype(np.float32) / np.float32(65535)
     elif array.dtype == np.uint8:
         pixels = array
@@ -179,6 +186,16 @@ def _from_array(array: NDArray[Any], name: str, kind: PictureKind) -> Pixels:
     if pixels.shape[2] == 4:
         return _on_white(pixels)
     return np.ascontiguousarray(np.broadcast_to(pixels, pixels.shape[:2] + (3,)))
+
+
+def _warn_of_depth(largest: int, name: str) -> None:
+    """Warn of 16-bit pictures whose numbers need 12 bits or fewer: cameras and scanners store them so."""
+    if 255 < largest <= 4095:
+        warnings.warn(
+            f"{name} is uint16 and spans 0 to {largest}, which is nearly black where white is 65535: if its "
+            "numbers end elsewhere, state range=(low, high) in the preprocessing",
+            stacklevel=2,
+        )
 
 
 def _check_shape(array: NDArray[Any], name: str, kind: PictureKind) -> None:

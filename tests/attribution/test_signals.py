@@ -195,6 +195,10 @@ def test_models_say_what_they_take() -> None:
         ValueError, match=r"size must be one positive integer in a tuple, length, not \(3, 4\)"
     ):
         cnnviz.load(opened, size=(3, 4))
+    with pytest.raises(
+        ValueError, match=r"preprocessing.size is \(1, 48\), but network takes sizes \(length,\)"
+    ):
+        cnnviz.load(SIGNAL, preprocessing=cnnviz.Preprocessing(size=(1, 48), channel_order="L"))
     model = cnnviz.load(opened, size=(40,))
     assert cnnviz.grad_cam(model, RNG.normal(size=(40, 2)), 1).map.shape == (40,)
     assert cnnviz.grad_cam(model, Preprocessed(RNG.normal(size=(2, 56))), 1).map.shape == (56,)

@@ -50,6 +50,17 @@ class TwoPictures(nn.Module):
         return {"scores": self.head(torch.tanh(self.net(left) * self.net(right)).mean((2, 3)))}
 
 
+class NamedAlike(nn.Module):
+    """Parts with the names of the inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.table, self.head = backbone(), nn.Linear(4, 8), nn.Linear(8, 5)
+
+    def forward(self, image: Any, table: Any) -> Any:
+        return self.head(torch.tanh(self.image(image).mean((2, 3)) * self.table(table)))
+
+
 IMAGE, TABLE = torch.rand(1, 3, 32, 40), torch.rand(1, 4)
 Case = Tuple[Any, Any, Dict[str, str], Dict[str, Any]]
 #: A module, its example, the inputs of the model, and further options.
@@ -57,6 +68,12 @@ CASES: Dict[str, Case] = {
     "a tuple": (WithTable, (IMAGE, TABLE), {"image": "picture", "table": "array"}, {}),
     "a dictionary": (WithTable, {"table": TABLE, "image": IMAGE}, {"image": "picture", "table": "array"}, {}),
     "a number of Python's": (WithTable, (IMAGE, TABLE, 0.5), {"image": "picture", "table": "array"}, {}),
+    "parts and inputs of one name": (
+        NamedAlike,
+        (IMAGE, TABLE),
+        {"image": "picture", "table": "array"},
+        {},
+    ),
     "the table first": (TableFirst, (TABLE, IMAGE), {"image": "picture", "table": "array"}, {}),
     "two pictures": (TwoPictures, (IMAGE, IMAGE.flip(3)), {"left": "picture", "right": "picture"}, {}),
     "the second of two": (
@@ -96,7 +113,7 @@ def test_outputs_and_gradients_are_the_modules(name: str) -> None:
         found = model.gradient(arrays, 2, wrt=list(given)).gradients
         for one, tensor in given.items():
             np.testing.assert_allclose(found[one], tensor.grad.numpy(), rtol=1e-3, atol=1e-6, err_msg=one)
-    if "table" in model.inputs:  # the parts of two pictures are called twice
+    if isinstance(module, WithTable):  # the parts of two pictures are called twice
         assert model.layers.resolve("net.2") in model.layers
 
 

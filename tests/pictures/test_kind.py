@@ -60,6 +60,18 @@ def test_numbers_in_a_range_follow_the_formula(name: str) -> None:
         )
 
 
+def test_sixteen_bits_that_hold_twelve_are_warned_of() -> None:
+    plain = Preprocessing(size=(6, 8), channel_order="L")
+    with pytest.warns(
+        UserWarning, match=r"image is uint16 and spans 0 to 4095, .* state range=\(low, high\)"
+    ):
+        plain.read(np.full((6, 8), 4095, np.uint16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain.read(np.full((6, 8), 4096, np.uint16))
+        TWELVE_BITS.read(np.full((6, 8), 4095, np.uint16))
+
+
 def test_grey_of_twelve_bits_comes_from_files_too(tmp_path: Path) -> None:
     path = tmp_path / "deep.png"
     PIL.Image.fromarray(GREY.astype(np.uint16)).save(path)
