@@ -109,14 +109,15 @@ def _allowed(low: Lowering, node: Node, queries: int, keys: int, past: int) -> O
 
 
 def _bias_of(low: Lowering, node: Node, mask: str, allowed: Optional[Array], keys: int) -> _Bias:
-    """The numbers added to the scores: those of a mask, and -inf for keys that are not allowed."""
+    """The numbers added to the scores: those of a mask, and -inf for keys that are not allowed.
+
+    The reader has turned masks of truth values into numbers.
+    """
     closed = None if allowed is None else np.where(allowed, np.float32(0), np.float32(-np.inf))
     if mask and mask not in low.known:
         return _moving_bias(low, node, mask, closed, keys)
     if mask:
         numbers = low.known[mask]
-        if numbers.dtype.kind != "f":  # truth values
-            numbers = np.where(numbers != 0, np.float32(0), np.float32(-np.inf))
         missing = keys - (numbers.shape[-1] if numbers.ndim else keys)
         if missing > 0:
             numbers = np.pad(numbers, [(0, 0)] * (numbers.ndim - 1) + [(0, missing)], constant_values=-np.inf)
@@ -243,7 +244,12 @@ def _multi_head_attention(low: Lowering, node: Node) -> int:
         _heads(low, node, x, what, a["num_heads"]) for x, what in zip(values, ("query", "key", "value"))
     )
     queries, keys = plan.shape(q)[2], plan.shape(k)[2]
-    allowed = np.tri(queries, keys, dtype=np.bool_) if a["unidirectional"] else None
+    if a["unidirectional"] and queries != keys:
+        raise UnsupportedModelError(
+            f"node {node.name!r} ({node.op}): unidirectional, with {queries} queries and {keys} keys",
+            [node.op],
+        )
+    allowed = np.tri(queries, dtype=np.bool_) if a["unidirectional"] else None
     bias = _bias_of(low, node, _input(node, 5), allowed, keys)
     return _flat(low, node, _attend(low, node, q, k, v, _Options(a["scale"] or None, 0.0, bias)).output)
 

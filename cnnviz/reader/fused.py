@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Tuple
 
-from cnnviz.errors import UnsupportedModelError
+from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Node
 from cnnviz.reader.parts import Parts, Rewriting
 
@@ -67,11 +67,37 @@ def _fused_matmul(parts: Parts) -> List[Node]:
     return parts.finish("Mul", (y, parts.number(a["alpha"], "alpha")))
 
 
+def _fused_attention(parts: Parts) -> List[Node]:
+    """Attention between the tokens of an input; queries, keys and values are its products with one weight."""
+    a = dict(parts.node.attributes)
+    sizes, rotary = a.pop("qkv_hidden_sizes", None), a.pop("do_rotary", 0)
+    a.pop("past_present_share_buffer", None)
+    refused = {"a mask": parts.input(3), "a cache": parts.input(4), "rotary positions": rotary}
+    for what, given in refused.items():
+        if given:
+            raise UnsupportedModelError(f"Attention of ONNX Runtime (with {what})", ["Attention"])
+    if sizes is not None and len(sizes) != 3:
+        name = f"node {parts.node.name!r} (Attention)"
+        raise ModelFormatError(f"{name}: qkv_hidden_sizes has {len(sizes)} numbers, expected 3")
+    y = parts.add("MatMul", "product", (parts.input(0), parts.input(1)))
+    if parts.input(2):
+        y = parts.add("Add", "sum", (y, parts.input(2)))
+    q, k, v = parts.split(y, sizes, 3, 2)
+    return parts.finish("MultiHeadAttention", (q, k, v, "", "", parts.input(5)), **a)
+
+
 _FUSED = {"activation": "str"}
 _GEMM = {f"activation_{name}": "float" for name in ("alpha", "beta", "gamma")}
 _BATCHES = {"transBatchA": "int", "transBatchB": "int", "transA": "int", "transB": "int", "alpha": "float"}
 
 ROWS: Dict[str, Rewriting] = {
+    "FusedAttention": Rewriting(
+        "MultiHeadAttention",
+        (2, 7),
+        _fused_attention,
+        {"do_rotary": "int", "past_present_share_buffer": "int", "qkv_hidden_sizes": "ints"},
+        domains=(),  # a file has it under another name
+    ),
     "FusedConv": Rewriting("Conv", (2, 4), _fused_conv, {**_FUSED, "activation_params": "floats"}),
     "FusedGemm": Rewriting("Gemm", (2, 3), _fused_gemm, {**_FUSED, **_GEMM}),
     "FusedMatMul": Rewriting("MatMul", (2, 2), _fused_matmul, _BATCHES),

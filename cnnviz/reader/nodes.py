@@ -23,7 +23,15 @@ from cnnviz.reader.element_types import result_types, typed
 from cnnviz.reader.former import Ranks, modernise
 from cnnviz.reader.known import KnownValues
 from cnnviz.reader.loops import LOOPS
-from cnnviz.reader.opsets import OLDEST_READ, is_read, normalise, refuse_training, rewritten, schema_of
+from cnnviz.reader.opsets import (
+    OLDEST_READ,
+    is_read,
+    name_of,
+    normalise,
+    refuse_training,
+    rewritten,
+    schema_of,
+)
 from cnnviz.reader.order import in_order, node_label
 from cnnviz.reader.part import Part
 from cnnviz.reader.problems import Problem, refusal
@@ -182,7 +190,7 @@ class GraphReader:
 
     def _node(self, index: int, proto: Any, scope: Scope) -> Node:
         """The node as the file has it, without attributes, named, its lists bounded."""
-        op = text(proto.op_type, "op_type")
+        op = name_of(text(proto.op_type, "op_type"), text(proto.domain, "node domain"))
         if max(len(proto.input), len(proto.output)) > MAX_LIST:
             label = node_label(index, proto)
             raise ModelFormatError(f"node {label!r} ({op}) has more than {MAX_LIST} inputs or outputs")

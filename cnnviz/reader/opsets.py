@@ -11,7 +11,7 @@ from typing import Callable, Dict, FrozenSet, List, Optional
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Node
-from cnnviz.graph.schema import SCHEMAS, STANDARD_DOMAINS, Schema, has_schema
+from cnnviz.graph.schema import CONTRIB_DOMAIN, SCHEMAS, STANDARD_DOMAINS, Schema, has_schema
 from cnnviz.reader.fused import ROWS as FUSED
 from cnnviz.reader.loops import LOOPS
 from cnnviz.reader.parts import Parts, Rewriting
@@ -22,6 +22,7 @@ __all__ = [
     "RENAMED",
     "REWRITTEN",
     "is_read",
+    "name_of",
     "normalise",
     "refuse_training",
     "rewritten",
@@ -34,6 +35,8 @@ OLDEST_READ = 7
 
 RENAMED = {"CastLike": "Cast", "Scatter": "ScatterElements", "Upsample": "Resize"}
 REWRITTEN: Dict[str, Rewriting] = {**FUSED, **QUANTIZED}
+#: Operators that have the name of another one of ONNX, and their domains; their names in REWRITTEN.
+_NAMESAKES = {("Attention", CONTRIB_DOMAIN): "FusedAttention"}
 STRUCTURAL = frozenset({"Constant", "If", *LOOPS})  #: operators of the file that no node of the graph has
 
 Fresh = Callable[[str], str]
@@ -71,8 +74,15 @@ def supported_ops() -> FrozenSet[str]:
     return frozenset({*SCHEMAS, *RENAMED, *REWRITTEN, *STRUCTURAL})
 
 
+def name_of(op: str, domain: str) -> str:
+    """Return the reader's name for an operator of a domain: that of ONNX's own operator is taken."""
+    return _NAMESAKES.get((op, domain), op)
+
+
 def is_read(op: str, domain: str) -> bool:
     """Whether the reader knows an operator of this domain, by its own name or as another one."""
+    if (op, domain) in _NAMESAKES:
+        return True
     if has_schema(op, domain) or (op in REWRITTEN and domain in REWRITTEN[op].domains):
         return True
     return domain in STANDARD_DOMAINS and (op in RENAMED or op in STRUCTURAL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -30,6 +30,13 @@ class Parts:
         value = self._fresh(f"{self.node.outputs[0]}/{label}")
         self.nodes.append(Node(op, f"{self.node.name}/{label}", inputs, (value,), attributes))
         return value
+
+    def split(self, x: str, sizes: Optional[Sequence[int]], count: int, axis: int) -> Tuple[str, ...]:
+        """Cut a value into `count` parts, equal ones without sizes."""
+        cut = {"num_outputs": count} if sizes is None else {"split": tuple(sizes)}
+        found = tuple(self._fresh(f"{x}/{i}") for i in range(count))
+        self.nodes.append(Node("Split", f"{self.node.name}/split", (x,), found, {"axis": axis, **cut}))
+        return found
 
     def real(self, position: int, label: str, **along: int) -> str:
         """Dequantise the input at `position`, which its scale and zero point follow."""
