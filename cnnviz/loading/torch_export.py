@@ -10,6 +10,7 @@ import warnings
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple
 
 from cnnviz.loading.adaptive_pool import adaptive_pooling
+from cnnviz.loading.rms_norm import rms_norm
 from cnnviz.loading.torch_inputs import Example
 from cnnviz.loading.torch_module import INNER
 
@@ -69,7 +70,7 @@ def _traced(torch: Any, module: Any, example: Example, axes: Mapping[int, str]) 
 
     buffer = io.BytesIO()
     named = zip(example.names, example.tensors)
-    with adaptive_pooling(torch):
+    with adaptive_pooling(torch), rms_norm(torch):
         torch.onnx.export(
             module,
             example.tensors,
