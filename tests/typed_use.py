@@ -58,6 +58,23 @@ assert_type(model.value(x, objectives.Score("text", (3, 40))), NDArray[np.float6
 assert_type(model.batch_axis("text"), Optional[int])
 assert_type(model.probabilities(x), NDArray[np.float64])
 assert_type(model.summary(), str)
+
+# Several inputs, and inputs that are preprocessed already.
+two = cnnviz.load("two.onnx", inputs={"left": "picture", "age": 40.0}, size=(64, 64))
+assert_type(two.inputs, Dict[str, str])
+bound = two.bind({"age": 40.0, "right": "b.png"})
+assert_type(bound, cnnviz.Model)
+assert_type(bound.bound, Dict[str, Array])
+assert_type(bound.repeated(2).with_bound({}), cnnviz.Model)
+assert_type(two.split({"image": "a.png", "age": 40.0})[0], cnnviz.Model)
+assert_type(two.forward({"left": x, "age": np.ones((2, 1), np.float32)}), Array)
+assert_type(cnnviz.saliency(two, {"image": "a.png", "age": 40.0}), cnnviz.Attribution)
+assert_type(cnnviz.grad_cam(two, [{"image": path, "age": 40.0} for path in paths]), List[cnnviz.Attribution])
+assert_type(cnnviz.grad_cam(model, cnnviz.Preprocessed(x[0]), 3), cnnviz.Attribution)
+bands = cnnviz.Preprocessing(channel_order=("red", "nir"), range=(0, 10000), mean=(500.0, 900.0), std=300.0)
+assert_type(bands.in_units(x), Array)
+assert_type(bands.channels, int)
+ecg = cnnviz.load("ecg.onnx", preprocessing=cnnviz.Preprocessing(size=(256,), channel_order=1), size=(256,))
 assert_type(model.layers["relu1"], Tuple[int, ...])
 
 # One picture and one target: one attribution. A list of either: a list.
@@ -155,6 +172,7 @@ assert_type(explain("a.png", 3), Many)
 # Plots.
 assert_type(plot.attribution(one), Axes)
 assert_type(plot.saliency(one.map, vmax=1.0), Axes)
+assert_type(plot.signal(x[0, 0], one.map, units="mV"), Axes)
 assert_type(cnnviz.plot.overlay("a.png", one.map, opacity=0.5), Axes)
 assert_type(plot.grid([one, made, "a.png", pixels], titles=["a", "b", "c", "d"]), Figure)
 assert_type(plot.grid(cnnviz.saliency(model, paths)), Figure)
