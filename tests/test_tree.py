@@ -47,7 +47,19 @@ C_FLOORS: List[Set[str]] = [
 ]
 
 # Imported inside the function that needs them, so that `import cnnviz` stays cheap.
-LAZY = {"matplotlib", "scipy", "onnx", "PIL", "pooch", "tqdm", "torch", "keras", "onnxscript"}
+LAZY = {
+    "matplotlib",
+    "scipy",
+    "onnx",
+    "PIL",
+    "pooch",
+    "tqdm",
+    "torch",
+    "keras",
+    "onnxscript",
+    "tensorflow",
+    "tf2onnx",
+}
 
 
 def module_name(path: Path) -> str:

@@ -63,11 +63,11 @@ def fingerprint(array: NDArray[Any]) -> Print:
     return np.array([flat.size, np.sqrt(np.square(rows).sum(dtype=np.float64)), *projected])
 
 
-def same(a: Print, b: Print) -> bool:
+def same(a: Print, b: Print, tolerance: float = TOLERANCE) -> bool:
     """Return whether two fingerprints are those of the same array, up to float32 rounding."""
     if a[0] != b[0] or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return False
-    return bool(np.abs(a[1:] - b[1:]).max() <= TOLERANCE * max(a[1], b[1]) + _FLOOR)
+    return bool(np.abs(a[1:] - b[1:]).max() <= tolerance * max(a[1], b[1]) + _FLOOR)
 
 
 def _distance(a: NDArray[Any], b: NDArray[Any]) -> float:

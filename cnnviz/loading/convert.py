@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 import numpy as np
 
-from cnnviz.loading.agreement import check
+from cnnviz.loading.keras_function import function_of, size_of
+from cnnviz.loading.keras_model import keras_graph
+from cnnviz.loading.keras_pictures import preprocessing_for
 from cnnviz.loading.recipes import RecipeLike, labels_of, preprocessing_of
 from cnnviz.loading.torch_export import quiet
 from cnnviz.loading.torch_inputs import example_of
 from cnnviz.loading.torch_model import converted
 from cnnviz.loading.torch_module import OutputLike, chosen, ready, wrapped
 from cnnviz.loading.torch_watch import frozen_branches, watched
-from cnnviz.model.labels import LabelsLike
 from cnnviz.model.model import Model
-from cnnviz.pictures.preprocessing import PreprocessingLike, as_preprocessing
-from cnnviz.reader.onnx_file import read
+from cnnviz.pictures.preprocessing import as_preprocessing
 
 
 def from_torch(
@@ -133,46 +131,88 @@ def _unrunnable(error: Exception) -> str:
 def from_keras(
     keras_model: Any,
     *,
-    preprocessing: PreprocessingLike = None,
-    labels: LabelsLike = None,
+    preprocessing: RecipeLike = None,
+    labels: Any = None,
     name: str = "keras",
     packed_nbytes: Optional[int] = None,
+    example: Any = None,
+    output: OutputLike = None,
 ) -> Model:
-    """Make a model of a Keras 3 model whose input is images N,H,W,C or N,C,H,W.
+    """Make a model of a Keras 3 model whose input is pictures N,H,W,C or N,C,H,W.
+
+    The model is exported for inference (layers of augmentation and dropout do nothing) in float32, whatever
+    its policy, and stays as it is. It is compared with the original at a batch of one and of three, and where
+    it leaves the size of its pictures open, at a second size; where it has one size, others are refused.
+
+    All arrays of the model are N,C,H,W. Layers answer to the names that they have in Keras
+    ("block5_conv3"); those of a model inside the model to "INNER/NAME" too.
 
     Parameters
     ----------
     keras_model : keras.Model
-        The model; its own ``export`` to ONNX is used, which needs the packages that Keras asks for.
-    preprocessing, labels, packed_nbytes
-        As for `cnnviz.load`.
+        On the TensorFlow backend tf2onnx exports it, on PyTorch's its exporters do; on others Keras' own
+        ``export`` is used, which needs the packages that Keras asks for.
+    preprocessing : str, Preprocessing, callable, or another library's description, optional
+        As for `cnnviz.load`, a mode or an application of Keras ("keras:caffe", "keras:resnet50"), or a
+        ``preprocess_input``. Without it, a network that scales pictures by itself gets the range that its
+        first layers expect, one that has the name of an application gets that one's mode, and any other
+        network gets the default of `cnnviz.load`, with a warning.
+    labels : str, path, sequence of str, or another library's description, optional
+        As for `from_torch`.
     name : str
         The model's name.
+    packed_nbytes : int, optional
+        As for `cnnviz.load`.
+    example : ndarray, or such a shape, optional
+        Pictures as the model takes them. Its height and width are the usual size where the model leaves them
+        open; a subclassed model that was never called needs it.
+    output : int or str, optional
+        The tensor to take, where the model returns several: its position, or its name in a dictionary.
 
     Returns
     -------
     Model
 
+    Warns
+    -----
+    UserWarning
+        When nothing says which preprocessing the model wants.
+
     Raises
     ------
     ImportError
-        When Keras is not installed.
+        When Keras is not installed, or the package with which its backend exports.
+    TypeError
+        When `keras_model` is no model of Keras 3.
+    ValueError
+        When the model takes several inputs, or no pictures, or the output does not exist.
+    UnsupportedModelError
+        When the model uses operators that cnnviz does not have.
     CnnvizError
-        When the outputs of the two programs differ; the message says by how much.
+        When the model cannot be exported, or the outputs of the two programs differ; the message says by how
+        much.
     """
     try:
-        import keras  # noqa: F401
+        import keras
     except ImportError as error:
         raise ImportError("from_keras needs Keras 3: pip install keras") from error
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        keras_model.export(str(path), format="onnx", verbose=False)
-        graph = read(path.read_bytes())
-    model = Model(graph, preprocessing=preprocessing, labels=labels, name=name, packed_nbytes=packed_nbytes)
-    size = model.preprocessing.size or ()
-    x = np.random.default_rng(0).random((1, model.preprocessing.channels, *size), dtype=np.float32)
-    channels_last = keras_model.input_shape[-1] == x.shape[1]
-    fed = np.moveaxis(x, 1, 3) if channels_last else x
-    check(name, model.forward(x), np.asarray(keras_model(fed)))
-    return model
+    wanted = preprocessing_of(preprocessing)
+    given = None if example is None else _array_of(example)
+    function = function_of(keras, keras_model, given, output)
+    x = function.example(size_of(function, given), 1)
+    if given is not None and np.issubdtype(given.dtype, np.floating):
+        x = np.ascontiguousarray(np.moveaxis(given, 3, 1) if function.channels_last else given)[:1]
+    graph = keras_graph(function, x, name)
+    feed = preprocessing_for(keras_model, graph, x, wanted, name)
+    return Model(graph, preprocessing=feed, labels=labels_of(labels), name=name, packed_nbytes=packed_nbytes)
+
+
+def _array_of(example: Any) -> Any:
+    """The example as an array; a shape stands for one of zeros without a type of numbers of its own."""
+    if isinstance(example, (tuple, list)) and example and all(isinstance(n, int) for n in example):
+        return np.zeros(tuple(example) if len(example) == 4 else (1, *example), np.uint8)
+    array = np.asarray(example)
+    if array.ndim != 4 or array.size == 0:
+        raise ValueError(f"example has shape {array.shape}: it must be a batch of pictures with four axes")
+    return array.astype(np.float32)

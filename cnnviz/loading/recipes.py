@@ -34,8 +34,9 @@ _CROP = 0.875
 def preprocessing_of(given: RecipeLike) -> Any:
     """Return a Preprocessing for another library's description; None, names and Preprocessing as they are.
 
-    Known are torchvision's and timm's transforms, alone, in a Compose or in a list, torchvision's weights and
-    their ``transforms()``, timm's configurations, and the image processors of Hugging Face's transformers.
+    Known are Keras' functions ``preprocess_input``, torchvision's and timm's transforms, alone, in a Compose
+    or in a list, torchvision's weights and their ``transforms()``, timm's configurations, and the image
+    processors of Hugging Face's transformers.
 
     Raises
     ------
@@ -45,6 +46,8 @@ def preprocessing_of(given: RecipeLike) -> Any:
     """
     if given is None or isinstance(given, (str, Preprocessing)):
         return given
+    if getattr(given, "__name__", "") == "preprocess_input":  # of Keras
+        return _measured(given)
     if hasattr(given, "transforms") and callable(given.transforms):  # torchvision's weights
         given = given.transforms()
     if hasattr(given, "crop_size") and hasattr(given, "resize_size"):
@@ -68,6 +71,29 @@ def labels_of(given: Any) -> Any:
     if isinstance(by_index, Mapping):
         return [str(by_index[key]) for key in sorted(by_index, key=int)]
     return given
+
+
+def _measured(function: Any) -> Preprocessing:
+    """A function of pixels from 0 to 255, N,H,W,3: what it makes of black, red, green, blue and grey ones."""
+    pixels = np.zeros((1, 1, 5, 3), np.float32)
+    pixels[0, 0, 1:4] = 255 * np.eye(3)
+    pixels[0, 0, 4] = 51
+    black, *colours, grey = np.asarray(function(pixels.copy()), np.float64).reshape(5, 3)
+    slopes = np.stack(colours) - black
+    reverse = abs(slopes[0, 2]) > abs(slopes[0, 0])
+    slope = np.diag(slopes[:, ::-1] if reverse else slopes)[:: -1 if reverse else 1]
+    if min(slope) <= 0 or np.abs(black + slope / 5 - grey).max() > 1e-3 * np.abs(slope).max():
+        raise ValueError("preprocess_input is no scaling of each channel: pass a cnnviz.Preprocessing")
+    # x = (255 pixel - mean) / std
+    std = 255 / slope
+    return Preprocessing(
+        crop=_CROP,
+        channel_order="BGR" if reverse else "RGB",
+        scale=255.0,
+        mean=_numbers(np.round(-black * std, 4)),
+        std=_numbers(np.round(std, 4)),
+        name="preprocess_input",
+    )
 
 
 def _evaluation(given: Any) -> Preprocessing:

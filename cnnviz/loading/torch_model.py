@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import CnnvizError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, Tensor, ancestors, producers
-from cnnviz.loading.agreement import Print, check, fingerprint, same
+from cnnviz.loading.agreement import Print, check, same
+from cnnviz.loading.fingerprints import prints_of
 from cnnviz.loading.module_names import candidates
 from cnnviz.loading.torch_export import Export, exports, quiet
 from cnnviz.loading.torch_inputs import Example, another_batch, second_example
@@ -18,9 +18,6 @@ from cnnviz.loading.torch_watch import Run, course, watched
 from cnnviz.model.model import Model
 from cnnviz.pictures.preprocessing import Preprocessing, usual_order
 from cnnviz.reader.onnx_file import read
-
-# The most numbers that one pass keeps while the names of layers are looked for.
-_MOST_KEPT = 1 << 25
 
 
 class _Case(NamedTuple):
@@ -178,7 +175,9 @@ def _part_names(attempt: _Attempt, first: _Case) -> Dict[str, str]:
         if part in first.run.parts and part not in taken and alive:
             wanted[part] = list(dict.fromkeys(alive))
     named = {value for among in wanted.values() for value in among}
-    prints = _prints(model, [value for value in model.layers if value in named], first.inputs)
+    prints = prints_of(
+        model, [value for value in model.layers if value in named], first.inputs.given, len(first.inputs.x)
+    )
     parts = first.run.parts
     names: Dict[str, str] = {}
     for part, among in wanted.items():
@@ -206,21 +205,6 @@ def _matching(prints: Mapping[str, Print], parts: Mapping[str, Print], done: Set
     return names
 
 
-def _prints(model: Model, values: List[str], inputs: Example) -> Dict[str, Print]:
-    """The fingerprints of values, computed in passes that keep a limited number of them."""
-    found: Dict[str, Print] = {}
-    group: List[str] = []
-    size = 0
-    for index, value in enumerate(values):
-        group.append(value)
-        size += int(np.prod(model.layers[value])) * len(inputs.x)
-        if size >= _MOST_KEPT or index == len(values) - 1:
-            read_back = model.forward(inputs.given, group)
-            found.update((one, fingerprint(array)) for one, array in read_back.items())
-            group, size = [], 0
-    return found
-
-
 def _fixed(model: Model, names: Mapping[str, str], second: _Case) -> FrozenSet[str]:
     """The values that are not proved right at the second size.
 
@@ -232,7 +216,12 @@ def _fixed(model: Model, names: Mapping[str, str], second: _Case) -> FrozenSet[s
         key=lambda pair: order[pair[0]],
     )
     count = _most_that_run(model, [value for value, _ in pairs], tuple(second.inputs.x.shape))
-    prints = _prints(model, list(dict.fromkeys(value for value, _ in pairs[:count])), second.inputs)
+    prints = prints_of(
+        model,
+        list(dict.fromkeys(value for value, _ in pairs[:count])),
+        second.inputs.given,
+        len(second.inputs.x),
+    )
     proved = {value for value, part in pairs[:count] if same(prints[value], second.run.parts[part])}
     return frozenset(producers(model.graph)) - ancestors(model.graph, proved)
 

@@ -117,7 +117,7 @@ def wrapped(torch: Any, module: Any, path: Optional[Tuple[Any, ...]], example: E
         positional, named = example.call(tensors)
         found = getattr(wrapper, INNER)(*positional, **named)
         for key in path or ():
-            found = _fields(found)[key]
+            found = fields(found)[key]
         return found
 
     class Single(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
@@ -139,7 +139,7 @@ def wrapped(torch: Any, module: Any, path: Optional[Tuple[Any, ...]], example: E
     return (Single if len(example.tensors) == 1 else Several)().eval()
 
 
-def _fields(value: Any) -> Mapping[Any, Any]:
+def fields(value: Any) -> Mapping[Any, Any]:
     """The members of a container by name or position; empty for anything else."""
     if isinstance(value, Mapping):
         return value
@@ -152,8 +152,8 @@ def _fields(value: Any) -> Mapping[Any, Any]:
 
 
 def _paths(value: Any, path: Tuple[Any, ...] = ()) -> Iterator[Tuple[Tuple[Any, ...], Any]]:
-    fields = _fields(value)
-    if not fields:
+    members = fields(value)
+    if not members:
         yield path, value
-    for key, member in fields.items():
+    for key, member in members.items():
         yield from _paths(member, (*path, key))

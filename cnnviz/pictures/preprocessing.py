@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cnnviz.one_line import times
 from cnnviz.pictures.feed import Feed, as_pictures
 from cnnviz.pictures.image import ImageLike, ImagesLike, Pixels, as_float, read_image, read_images
+from cnnviz.pictures.keras_modes import PREFIX, arguments_of
 from cnnviz.pictures.kind import PictureKind, shortlist
 from cnnviz.pictures.preprocessed import Fed, Preprocessed, joined
 from cnnviz.pictures.signals import read_signals
@@ -321,9 +322,13 @@ def _order_of(channels: int) -> str:
 
 
 def _preset(name: str, channels: int, size: Size) -> Preprocessing:
-    if name not in PRESETS:
-        raise ValueError(f"preprocessing must be one of {', '.join(PRESETS)}, not {name!r}")
-    preset = PRESETS[name]
+    if name.startswith(PREFIX):
+        preset = Preprocessing(**arguments_of(name))
+    elif name in PRESETS:
+        preset = PRESETS[name]
+    else:
+        known = f"{', '.join(PRESETS)}, or keras: and a mode or an application of Keras"
+        raise ValueError(f"preprocessing must be one of {known}, not {name!r}")
     if max(size) <= 64:
         preset = replace(preset, crop=1.0)
     if len(size) != 2 and np.ndim(preset.mean) == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,17 +30,42 @@ def test_from_keras_without_keras_names_the_package(monkeypatch: pytest.MonkeyPa
 class Exported:
     """The parts of a Keras model that from_keras uses: it computes one network and exports another."""
 
-    input_shape = (None, 3, 32, 32)
+    inputs = (SimpleNamespace(shape=(None, 3, 32, 32), name="x"),)
+    layers = (SimpleNamespace(data_format="channels_first"),)
+    trainable_variables = non_trainable_variables = ()
+    name = "exported"
 
     def __init__(self, original: bytes, export: bytes) -> None:
         self.original = cnnviz.load(original, preprocessing="unit")
         self.bytes = export
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        assert not training
         return self.original.forward(x)
+
+    def stateless_call(self, trainable: Any, others: Any, x: Any, training: bool) -> Any:
+        return self(x, training), ()
 
     def export(self, path: str, **options: Any) -> None:
         Path(path).write_bytes(self.bytes)
+
+
+def keras_of_numpy() -> ModuleType:
+    """The parts of Keras that from_keras uses, on a backend that it does not know."""
+    ops = SimpleNamespace(
+        cast=lambda x, dtype: x.astype(dtype),
+        convert_to_numpy=np.asarray,
+        convert_to_tensor=np.asarray,
+        is_tensor=lambda x: isinstance(x, np.ndarray),
+    )
+    keras = ModuleType("keras")
+    keras.__dict__.update(
+        Model=Exported,
+        ops=ops,
+        backend=SimpleNamespace(backend=lambda: "numpy"),
+        layers=SimpleNamespace(InputSpec=lambda **options: options),
+    )
+    return keras
 
 
 def untrained(classes: int, last: str, seed: int) -> bytes:
@@ -59,7 +84,7 @@ def untrained(classes: int, last: str, seed: int) -> bytes:
 @pytest.mark.parametrize("classes", [10, 1000, 10_000])
 def test_a_wrong_export_is_refused(monkeypatch: pytest.MonkeyPatch, classes: int, last: str) -> None:
     """The check also works where all outputs are small: probabilities of thousands of classes."""
-    monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
+    monkeypatch.setitem(sys.modules, "keras", keras_of_numpy())
     right, wrong = (untrained(classes, last, seed) for seed in range(2))
     converted = cnnviz.from_keras(Exported(right, right), preprocessing="unit")
     x = np.ones((1, 3, 32, 32), np.float32)
