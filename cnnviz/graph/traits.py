@@ -10,6 +10,7 @@ from typing import Any, Literal, Optional
 
 __all__ = [
     "ACTIVATION",
+    "CHOICE",
     "FROM_SHAPE",
     "KEEPS",
     "KNOWN_ONLY",
@@ -57,6 +58,9 @@ class Traits:
         have no window.
     truth : bool
         The output is true or false: its elements are of type bool.
+    chooses : bool
+        The output says which elements were chosen (the index of a maximum). It has no gradient, and often a
+        shape that the numbers decide; outputs that follow from it are left out (`reader/choices.py`).
     quantizes : bool
         The output has the numbers of the first input, rounded to a grid or in other units. The gradient
         passes straight through (`lowering/quantized.py`), and scores can be read before it.
@@ -88,6 +92,7 @@ class Traits:
     selects: bool
     pool: bool
     truth: bool
+    chooses: bool
     quantizes: bool
     fractions: bool
     probability: Optional[Literal["multiclass", "multilabel"]]
@@ -108,6 +113,7 @@ MIXES = Traits(
     selects=False,
     pool=False,
     truth=False,
+    chooses=False,
     quantizes=False,
     fractions=False,
     probability=None,
@@ -126,5 +132,7 @@ POOL = PICTURE.but(pool=True)
 NEW_SHAPE = MIXES.but(axes="reshapes", same_numbers=True)
 #: An operator that is only evaluated in advance, on constants and sizes.
 KNOWN_ONLY = MIXES.but(reads="constants")
+#: A choice between elements.
+CHOICE = KNOWN_ONLY.but(chooses=True)
 #: An operator whose result follows from the shape of its input.
 FROM_SHAPE = MIXES.but(reads="shape")

@@ -91,7 +91,9 @@ def load(
     Warns
     -----
     UserWarning
-        When the file leaves the size of its pictures open, 224 does not fit, and another size is taken.
+        When the file leaves the size of its pictures open, 224 does not fit, and another size is taken. When
+        an output follows from a choice (ArgMax, TopK, NonMaxSuppression), which has no gradient, and is left
+        out; where all outputs follow from choices between one value's numbers, that value is the output.
     """
     if source is None:
         source = BUNDLED
@@ -106,11 +108,20 @@ def load(
         path = os.fspath(source)
         if path in zoo.zoo() and not os.path.exists(path):
             known = preprocessing or zoo.zoo()[path].preprocessing
-            return Model(read(zoo.fetch(path), outputs, fixed), preprocessing=known, name=path, **options)
+            return Model(
+                read(zoo.fetch(path), outputs, fixed, trim=True), preprocessing=known, name=path, **options
+            )
         if not os.path.exists(path):
             raise FileNotFoundError(_not_found(path))
-        return Model(read(path, outputs, fixed), preprocessing=preprocessing, name=Path(path).stem, **options)
-    return Model(read(source, outputs, fixed), preprocessing=preprocessing, name="network", **options)
+        return Model(
+            read(path, outputs, fixed, trim=True),
+            preprocessing=preprocessing,
+            name=Path(path).stem,
+            **options,
+        )
+    return Model(
+        read(source, outputs, fixed, trim=True), preprocessing=preprocessing, name="network", **options
+    )
 
 
 def _apart(inputs: Optional[Mapping[str, Any]]) -> Tuple[Dict[str, str], Dict[str, Any]]:

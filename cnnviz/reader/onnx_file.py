@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph, prune
 from cnnviz.graph.schema import NEWEST_OPSET, OLDEST_OPSET, STANDARD_DOMAINS
+from cnnviz.reader.choices import trimmed
 from cnnviz.reader.external import ExternalData
 from cnnviz.reader.fixed import with_fixed
 from cnnviz.reader.nodes import GraphReader
@@ -39,7 +41,11 @@ _MAGIC = {
 
 
 def read(
-    source: Source, outputs: Optional[Sequence[str]] = None, fixed: Optional[Mapping[str, Any]] = None
+    source: Source,
+    outputs: Optional[Sequence[str]] = None,
+    fixed: Optional[Mapping[str, Any]] = None,
+    *,
+    trim: bool = False,
 ) -> Graph:
     """Read an ONNX model.
 
@@ -51,6 +57,8 @@ def read(
         Values or nodes to take for the network's outputs: the graph behind them is not read.
     fixed : mapping of str to number or array, optional
         Numbers for inputs, which become constants.
+    trim : bool
+        Whether outputs that follow from choices are left out, with a warning, if `outputs` is not given.
 
     Returns
     -------
@@ -74,8 +82,17 @@ def read(
     if not model.HasField("graph"):
         raise ModelFormatError("the model has no graph")
     external = None if folder is None else ExternalData(folder)
-    part = with_fixed(part_of(model.graph, outputs), fixed or {})
-    graph = GraphReader(model, opset, TensorDecoder(external), part).read()
+    rest = trimmed(model.graph) if trim and outputs is None else None
+    chosen = part_of(model.graph, outputs if rest is None else rest.outputs)
+    part = with_fixed(chosen, fixed or {})
+    try:
+        graph = GraphReader(model, opset, TensorDecoder(external), part).read()
+    except UnsupportedModelError as error:
+        if rest is None:
+            raise
+        raise UnsupportedModelError(f"{error}\n{rest.message}", error.operators) from None
+    if rest is not None:
+        warnings.warn(rest.message, stacklevel=3)
     metadata = {text(p.key, "metadata key"): text(p.value, "metadata value") for p in model.metadata_props}
     return prune(graph.replace(metadata=metadata))
 

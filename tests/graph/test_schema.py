@@ -15,7 +15,7 @@ from graphs import run
 from cnnviz.graph.fold import RESHAPES, can_evaluate
 from cnnviz.graph.graph import Graph, Node, Tensor
 from cnnviz.graph.schema import SCHEMAS, Schema
-from cnnviz.graph.traits import FROM_SHAPE, KNOWN_ONLY, Traits
+from cnnviz.graph.traits import CHOICE, FROM_SHAPE, KNOWN_ONLY, Traits
 from cnnviz.lowering.lower import _ROWS as LOWERED
 from cnnviz.model.axis_rules import RULES
 
@@ -71,7 +71,7 @@ def test_traits_agree_with_each_other(op: str) -> None:
     traits = SCHEMAS[op].traits
     for name, choices in CHOICES.items():
         assert getattr(traits, name) in choices, name
-    assert traits.reads == "activations" or traits in (KNOWN_ONLY, FROM_SHAPE)
+    assert traits.reads == "activations" or traits in (CHOICE, KNOWN_ONLY, FROM_SHAPE)
     assert traits.weights is None or 0 < traits.weights < SCHEMAS[op].inputs[0]
     assert traits.same_numbers >= (traits.axes == "reshapes")
     assert (traits.axes == "reshapes") == (op in RESHAPES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict
 
 from cnnviz.graph.operators.row import MAYBE_INT, NEEDED_INT, Attribute, Schema, an_int
-from cnnviz.graph.traits import FROM_SHAPE, KNOWN_ONLY
+from cnnviz.graph.traits import CHOICE, FROM_SHAPE, KNOWN_ONLY
 
 __all__ = ["ROWS"]
 
@@ -14,15 +14,15 @@ _EXTREME = {"axis": an_int(0), "keepdims": an_int(1), "select_last_index": an_in
 ROWS: Dict[str, Schema] = {
     "Acos": Schema((1, 1), KNOWN_ONLY),
     "Acosh": Schema((1, 1), KNOWN_ONLY),
-    "ArgMax": Schema((1, 1), KNOWN_ONLY, _EXTREME),
-    "ArgMin": Schema((1, 1), KNOWN_ONLY, _EXTREME),
+    "ArgMax": Schema((1, 1), CHOICE, _EXTREME),
+    "ArgMin": Schema((1, 1), CHOICE, _EXTREME),
     "Asin": Schema((1, 1), KNOWN_ONLY),
     "Asinh": Schema((1, 1), KNOWN_ONLY),
     "Atanh": Schema((1, 1), KNOWN_ONLY),
     "BitwiseAnd": Schema((2, 2), KNOWN_ONLY),
     "BitwiseOr": Schema((2, 2), KNOWN_ONLY),
     "BitwiseXor": Schema((2, 2), KNOWN_ONLY),
-    "Compress": Schema((2, 2), KNOWN_ONLY, {"axis": MAYBE_INT}),
+    "Compress": Schema((2, 2), CHOICE, {"axis": MAYBE_INT}),
     "ConstantOfShape": Schema((1, 1), KNOWN_ONLY, {"value": Attribute("tensor")}),
     "Cosh": Schema((1, 1), KNOWN_ONLY),
     "EyeLike": Schema((1, 1), FROM_SHAPE, {"dtype": MAYBE_INT, "k": an_int(0)}),
@@ -30,7 +30,7 @@ ROWS: Dict[str, Schema] = {
     "IsInf": Schema((1, 1), KNOWN_ONLY, {"detect_negative": an_int(1), "detect_positive": an_int(1)}),
     "IsNaN": Schema((1, 1), KNOWN_ONLY),
     "Mod": Schema((2, 2), KNOWN_ONLY, {"fmod": an_int(0)}),
-    "NonZero": Schema((1, 1), KNOWN_ONLY),
+    "NonZero": Schema((1, 1), CHOICE),
     "OneHot": Schema((3, 3), KNOWN_ONLY, {"axis": an_int(-1)}),
     "Range": Schema((3, 3), KNOWN_ONLY, {"stash_type": an_int(1)}),
     "ScatterElements": Schema((3, 3), KNOWN_ONLY, {"axis": an_int(0), "reduction": Attribute("str", "none")}),
@@ -39,7 +39,7 @@ ROWS: Dict[str, Schema] = {
     "Size": Schema((1, 1), FROM_SHAPE),
     "TopK": Schema(
         (1, 2),
-        KNOWN_ONLY,
+        CHOICE,
         {"axis": an_int(-1), "k": NEEDED_INT, "largest": an_int(1), "sorted": an_int(1)},
         {1: "k"},
         many_outputs=True,
