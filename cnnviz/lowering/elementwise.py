@@ -11,7 +11,7 @@ from cnnviz.graph.graph import Node
 from cnnviz.graph.shapes import axes_of, axis_of
 from cnnviz.lowering.state import Lowering
 
-__all__ = ["ROWS"]
+__all__ = ["ROWS", "whole"]
 
 Array = NDArray[Any]
 
@@ -104,6 +104,25 @@ def _softsign(low: Lowering, node: Node) -> int:
 
 def _reciprocal(low: Lowering, node: Node) -> int:
     return low.plan.div(low.number(1.0), low.id(node.inputs[0]), name=node.name)
+
+
+def whole(low: Lowering, x: int, name: str) -> int:
+    """Return x without its fraction, the next integer towards 0."""
+    size = low.plan.floor(low.plan.abs(x, name=name), name=name)
+    return low.plan.mul(low.plan.sign(x, name=name), size, name=name)
+
+
+def _modulo(low: Lowering, node: Node) -> int:
+    """The remainder a - b trunc(a / b) of C's fmod; without the attribute plus b, where the signs differ."""
+    plan, name = low.plan, node.name
+    a, b = (low.id(one) for one in node.inputs)
+    times = whole(low, plan.div(a, b, name=name), name)
+    part = plan.masked(plan.mul(b, times, name=name), times, name=name)  # an infinite b, no times, is 0
+    rest = plan.sub(a, part, name=name)
+    if node.attributes["fmod"]:
+        return rest
+    differ = plan.greater(low.number(0.0), plan.mul(rest, b, name=name), name=name)
+    return plan.add(rest, plan.masked(b, differ, name=name), name=name)
 
 
 def _pow(low: Lowering, node: Node) -> int:
@@ -221,6 +240,7 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Mean": _mean,
     "Min": _limit,
     "Mish": _mish,
+    "Mod": _modulo,
     "Mul": _binary("mul"),
     "Neg": _unary("neg"),
     "PRelu": _binary("prelu"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Callable, Dict
 
 from cnnviz.graph.graph import Node
@@ -37,6 +38,21 @@ def _equal(low: Lowering, node: Node) -> int:
 def _or_equal(strict: Callable[[Lowering, Node], int]) -> Callable[[Lowering, Node], int]:
     """A comparison that also holds for equal numbers; with NaN neither holds."""
     return lambda low, node: low.plan.max(strict(low, node), _equal(low, node), name=node.name)
+
+
+def _is_nan(low: Lowering, node: Node) -> int:
+    """NaN alone differs from itself."""
+    x = low.id(node.inputs[0])
+    return _inverse(low, low.plan.equal(x, x, name=node.name), node.name)
+
+
+def _is_infinite(low: Lowering, node: Node) -> int:
+    x, a = low.id(node.inputs[0]), node.attributes
+    ends = [math.inf] * bool(a["detect_positive"]) + [-math.inf] * bool(a["detect_negative"])
+    masks = [low.plan.equal(x, low.number(end), name=node.name) for end in ends]
+    if not masks:
+        return low.plan.masked(x, low.number(0.0), name=node.name)
+    return masks[0] if len(masks) == 1 else low.plan.max(masks[0], masks[1], name=node.name)
 
 
 def _not(low: Lowering, node: Node) -> int:
@@ -90,6 +106,8 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "Equal": _equal,
     "Greater": _greater,
     "GreaterOrEqual": _or_equal(_greater),
+    "IsInf": _is_infinite,
+    "IsNaN": _is_nan,
     "Less": _less,
     "LessOrEqual": _or_equal(_less),
     "Not": _not,

@@ -13,6 +13,7 @@ from cnnviz.graph.fold import BOOL, INT_TYPES, RESHAPES
 from cnnviz.graph.graph import FLOAT, FLOAT_TYPES, Node
 from cnnviz.graph.schema import MAX_LIST
 from cnnviz.graph.shapes import axes_of, axis_of, expanded, sliced, split_sizes
+from cnnviz.lowering.elementwise import whole
 from cnnviz.lowering.indexing import part, taken
 from cnnviz.lowering.logic import truth
 from cnnviz.lowering.resize import resize_matrices
@@ -46,8 +47,7 @@ def _cast(low: Lowering, node: Node) -> int:
         raise UnsupportedModelError(
             f"node {name!r} (Cast): activations cannot be cast to element type {to}", ["Cast"]
         )
-    whole = low.plan.floor(low.plan.abs(x, name=name), name=name)
-    return low.plan.mul(low.plan.sign(x, name=name), whole, name=name)
+    return whole(low, x, name)
 
 
 def _transpose(low: Lowering, node: Node) -> int:
