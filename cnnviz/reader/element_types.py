@@ -16,6 +16,8 @@ Types = Mapping[str, int]
 _FLOAT, _UINT8, _INT64, _BOOL = 1, 2, 7, 9
 #: The integers that are narrower than the int64 in which constants are computed.
 _NARROW = frozenset({2, 3, 4, 5, 6, 12})
+#: The axes of operators that only move numbers.
+_MOVES = frozenset({"joins", "permutes", "picks", "reshapes", "spreads"})
 
 
 def typed(node: Node, types: Types, moving: bool, fresh: Callable[[str], str]) -> List[Node]:
@@ -48,7 +50,7 @@ def typed(node: Node, types: Types, moving: bool, fresh: Callable[[str], str]) -
     if moving:
         cut = traits.fractions and result not in FLOAT_TYPES
     else:
-        computes = traits.axes in ("keeps", "mixes") and not (traits.same_numbers or traits.quantizes)
+        computes = traits.axes not in _MOVES and not (traits.same_numbers or traits.quantizes)
         cut = computes and not traits.selects and len(node.outputs) == 1 and result in _NARROW
     return _recast(node, result, fresh) if cut else [node]
 
