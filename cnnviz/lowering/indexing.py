@@ -115,18 +115,61 @@ def _gather_nd(low: Lowering, node: Node) -> int:
     return low.plan.reshape(y, shape=(*indices.shape[:-1], *shape[depth:]), name=node.name)
 
 
+def _flat_places(node: Node, shape: Shape, indices: Indices) -> Indices:
+    """The places in an input of `shape`, laid flat, that GatherElements and ScatterElements mean."""
+    axis = axis_of(node.attributes["axis"], len(shape))
+    if indices.ndim != len(shape) or any(
+        m > n for i, (m, n) in enumerate(zip(indices.shape, shape)) if i != axis
+    ):
+        raise ValueError(f"indices of shape {indices.shape} do not fit an input of shape {shape}")
+    places = np.indices(indices.shape)
+    places[axis] = _positive(indices, shape[axis])
+    flat: Indices = np.asarray(np.ravel_multi_index(tuple(places.reshape(len(shape), -1)), shape))
+    return flat
+
+
+def _gather_elements(low: Lowering, node: Node) -> int:
+    """Known places, one for each element of the result; the same on all other axes, they are a Gather."""
+    x, indices = low.id(node.inputs[0]), _known(low, node, 1)
+    shape = low.plan.shape(x)
+    flat = _flat_places(node, shape, indices)
+    axis = axis_of(node.attributes["axis"], len(shape))
+    lines = np.moveaxis(indices, axis, 0).reshape(indices.shape[axis], -1)
+    rest = [n for i, n in enumerate(shape) if i != axis]
+    if rest == [n for i, n in enumerate(indices.shape) if i != axis] and (lines == lines[:, :1]).all():
+        along = _positive(lines[:, 0], shape[axis])
+        return taken(low, node, x, axis, along)
+    x = low.plan.reshape(x, shape=(math.prod(shape),), name=node.name)
+    return low.plan.reshape(taken(low, node, x, 0, flat), shape=indices.shape, name=node.name)
+
+
+def _scatter_elements(low: Lowering, node: Node) -> int:
+    """Known places of the updates; updates of one place follow each other."""
+    x, indices, updates = low.id(node.inputs[0]), _known(low, node, 1), low.id(node.inputs[2])
+    shape = low.plan.shape(x)
+    if low.plan.shape(updates) != indices.shape:
+        raise ValueError(f"updates have shape {low.plan.shape(updates)}, expected {indices.shape}")
+    return _scattered(low, node, x, updates, _flat_places(node, shape, indices), len(shape))
+
+
 def _scatter_nd(low: Lowering, node: Node) -> int:
     """Known tuples of indices: runs of data and updates, joined; updates of one place follow each other."""
     x, indices, updates = low.id(node.inputs[0]), _known(low, node, 1), low.id(node.inputs[2])
     shape = low.plan.shape(x)
-    reduction = node.attributes["reduction"]
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
     flat = _places(node, shape, indices)
     depth = indices.shape[-1]
     wanted = (*indices.shape[:-1], *shape[depth:])
     if low.plan.shape(updates) != wanted:
         raise ValueError(f"updates have shape {low.plan.shape(updates)}, expected {wanted}")
+    return _scattered(low, node, x, updates, flat, depth)
+
+
+def _scattered(low: Lowering, node: Node, x: int, updates: int, flat: Indices, depth: int) -> int:
+    """X with updates at the places `flat` of its first `depth` axes."""
+    reduction = node.attributes["reduction"]
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
+    shape = low.plan.shape(x)
     extent, rest = math.prod(shape[:depth]), shape[depth:]
     y = low.plan.reshape(x, shape=(extent, *rest), name=node.name)
     updates = low.plan.reshape(updates, shape=(len(flat), *rest), name=node.name)
@@ -199,7 +242,9 @@ def _triangle(low: Lowering, node: Node) -> int:
 ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "CumSum": _cumulative_sum,
     "Gather": _gather,
+    "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
+    "ScatterElements": _scatter_elements,
     "ScatterND": _scatter_nd,
     "Trilu": _triangle,
 }

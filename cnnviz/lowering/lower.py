@@ -22,6 +22,7 @@ from cnnviz.lowering.batch import MixedBatchError
 from cnnviz.lowering.batched_plan import BatchedPlan
 from cnnviz.lowering.einsum import ROWS as EINSUM
 from cnnviz.lowering.elementwise import ROWS as ELEMENTWISE
+from cnnviz.lowering.functions import ROWS as FUNCTIONS
 from cnnviz.lowering.indexing import ROWS as INDEXING
 from cnnviz.lowering.logic import ROWS as LOGIC
 from cnnviz.lowering.movement import ROWS as MOVEMENT
@@ -44,6 +45,7 @@ _ROWS = {
     **ATTENTION,
     **EINSUM,
     **ELEMENTWISE,
+    **FUNCTIONS,
     **INDEXING,
     **LOGIC,
     **MOVEMENT,

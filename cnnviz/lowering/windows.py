@@ -10,6 +10,7 @@ import numpy as np
 from cnnviz.errors import UnsupportedModelError
 from cnnviz.graph.graph import Node
 from cnnviz.graph.shapes import transposed_pads, window_pads
+from cnnviz.lowering.functions import powers, rooted
 from cnnviz.lowering.spatial import Window, convolved, filters, pooled, transposed
 from cnnviz.lowering.state import Lowering
 
@@ -135,6 +136,24 @@ def _pool(low: Lowering, node: Node, build: Callable[..., int], **extra: Any) ->
     return pooled(low.plan, build, x, window, node.name, ceil_mode=ceil_mode, **extra)
 
 
+def _lp_pool(low: Lowering, node: Node) -> int:
+    """The p-norm of each window: an average of powers, times the taps; padding counts as 0."""
+    x, spatial = _spatial(low, node)
+    window, p, name = window_of(node, spatial, ()), node.attributes["p"], node.name
+    after = list(window.after)
+    for i, (n, reach, stride) in enumerate(zip(spatial, window.reach, window.stride)):
+        room = n + window.before[i] + after[i] - reach
+        starts = -(-room // stride) * stride
+        if node.attributes["ceil_mode"] and room >= 0 and starts < n + window.before[i]:
+            after[i] += starts - room
+    pads = ([0, 0, *window.before], [0, 0, *after])
+    x = low.plan.pad(powers(low, x, p, name), before=pads[0], after=pads[1], name=name)
+    none = (0,) * len(spatial)
+    y = pooled(low.plan, low.plan.average_pool, x, window._replace(before=none, after=none), name)
+    taps = low.number(float(math.prod(window.kernel)))
+    return rooted(low, low.plan.mul(y, taps, name=name), p, name)
+
+
 def _global_average_pool(low: Lowering, node: Node) -> int:
     return low.plan.global_average_pool(low.id(node.inputs[0]), name=node.name)
 
@@ -163,5 +182,6 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "GlobalAveragePool": _global_average_pool,
     "GlobalMaxPool": _global_max_pool,
     "LRN": _lrn,
+    "LpPool": _lp_pool,
     "MaxPool": _max_pool,
 }

@@ -12,6 +12,7 @@ from typing import Callable, Dict, FrozenSet, List, Optional
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Node
 from cnnviz.graph.schema import CONTRIB_DOMAIN, SCHEMAS, STANDARD_DOMAINS, Schema, has_schema
+from cnnviz.reader.experimental import ROWS as EXPERIMENTAL
 from cnnviz.reader.fused import ROWS as FUSED
 from cnnviz.reader.loops import LOOPS
 from cnnviz.reader.parts import Parts, Rewriting
@@ -34,7 +35,7 @@ __all__ = [
 OLDEST_READ = 7
 
 RENAMED = {"CastLike": "Cast", "Scatter": "ScatterElements", "Upsample": "Resize"}
-REWRITTEN: Dict[str, Rewriting] = {**FUSED, **QUANTIZED}
+REWRITTEN: Dict[str, Rewriting] = {**EXPERIMENTAL, **FUSED, **QUANTIZED}
 #: Operators that have the name of another one of ONNX, and their domains; their names in REWRITTEN.
 _NAMESAKES = {("Attention", CONTRIB_DOMAIN): "FusedAttention"}
 STRUCTURAL = frozenset({"Constant", "If", *LOOPS})  #: operators of the file that no node of the graph has
@@ -94,7 +95,7 @@ def schema_of(op: str) -> Schema:
 
 
 def rewritten(node: Node, rank: Callable[[str], Optional[int]], fresh: Fresh) -> List[Node]:
-    """Return the nodes that a quantised or fused operator stands for, the node itself for any other one.
+    """Return the nodes that an operator of `REWRITTEN` stands for, the node itself for any other one.
 
     Parameters
     ----------
@@ -158,7 +159,7 @@ def _scatter(node: Node, opset: int, fresh: Fresh) -> List[Node]:
 
 
 def _softmax(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """Softmax before opset 13 is over all axes from `axis` (1) on; since then over `axis` (-1) alone."""
+    """Softmax and Hardmax before opset 13 are over all axes from `axis` (1) on; since then over one (-1)."""
     if opset >= 13:
         return [node]
     axis = node.attributes.get("axis", 1)
@@ -193,6 +194,7 @@ _OLD_RESIZE = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "
 _RULES: Dict[str, Callable[[Node, int, Fresh], List[Node]]] = {
     "BatchNormalization": _batch_normalization,
     "Dropout": _dropout,
+    "Hardmax": _softmax,
     "LogSoftmax": _softmax,
     "MaxPool": _max_pool,
     "Resize": _resize,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cnnviz.graph.graph import Node
 from cnnviz.graph.schema import CONTRIB_DOMAIN
@@ -44,8 +45,12 @@ class Parts:
         return self.add("DequantizeLinear", label, inputs, **along)
 
     def number(self, value: float, label: str) -> str:
+        """Append a constant number."""
+        return self.constant(np.full((), value, np.float32), label)
+
+    def constant(self, array: NDArray[np.float32], label: str) -> str:
         """Append a constant."""
-        return self.add("Constant", label, (), value=np.full((), value, np.float32))
+        return self.add("Constant", label, (), value=array)
 
     def finish(self, op: str, inputs: Tuple[str, ...], **attributes: Any) -> List[Node]:
         """Return all nodes: the last one has the name and the outputs of the node."""

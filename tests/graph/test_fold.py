@@ -100,6 +100,11 @@ ROWS: List[Row] = [
     ("Acosh", [np.abs(FLOATS)], {}),
     *((op, [INTEGERS, OTHERS], {}) for op in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")),
     *(("CastLike", [a, b], {}) for a in (INTEGERS, FLOATS) for b in (TRUTHS, HALF, np.int8(0))),
+    *(
+        ("BitShift", [np.uint8([1, 200, 255]), np.uint8([1, 2, 7])], {"direction": d})
+        for d in ("LEFT", "RIGHT")
+    ),
+    ("BitwiseNot", [INTEGERS], {}),
     ("Round", [np.float32([-2.5, -1.5, -0.5, 0.5, 1.5, 2.51])], {}),
     ("Relu", [INTEGERS], {}),
     *(("Clip", [FLOATS, *limits], {}) for limits in ([], [-HALF], [-HALF, np.float32(4)])),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from malformed_models import ROWS as MODELS
 from malformed_models import conv, net, node, tensor
-from malformed_quantized import QUANTIZED
+from malformed_operators import QUANTIZED, RARE
 from onnx import helper
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
@@ -18,7 +18,11 @@ from cnnviz.lowering.lower import lower
 from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
 
-ROWS = {**MODELS, **{f"quantised: {name}": row for name, row in QUANTIZED.items()}}
+ROWS = {
+    **MODELS,
+    **{f"quantised: {name}": row for name, row in QUANTIZED.items()},
+    **{f"rare: {name}": row for name, row in RARE.items()},
+}
 SECONDS = 30.0  # the limit for one file; the slowest takes four seconds on a busy machine
 
 

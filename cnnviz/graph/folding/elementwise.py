@@ -54,6 +54,13 @@ def _modulo(node: Node, a: Array, b: Array) -> Array:
     return np.fmod(a, b) if node.attributes["fmod"] else np.mod(a, b)
 
 
+def _bit_shift(node: Node, a: Array, b: Array) -> Array:
+    """Bits moved by b places; the reader cuts off what leaves the type on the left."""
+    if node.attributes["direction"] not in ("LEFT", "RIGHT"):
+        raise ValueError(f"direction is {node.attributes['direction']!r}, not 'LEFT' or 'RIGHT'")
+    return np.left_shift(a, b) if node.attributes["direction"] == "LEFT" else np.right_shift(a, b)
+
+
 def _no_zeros(divisor: Array) -> None:
     if not divisor.all():
         raise ValueError("division of integers by zero")
@@ -158,6 +165,7 @@ _FUNCTIONS: Dict[str, Row] = {
     "Asinh": _real(np.arcsinh),
     "Atan": _real(np.arctan),
     "Atanh": _real(np.arctanh),
+    "BitwiseNot": Row(plain(np.invert), as_inputs),
     "Cast": Row(_cast, as_inputs),
     "Ceil": Row(plain(np.ceil), as_inputs),
     "Cos": _real(np.cos),
@@ -184,6 +192,7 @@ _FUNCTIONS: Dict[str, Row] = {
 _SEVERAL: Dict[str, Row] = {
     "Add": Row(plain(np.add), broadcast),
     "And": Row(plain(np.logical_and), broadcast),
+    "BitShift": Row(_bit_shift, broadcast),
     "BitwiseAnd": Row(plain(np.bitwise_and), broadcast),
     "BitwiseOr": Row(plain(np.bitwise_or), broadcast),
     "BitwiseXor": Row(plain(np.bitwise_xor), broadcast),

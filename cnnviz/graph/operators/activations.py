@@ -42,6 +42,7 @@ ROWS: Dict[str, Schema] = {
     "Swish": Schema((1, 1), ACTIVATION, {"alpha": a_float(1.0)}),
     "Tanh": Schema((1, 1), ACTIVATION),
     "ThresholdedRelu": Schema((1, 1), ACTIVATION, {"alpha": a_float(1.0)}),
+    "Hardmax": Schema((1, 1), KEEPS, {"axis": an_int(-1)}),
     "Softmax": Schema((1, 1), KEEPS.but(probability="multiclass"), {"axis": an_int(-1)}),
     "LogSoftmax": Schema((1, 1), KEEPS.but(probability="multiclass"), {"axis": an_int(-1)}),
 }

@@ -81,6 +81,8 @@ ROWS: Dict[str, Schema] = {
         KEEPS,
         {"alpha": a_float(1e-4), "beta": a_float(0.75), "bias": a_float(1.0), "size": NEEDED_INT},
     ),
+    "LpNormalization": Schema((1, 1), KEEPS, {"axis": an_int(-1), "p": an_int(2)}),
+    "MeanVarianceNormalization": Schema((1, 1), KEEPS, {"axes": Attribute("ints", (0, 2, 3))}),
     "RMSNormalization": Schema((2, 2), KEEPS, _LAST_AXES),
     "SimplifiedLayerNormalization": Schema((2, 2), KEEPS, _LAST_AXES),
     "SkipLayerNormalization": Schema(
@@ -89,6 +91,8 @@ ROWS: Dict[str, Schema] = {
     # pooling
     "MaxPool": Schema((1, 1), POOL, _POOL),
     "AveragePool": Schema((1, 1), POOL, {**_POOL, "count_include_pad": an_int(0)}),
+    "LpPool": Schema((1, 1), POOL, {**_POOL, "p": an_int(2)}),
     "GlobalAveragePool": Schema((1, 1), PICTURE),
+    "GlobalLpPool": Schema((1, 1), PICTURE, {"p": an_int(2)}),
     "GlobalMaxPool": Schema((1, 1), PICTURE),
 }

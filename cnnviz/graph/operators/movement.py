@@ -28,6 +28,7 @@ ROWS: Dict[str, Schema] = {
     "Expand": Schema((2, 2), MIXES.but(axes="spreads"), {"shape": NEEDED_INTS}, {1: "shape"}),
     "Flatten": Schema((1, 1), NEW_SHAPE, {"axis": an_int(1)}),
     "Gather": Schema((2, 2), MIXES.but(axes="picks", selects=True), {"axis": an_int(0)}),
+    "GatherElements": Schema((2, 2), MIXES.but(selects=True), {"axis": an_int(0)}),
     "GatherND": Schema((2, 2), MIXES, {"batch_dims": an_int(0)}),
     "Pad": Schema(
         (1, 4),
@@ -66,6 +67,7 @@ ROWS: Dict[str, Schema] = {
         {"sequence_lens": NEEDED_INTS, "batch_axis": an_int(1), "time_axis": an_int(0)},
         {1: "sequence_lens"},
     ),
+    "ScatterElements": Schema((3, 3), KEEPS, {"axis": an_int(0), "reduction": Attribute("str", "none")}),
     "ScatterND": Schema((3, 3), KEEPS, {"reduction": Attribute("str", "none")}),
     "Slice": Schema(
         (1, 5),

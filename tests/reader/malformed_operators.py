@@ -1,4 +1,4 @@
-"""Quantised and fused operators in broken models: how to make each, its error, and a part of the message."""
+"""Quantised, fused and rare operators in broken models: how to make each, its error, and a part of the message."""
 # ruff: noqa: E501
 # fmt: off
 
@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Dict
 
 import numpy as np
-from malformed_models import F, Row, U, net, node, tensor
+from malformed_models import F, Row, U, ints, net, node, tensor
 from onnx import NodeProto, TensorProto, numpy_helper
 
 
@@ -18,6 +18,10 @@ def contrib(op: str, *inputs: str, **attributes: Any) -> NodeProto:
 
 def byte(name: str) -> TensorProto:
     return numpy_helper.from_array(np.uint8(0), name)
+
+
+def places(*numbers: int) -> TensorProto:
+    return numpy_helper.from_array(np.int64(numbers).reshape(1, -1, 1, 1), "i")
 
 
 QUANTIZED: Dict[str, Row] = {
@@ -34,4 +38,22 @@ QUANTIZED: Dict[str, Row] = {
     "transposed batches": (lambda: net(contrib("FusedMatMul", "x", "x", transBatchA=1)), U, "with transposed batches"),
     "an attribute of another operator": (lambda: net(contrib("QLinearSigmoid", *"xszsz", alpha=1.0), initializers=[tensor("s", ()), byte("z")]), F, "unknown attribute 'alpha'"),
     "a quantised operator in the standard's name": (lambda: net(node("QLinearAdd", *"xszxszsz"), initializers=[tensor("s", ()), byte("z")]), U, "QLinearAdd: the QLinearAdd"),
+}
+
+RARE: Dict[str, Row] = {
+    "a crop of two numbers": (lambda: net(node("Crop", "x", border=[1, 2]), opset=7), F, "border (1, 2) and scale () must be four"),
+    "a crop beyond the picture": (lambda: net(node("Crop", "x", border=[9, 9, 0, 0]), opset=7), F, "the Crop"),
+    "a scaler of other channels": (lambda: net(node("ImageScaler", "x", bias=[1.0, 2.0]), opset=7), F, "the ImageScaler"),
+    "an unknown attribute on trial": (lambda: net(node("Affine", "x", gamma=1.0), opset=7), F, "unknown attribute 'gamma'"),
+    "a length of order 3": (lambda: net(node("LpNormalization", "x", p=3)), F, "p is 3, expected 1 or 2"),
+    "a length along no axis": (lambda: net(node("LpNormalization", "x", axis=4)), F, "axis 4"),
+    "a pool of order 0": (lambda: net(node("GlobalLpPool", "x", p=0)), F, "p is 0, expected at least 1"),
+    "windows of order 0": (lambda: net(node("LpPool", "x", p=0, kernel_shape=[2, 2])), F, "p is 0, expected at least 1"),
+    "windows beyond the picture": (lambda: net(node("LpPool", "x", kernel_shape=[99, 2])), F, "the LpPool"),
+    "a place beyond the axis": (lambda: net(node("GatherElements", "x", "i", axis=1), initializers=[places(0, 3)]), F, "out of range for 3"),
+    "places of another rank": (lambda: net(node("GatherElements", "x", "i"), initializers=[ints("i", 0, 1)]), F, "indices of shape (2,) do not fit"),
+    "updates of another shape": (lambda: net(node("ScatterElements", *"xiw", axis=1), initializers=[places(0, 1), tensor("w", (1, 1, 1, 1))]), F, "updates have shape (1, 1, 1, 1), expected (1, 2, 1, 1)"),
+    "places that move": (lambda: net(node("GatherElements", "x", "x")), U, "indices depend on the picture"),
+    "a shift to nowhere": (lambda: net(node("BitShift", "z", "z", output="s", direction="UP"), node("Mul", "x", "s"), initializers=[byte("z")]), F, "direction is 'UP'"),
+    "means of one axis twice": (lambda: net(node("MeanVarianceNormalization", "x", axes=[1, 1])), F, "name one axis twice"),
 }
