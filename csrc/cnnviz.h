@@ -89,8 +89,7 @@ typedef struct cnv_clip_params {
     float high;
 } cnv_clip_params;
 
-/* alpha and beta are the ONNX attributes of that name; selu's beta is ONNX's gamma, and those of quantize are
- * the ends of its range. */
+/* alpha and beta are the ONNX attributes of that name; selu's beta is ONNX's gamma. */
 typedef struct cnv_unary_params {
     float alpha;
     float beta;
@@ -137,8 +136,8 @@ typedef union cnv_params {
     cnv_lrn_params lrn;       /* lrn */
     float epsilon;            /* batch_norm */
     float slope;              /* leaky_relu */
-    cnv_clip_params clip;     /* clip */
-    cnv_unary_params unary;   /* elu, selu, hard_sigmoid, quantize */
+    cnv_clip_params clip;     /* clip, quantize */
+    cnv_unary_params unary;   /* elu, selu, hard_sigmoid */
     int axis;                 /* softmax, log_softmax, concat: 0..ndim-1 */
     cnv_shape shape;          /* reshape: the new shape */
     cnv_shape perm;           /* transpose: axis i of the output is axis perm.dim[i] of x */

@@ -75,6 +75,7 @@ BAD: List[Tuple[str, List[Tuple[int, ...]], Dict[str, Any], List[str]]] = [
     ("batch_norm", [X, (4,), (4,), (4,), (4,)], {"epsilon": float("nan")}, ["epsilon is nan"]),
     ("celu", [X], {"alpha": 0.0}, ["alpha is 0"]),
     ("quantize", [X], {"low": 0.0, "high": 2.5}, ["low 0", "high 2.5"]),
+    ("quantize", [X], {"low": 0.0, "high": 2.0**23}, ["high 8.38861e+06", "of at most 4.1943e+06"]),
     ("quantize", [X], {"low": 1.0, "high": 0.0}, ["in this order"]),
     ("quantize", [X], {"low": float("nan"), "high": float("inf")}, ["low nan and high inf"]),
     ("prelu", [X, (3, 1, 1)], {}, ["do not broadcast"]),

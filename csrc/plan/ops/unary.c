@@ -3,8 +3,7 @@
  * derivative and a row. alpha and beta are the ONNX attributes of that name; selu's beta is ONNX's gamma.
  *
  * At a kink (abs at 0, the ends of hard sigmoid) the derivative is 0, and at the steps of sign and of the
- * roundings too. quantize and detach have another gradient than their derivative: it passes straight through
- * the rounding of quantize, and ends at detach.
+ * roundings too. That of detach is 0 by design: no gradient passes it.
  */
 #include <math.h>
 
@@ -66,13 +65,6 @@ static const cnv_argument beta_arguments[] = {
     CNV_INPUT(x),
     CNV_PARAM(alpha, NUMBER, unary.alpha),
     CNV_PARAM(beta, NUMBER, unary.beta),
-    CNV_END,
-};
-
-static const cnv_argument range_arguments[] = {
-    CNV_INPUT(x),
-    CNV_PARAM(low, NUMBER, unary.alpha),
-    CNV_PARAM(high, NUMBER, unary.beta),
     CNV_END,
 };
 
@@ -311,28 +303,6 @@ static cnv_status celu_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 }
 
 ROW(celu, celu_infer, alpha_arguments, .value_with = celu, .slope_with = celu_slope);
-
-/* the integer next to x, halves to even, held within low..high; NaN stays NaN */
-static double quantize(double x, double low, double high)
-{
-    return x < low ? low : x > high ? high : rint(x);
-}
-
-/* Straight through the rounding: 1 inside low..high, where the number is not saturated. */
-static double quantize_slope(double x, double low, double high)
-{
-    return x >= low && x <= high ? 1.0 : 0.0;
-}
-
-static cnv_status quantize_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
-{
-    double low = node->params.unary.alpha, high = node->params.unary.beta;
-    if (!(low <= high && isfinite(low) && isfinite(high) && low == rint(low) && high == rint(high)))
-        return cnv_fail(err, CNV_INVALID, "low %g and high %g must be integers in this order", low, high);
-    return cnv_infer_same(node, y, err);
-}
-
-ROW(quantize, quantize_infer, range_arguments, .value_with = quantize, .slope_with = quantize_slope);
 
 static double same(double x)
 {
