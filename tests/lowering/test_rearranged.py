@@ -110,6 +110,14 @@ ROWS: Dict[str, Row] = {
         {"strides": [2]},
         blocks([9], [3], {"strides": [2]}),
     ),
+    "blocks that leave a rest": (
+        "Col2Im",
+        ["x", "i", "b"],
+        [(2, 6, 4)],
+        {"i": [10], "b": [3]},
+        {"strides": [2]},
+        blocks([10], [3], {"strides": [2]}),
+    ),
     "blocks of a picture": (
         "Col2Im",
         ["x", "i", "b"],

@@ -44,6 +44,10 @@ def graph_of(nodes: Sequence[NodeProto], inputs: Dict[str, Any], opset: int = 20
 Case = Tuple[List[NodeProto], Dict[str, Any]]
 NETWORKS: Dict[str, Case] = {
     "a known grid": ([node("GridSample", ["x", "g"])], {"g": GRID[:1]}),
+    "a known grid for each part": (
+        [node("Reshape", ["x", "shape"], "parts"), node("GridSample", ["parts", "g"])],
+        {"shape": [2, 1, 5, 6], "g": GRID[:2]},
+    ),
     "a grid from the picture": (
         [
             node("Slice", ["x", "from", "to", "axes"], "part"),
