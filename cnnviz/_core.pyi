@@ -118,6 +118,20 @@ class Plan:
         ceil_mode: bool = False,
         name: str,
     ) -> int: ...
+    def max_pool_position(
+        self,
+        x: int,
+        *,
+        kernel: Tuple[int, int],
+        stride: Tuple[int, int],
+        pads: Tuple[int, int, int, int] = (0, 0, 0, 0),
+        dilation: Tuple[int, int] = (1, 1),
+        ceil_mode: bool = False,
+        name: str,
+    ) -> int:
+        """The place row * W + column of each maximum; the gradient is 0."""
+    def max_unpool(self, x: int, position: int, *, shape: Sequence[int], name: str) -> int:
+        """Zeros of N,C,... but for x at its positions in its plane; of equal positions the last counts."""
     def average_pool(
         self,
         x: int,

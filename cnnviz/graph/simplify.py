@@ -71,7 +71,7 @@ class _Rewriter:
             if not self._evaluated(node) and not any(rule(self, node) for rule in _RULES):
                 self._append(node)
         nodes = tuple(self._renamed(node) for node in self._nodes.values())
-        graph = prune(self._graph.replace(nodes=nodes, constants=self._constants))
+        graph = _without_indices(prune(self._graph.replace(nodes=nodes, constants=self._constants)))
         return self._with_names(graph)
 
     def _resolve(self, name: str) -> str:
@@ -260,6 +260,17 @@ class _Rewriter:
         taken = alive | set(aliases)
         vanished = {name: why for name, why in gone.items() if name not in taken}
         return graph.replace(aliases=aliases, vanished=vanished)
+
+
+def _without_indices(graph: Graph) -> Graph:
+    """The graph without those indices of pools that nothing reads: some pools cannot give them."""
+    read = {tensor.name for tensor in graph.outputs}.union(*(node.inputs for node in graph.nodes))
+
+    def rest(node: Node) -> Node:
+        kept = tuple(name if name in read else "" for name in node.outputs[1:])
+        return node.replace(outputs=(node.outputs[0], *kept)) if SCHEMAS[node.op].traits.pool else node
+
+    return graph.replace(nodes=tuple(map(rest, graph.nodes)))
 
 
 def _activations(graph: Graph) -> Set[str]:

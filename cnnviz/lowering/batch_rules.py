@@ -288,6 +288,14 @@ def _serving(batch: Batch, value: int, place: Place, name: str) -> int:
     return _for_each(batch, value, place, name)
 
 
+def _max_unpool(batch: Batch, call: Call) -> Made:
+    """Planes of x, each with the positions of its own numbers."""
+    place, *others = [batch.place(value) for value in call.operands]
+    if place is None or place.axis != 0 or any(other != place for other in others):
+        raise MixedBatchError("numbers and positions are laid out differently")
+    return batch.direct(call, shape=batch.scaled(call.shape, place)), place
+
+
 def _roi_align(batch: Batch, call: Call) -> Made:
     """Regions of one image: the regions of all images in their order, each with the number of its image."""
     x, regions, index = _given(call)
@@ -313,7 +321,16 @@ def _elementwise(batch: Batch, call: Call) -> Made:
 _RECTIFIERS = ("relu", "clip")
 _REDUCTIONS = ("reduce_l2", "reduce_log_sum_exp", "reduce_max", "reduce_mean", "reduce_prod", "reduce_sum")
 _ROWS = (
-    *("conv2d", "conv_transpose2d", "linear", "batch_norm", "lrn", "max_pool", "average_pool"),
+    *(
+        "conv2d",
+        "conv_transpose2d",
+        "linear",
+        "batch_norm",
+        "lrn",
+        "max_pool",
+        "max_pool_position",
+        "average_pool",
+    ),
     *("global_average_pool", "global_max_pool"),
 )
 
@@ -330,6 +347,7 @@ RULES: Dict[str, Rule] = {
     "roi_align": _roi_align,
     "log_softmax": _softmax,
     "matmul": _matmul,
+    "max_unpool": _max_unpool,
     "pad": _pad,
     "reshape": _reshape,
     "slice": _slice,

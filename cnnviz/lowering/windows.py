@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -19,6 +19,7 @@ __all__ = ["ROWS", "window_of"]
 Shape = Tuple[int, ...]
 _MAX_PARAMETER = 1 << 31  # the limit of kernels, strides, dilations and pads: the core's sums cannot overflow
 _MAX_SPATIAL = 3
+_MAX_INDEX = 1 << 24  # float32 counts so far
 
 
 def _spatial(low: Lowering, node: Node) -> Tuple[int, Shape]:
@@ -38,7 +39,7 @@ def _sizes(node: Node, kernel: Sequence[int], ndim: int) -> Tuple[Shape, Shape, 
     """The kernel, the strides and the dilations of a node, checked."""
     a = node.attributes
     kernel = tuple(a.get("kernel_shape") or kernel)
-    stride, dilation = tuple(a["strides"] or (1,) * ndim), tuple(a["dilations"] or (1,) * ndim)
+    stride, dilation = tuple(a["strides"] or (1,) * ndim), tuple(a.get("dilations") or (1,) * ndim)
     for name, numbers in (("kernel_shape", kernel), ("strides", stride), ("dilations", dilation)):
         if len(numbers) != ndim or any(not 1 <= n < _MAX_PARAMETER for n in numbers):
             raise ValueError(f"{name} {numbers} must be {ndim} numbers from 1 to {_MAX_PARAMETER - 1}")
@@ -116,8 +117,52 @@ def _col2im(low: Lowering, node: Node) -> int:
     return transposed(plan, x, w, None, window, window.rest(image), channels, node.name)
 
 
-def _max_pool(low: Lowering, node: Node) -> int:
-    return _pool(low, node, low.plan.max_pool)
+def _max_pool(low: Lowering, node: Node) -> Union[int, Tuple[int, int]]:
+    """The maxima and, where the node has a second output, their indices in the whole input."""
+    y = _pool(low, node, low.plan.max_pool)
+    if len(node.outputs) < 2 or not node.outputs[1]:
+        return y
+    if node.attributes["storage_order"]:
+        raise UnsupportedModelError(f"node {node.name!r} (MaxPool): indices with storage_order=1", [node.op])
+    shape = low.shape(node.inputs[0])
+    if len(shape) > 4:
+        raise UnsupportedModelError(f"node {node.name!r} (MaxPool): indices of volumes", [node.op])
+    position = _pool(low, node, low.plan.max_pool_position)
+    return y, low.plan.add(position, _planes(low, node, shape), name=f"{node.name}/indices")
+
+
+def _planes(low: Lowering, node: Node, shape: Shape) -> int:
+    """The index of the first element of each plane of N,C,..., as a constant."""
+    if math.prod(shape) > _MAX_INDEX:
+        raise UnsupportedModelError(
+            f"node {node.name!r} ({node.op}): indices into {math.prod(shape)} elements, at most {_MAX_INDEX} "
+            "are exact",
+            [node.op],
+        )
+    plane = math.prod(shape[2:])
+    first = np.arange(shape[0] * shape[1], dtype=np.float32) * plane
+    return low.array(first.reshape(*shape[:2], *(1,) * (len(shape) - 2)), f"{node.name}/planes")
+
+
+def _max_unpool(low: Lowering, node: Node) -> int:
+    """Zeiler & Fergus 2013, section 2.1: each maximum back at its place, zeros elsewhere."""
+    x, spatial = _spatial(low, node)
+    index, shape, ndim = low.id(node.inputs[1]), low.plan.shape(x), len(spatial)
+    window = window_of(node, tuple(1 << 30 for _ in spatial), ())
+    inner = tuple(
+        (n - 1) * s - p - q + k
+        for n, s, p, q, k in zip(spatial, window.stride, window.before, window.after, window.kernel)
+    )
+    target = (*shape[:2], *inner)
+    if min(inner) < 1:
+        raise ValueError(f"kernel, strides and pads leave nothing: {target}")
+    local = low.plan.sub(index, _planes(low, node, target), name=node.name)
+    y = low.plan.max_unpool(x, local, shape=target, name=node.name)
+    wanted = tuple(node.attributes["output_shape"] or target)
+    if len(wanted) != ndim + 2 or any(n < m for n, m in zip(wanted, target)) or wanted[:2] != shape[:2]:
+        raise ValueError(f"output_shape {wanted} is smaller than the {target} of the windows")
+    after = [n - m for n, m in zip(wanted, target)]
+    return low.plan.pad(y, before=[0] * len(after), after=after, name=node.name) if any(after) else y
 
 
 def _average_pool(low: Lowering, node: Node) -> int:
@@ -174,7 +219,7 @@ def _lrn(low: Lowering, node: Node) -> int:
     )
 
 
-ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
+ROWS: Dict[str, Callable[[Lowering, Node], Union[int, Tuple[int, int]]]] = {
     "AveragePool": _average_pool,
     "Col2Im": _col2im,
     "Conv": _conv,
@@ -184,4 +229,5 @@ ROWS: Dict[str, Callable[[Lowering, Node], int]] = {
     "LRN": _lrn,
     "LpPool": _lp_pool,
     "MaxPool": _max_pool,
+    "MaxUnpool": _max_unpool,
 }

@@ -27,7 +27,6 @@ _GRAPHS = (5, 10)  # GRAPH and GRAPHS
 _FORMER = {
     "BatchNormalization": {"spatial": "int", "momentum": "float", "training_mode": "int"},
     "Dropout": {"seed": "int"},
-    "MaxPool": {"storage_order": "int"},
 }
 # Attributes of Constant that hold its value: their type, their field of AttributeProto, the array's type.
 _CONSTANTS = {

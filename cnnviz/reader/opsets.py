@@ -139,11 +139,6 @@ def _dropout(node: Node, opset: int, fresh: Fresh) -> List[Node]:
     return [_without(node, "seed")]
 
 
-def _max_pool(node: Node, opset: int, fresh: Fresh) -> List[Node]:
-    """Drop storage_order, which concerns only the second output, the indices."""
-    return [_without(node, "storage_order")]
-
-
 def _roi_align(node: Node, opset: int, fresh: Fresh) -> List[Node]:
     """Before opset 16, regions had no half pixel."""
     if opset >= 16:
@@ -196,7 +191,6 @@ _RULES: Dict[str, Callable[[Node, int, Fresh], List[Node]]] = {
     "Dropout": _dropout,
     "Hardmax": _softmax,
     "LogSoftmax": _softmax,
-    "MaxPool": _max_pool,
     "Resize": _resize,
     "RoiAlign": _roi_align,
     "Scatter": _scatter,

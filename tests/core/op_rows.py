@@ -326,6 +326,14 @@ SHAPE = [
 ]
 
 SAMPLE = [
+    *rows_of("max_pool_position", *POOL_WINDOWS[:9], fixed=(0,)),
+    *rows_of(
+        "max_unpool",
+        (((2, 3, 2, 4), (2, 3, 2, 4)), {"shape": (2, 3, 4, 3)}),
+        (((1, 1, 5), (1, 1, 5)), {"shape": (1, 1, 2)}),
+        batched=(),
+        fixed=(1,),
+    ),
     *[
         row
         for degree in (0, 1, 3)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
-from twin import Array, Twin
+from twin import Array, Twin, max_pool
 
 _BEYOND = 40  # elements of padding on either side, more than any row reaches
 _MODES = {"constant": "constant", "edge": "edge"}
@@ -71,6 +71,35 @@ def grid_sample(
         return _summed(dx, x.shape), _summed(dgrid, grid.shape)
 
     return y.reshape(*y.shape[:2], *grid.shape[1:-1]), backward
+
+
+def max_pool_position(x: Array, **window: Any) -> Twin:
+    """The place of the number that a pool of the places' ranks by value would choose."""
+    y, backward = max_pool(x, **window)
+    places = np.broadcast_to(np.arange(x[0, 0].size).reshape(x.shape[2:]), x.shape)
+    chosen = np.zeros_like(y)
+    for at in np.ndindex(*y.shape):
+        alone = np.zeros_like(y)
+        alone[at] = 1
+        (found,) = backward(alone)
+        chosen[at] = places[found > 0].item()
+    return chosen, lambda dy: (np.zeros_like(x),)
+
+
+def max_unpool(x: Array, position: Array, *, shape: Tuple[int, ...]) -> Twin:
+    y, source = np.zeros((*shape[:2], int(np.prod(shape[2:])))), {}
+    for at in np.ndindex(*x.shape):
+        if 0 <= position[at] < y.shape[2]:
+            place = (*at[:2], int(position[at]))
+            y[place], source[place] = x[at], at
+
+    def backward(dy: Array) -> Tuple[Array, ...]:
+        dx, flat = np.zeros_like(x), dy.reshape(y.shape)
+        for place, at in source.items():
+            dx[at] = flat[place]
+        return dx, np.zeros_like(position)
+
+    return y.reshape(shape), backward
 
 
 def _sources(extent: int, padding: str, align_corners: bool) -> Array:

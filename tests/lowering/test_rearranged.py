@@ -11,6 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Graph
+from cnnviz.graph.simplify import simplify
+from cnnviz.lowering.lower import lower
+from cnnviz.lowering.weights import Weights
 from cnnviz.reader.onnx_file import read
 
 RNG = np.random.default_rng(0)
@@ -185,6 +188,65 @@ ROWS: Dict[str, Row] = {
         lambda x, o, m: deformed(GROUPED, (2, 2))(x, o, m, w=WG, b=np.zeros(4)),
     ),
 }
+
+
+def test_maxima_go_back_to_their_places() -> None:
+    """Numbers, gradients, batches of a pool and its inverse; a convolution in between makes other numbers."""
+    nodes = [
+        helper.make_node(
+            "MaxPool", ["x"], ["p", "i"], kernel_shape=[3, 2], strides=[2, 2], pads=[0, 0, 1, 0]
+        ),
+        helper.make_node("Mul", ["p", "two"], ["q"]),
+        helper.make_node(
+            "MaxUnpool", ["q", "i", "s"], ["y"], kernel_shape=[2, 2], strides=[2, 2], name="back"
+        ),
+    ]
+    constants = {"two": np.float32(2), "s": np.array([1, 2, 6, 6])}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, 6, 6))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = read(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=8))
+    x = RNG.permutation(3 * 72).reshape(3, 2, 6, 6).astype(np.float32)
+    chosen = np.zeros(x.shape, bool)
+    for n, c, i, j in np.ndindex(3, 2, 3, 3):
+        window = x[n, c, 2 * i : 2 * i + 3, 2 * j : 2 * j + 2]
+        row, column = np.unravel_index(window.argmax(), window.shape)
+        chosen[n, c, 2 * i + row, 2 * j + column] = True
+    dy = RNG.normal(size=x.shape).astype(np.float32)
+    y, (dx,) = differentiated(model, [x], dy)
+    np.testing.assert_array_equal(y, np.where(chosen, 2 * x, 0))
+    once = np.where(chosen, 2 * dy, 0)  # a number that wins two windows hands its gradient out once
+    np.testing.assert_array_equal(dx, once)
+
+
+INDICES: Dict[str, Tuple[Tuple[int, ...], Dict[str, Any], str]] = {
+    "of a volume": ((1, 1, 4, 4, 4), {"kernel_shape": [2, 2, 2]}, "indices of volumes"),
+    "in columns": ((1, 1, 4, 4), {"kernel_shape": [2, 2], "storage_order": 1}, "storage_order=1"),
+    "beyond float32": ((1, 2, 4096, 2049), {"kernel_shape": [1, 1]}, "16785408 elements"),
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_indices_are_refused_only_where_they_are_read(name: str) -> None:
+    shape, attributes, message = INDICES[name]
+    for outputs in (["y"], ["y", "i"]):
+        graph = helper.make_graph(
+            [helper.make_node("MaxPool", ["x"], ["y", "i"], name="the node", **attributes)],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, None) for output in outputs],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=8)
+        simple = simplify(read(model))
+        if outputs == ["y"]:
+            assert lower(simple, {"x": shape}, Weights(simple)).plan is not None
+            continue
+        with pytest.raises(UnsupportedModelError, match=f"the node.*{message}"):
+            lower(simple, {"x": shape}, Weights(simple))
 
 
 def graph_of(op: str, inputs: Sequence[str], shapes: Sequence[Any], constants: Any, attributes: Any) -> Graph:

@@ -89,7 +89,13 @@ ROWS: Dict[str, Schema] = {
         (3, 5), KEEPS, {"epsilon": a_float(1e-12)}, many_outputs=True, domains=(CONTRIB_DOMAIN,)
     ),
     # pooling
-    "MaxPool": Schema((1, 1), POOL, _POOL),
+    "MaxPool": Schema((1, 1), POOL, {**_POOL, "storage_order": an_int(0)}, many_outputs=True),
+    "MaxUnpool": Schema(
+        (2, 3),
+        PICTURE,
+        {"kernel_shape": NEEDED_INTS, "output_shape": INTS, "pads": INTS, "strides": INTS},
+        {2: "output_shape"},
+    ),
     "AveragePool": Schema((1, 1), POOL, {**_POOL, "count_include_pad": an_int(0)}),
     "LpPool": Schema((1, 1), POOL, {**_POOL, "p": an_int(2)}),
     "GlobalAveragePool": Schema((1, 1), PICTURE),

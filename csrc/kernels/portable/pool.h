@@ -30,6 +30,22 @@ static inline size_t cnv_max_pool_index_nbytes(const cnv_pool2d *p)
 void cnv_max_pool_forward(float *y, void *index, const float *x, const cnv_pool2d *p, cnv_run *run);
 void cnv_max_pool_backward(float *dx, const float *dy, const void *index, const cnv_pool2d *p, cnv_run *run);
 
+/* The places of the maxima in their planes, row * IW + column, as numbers. */
+void cnv_max_pool_position(float *y, const float *x, const cnv_pool2d *p, cnv_run *run);
+
+/* The inverse of pooling, up to what it dropped: y is 0 but for x at its positions; of equal positions the
+ * last counts, and those outside of y are left out. x: planes, n_in   y: planes, n_out   taken: n_out bytes
+ * of scratch for each worker, taken_stride bytes apart. */
+typedef struct cnv_max_unpool {
+    int64_t planes;
+    int64_t n_in;
+    int64_t n_out;
+} cnv_max_unpool;
+void cnv_max_unpool_forward(float *y, const float *x, const float *position, const cnv_max_unpool *u,
+                            cnv_run *run);
+void cnv_max_unpool_backward(float *dx, const float *dy, const float *position, const cnv_max_unpool *u,
+                             void *taken, size_t taken_stride, cnv_run *run);
+
 /* The average of a window without a counted tap is 0. Taps beyond the padding, which windows reach in ceil
  * mode, are never counted. */
 void cnv_average_pool_forward(float *y, const float *x, const cnv_pool2d *p, cnv_run *run);

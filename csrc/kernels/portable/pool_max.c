@@ -149,3 +149,28 @@ void cnv_max_pool_backward(float *dx, const float *dy, const void *index, const 
     max_work work = {dx, dy, (void *)index, p, cnv_max_pool_index_nbytes(p)};
     cnv_parallel_range(run, p->planes, cnv_grain_of(cnv_window_outputs(&p->window)), backward_planes, &work);
 }
+
+static void position_planes(void *context, int64_t begin, int64_t end, int worker)
+{
+    const max_work *work = context;
+    const cnv_window *v = &work->p->window;
+    for (int64_t i = begin * cnv_window_outputs(v); i < end * cnv_window_outputs(v); i++) {
+        const float *x = work->in + i / cnv_window_outputs(v) * cnv_window_inputs(v);
+        int64_t row = i / v->ow % v->oh * v->stride[0] - v->pad[0], tap,
+                column = i % v->ow * v->stride[1] - v->pad[1];
+        cnv_span rows = cnv_taps_inside(v->ih, v->kernel[0], v->dilation[0], row);
+        cnv_span columns = cnv_taps_inside(v->iw, v->kernel[1], v->dilation[1], column);
+        window_max(x, v, row, column, rows, columns, &tap);
+        row += tap / v->kernel[1] * v->dilation[0];
+        column += tap % v->kernel[1] * v->dilation[1];
+        work->out[i] = (float)(row * v->iw + column);
+    }
+    (void)worker;
+}
+
+void cnv_max_pool_position(float *y, const float *x, const cnv_pool2d *p, cnv_run *run)
+{
+    max_work work = {.out = y, .in = x, .p = p};
+    int64_t cost = cnv_window_outputs(&p->window) * cnv_window_taps(&p->window);
+    cnv_parallel_range(run, p->planes, cnv_grain_of(cost), position_planes, &work);
+}
