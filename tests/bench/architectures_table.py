@@ -85,10 +85,11 @@ def _reasons(records: Sequence[Record]) -> List[str]:
     lines: List[str] = []
     for record in records:
         said = [record["reason"]] if "reason" in record else []
-        said += [f"second size: {record['second_reason']}"] if "second_reason" in record else []
-        for part in ("grad_cam", "style"):
-            if _failed(record.get(part, "")):
-                said.append(record[part])
+        if "second_reason" in record:
+            layer = record["second_reason"].split("and layer ")[-1].split(", the size of")[0]
+            said.append(f"at the second size: layer {layer}")
+        parts = [record.get(part, "") for part in ("grad_cam", "style")]
+        said += [text for text in parts if _failed(text)]
         lines += [f"- **{record['name']}** ({record['library']}): {text}" for text in said]
     return ["", "## Reasons", "", *lines] if lines else []
 
