@@ -69,7 +69,7 @@ def grad_cam(
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them, as for `saliency`
-    target : None, int, str, list, Objective, or mapping of str to array
+    target : None, int, str, list, {output: class}, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image,
         all after one forward pass. A mapping has cotangents by layer, and a segmenter's class is its region,
         as for `saliency`.
@@ -91,6 +91,7 @@ def grad_cam(
     TypeError, ValueError, FileNotFoundError
         For an image, a target or a layer that does not exist, or a layer that has no maps.
     """
+    model, target = model.asked(target)
     if layer is None:
         name, question, found = ask_about_last_layer(model, image, target)
         return _answer(question, found, name)

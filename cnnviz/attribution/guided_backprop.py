@@ -53,7 +53,7 @@ def guided_backprop(
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them, as for `saliency`
-    target : None, int, str, list, Objective, or mapping of str to array
+    target : None, int, str, list, {output: class}, Objective, or mapping of str to array
         None explains the predicted class. A list gives one class per image, or asks several of one image.
         A mapping has cotangents by layer, and a segmenter's class is its region, as for `saliency`.
     relu : {"guided", "deconv"}
@@ -72,6 +72,7 @@ def guided_backprop(
         For an image, a target or an option that does not exist or cannot be read.
     """
     _check(relu, reduce)
+    model, target = model.asked(target)
     question, found = ask_and_differentiate(model, image, target, relu=relu)
     dx = found.gradients["input"]
     arguments = {"relu": relu, "reduce": reduce}
@@ -128,7 +129,7 @@ def guided_grad_cam(
     ----------
     model : Model
     image : path, PIL image, array H,W,3, or a batch of them, as for `saliency`
-    target : None, int, str, list, Objective, or mapping of str to array
+    target : None, int, str, list, {output: class}, Objective, or mapping of str to array
         As for `grad_cam`.
     layer : str, optional
         As for `grad_cam`.
@@ -146,6 +147,7 @@ def guided_grad_cam(
         For an image, a target, a layer or an option that does not exist or cannot be read.
     """
     _check(relu, reduce)
+    model, target = model.asked(target)
     if layer is None:
         name, question, found = ask_about_last_layer(model, image, target)
     else:

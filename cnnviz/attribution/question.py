@@ -12,7 +12,7 @@ from cnnviz.model.gradients import Gradient, joined_gradients
 from cnnviz.model.heads import Head
 from cnnviz.model.model import Model
 from cnnviz.objectives import INPUT, LOGITS, Objective, as_objective
-from cnnviz.objectives.base import Activations, ClassesLike, ClassLike, ValueAndCotangents
+from cnnviz.objectives.base import Activations, ClassesLike, ClassLike, OutputClass, ValueAndCotangents
 from cnnviz.one_line import one_line
 from cnnviz.pictures.arrays import plain_targets
 from cnnviz.pictures.image import ImagesLike
@@ -22,7 +22,7 @@ from cnnviz.results.results import ALL_ZERO, NOWHERE, Attribution
 Array = NDArray[np.float32]
 
 #: The score to explain: None, of the predicted class; of a class; an objective; or cotangents by layer.
-Target = Union[None, ClassLike, Objective, Mapping[str, Array]]
+Target = Union[None, ClassLike, Objective, OutputClass, Mapping[str, Array]]
 #: One target for every image, or a list: one for each image, or several for one image.
 Targets = Union[Target, ClassesLike]
 #: An attribution for one picture and one target; a list of them for a batch or a list of targets.
@@ -83,6 +83,7 @@ class Question(NamedTuple):
                 layer=layer,
                 flags=(*(self.flags[i] if self.flags else ()), *(() if maps[i].any() else (ALL_ZERO,))),
                 settings=self._settings(i, method, arguments),
+                output=self.model.asked_output if self.targets[i] is not None else None,
             )
             for i in range(len(maps))
         ]
@@ -92,7 +93,8 @@ class Question(NamedTuple):
         if self.targets[row] is None or not self.exact:
             return {}  # a file holds no objective, which is code, and only inputs that its picture makes
         made_by = {"method": method, "model": self.model.name, "version": __version__}
-        return {**made_by, "target": self.targets[row], **arguments}
+        index, output = self.targets[row], self.model.asked_output
+        return {**made_by, "target": index if output is None else {output: index}, **arguments}
 
 
 def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
@@ -105,17 +107,18 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     ValueError
         When a batch and a list of targets differ in length, or a target does not exist.
     """
+    model, asked = model.asked(target)
     model, image = model.split(image)
-    fed, target = model.preprocessing.feed_of(image), plain_targets(target)
-    if isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target):
-        classes = [model.class_index(one) for one in target]
+    fed, asked = model.preprocessing.feed_of(image), plain_targets(asked)
+    if isinstance(asked, (list, tuple, np.ndarray)) and np.ndim(asked):
+        classes = [model.class_index(one) for one in asked]
         matched = _matched(fed, len(classes))
         return _about_classes(model, matched, classes, one_image=not fed.many)._replace(many=True)
     count = len(fed.x)
-    if isinstance(target, (Objective, Mapping)):
-        target = as_objective(target)
-        return Question(model, *fed[:2], target, (None,) * count, (repr(target),) * count, fed.many)
-    classes = model.predicted(fed.x) if target is None else [model.class_index(target)] * count
+    if isinstance(asked, (Objective, Mapping)):
+        goal = as_objective(asked)
+        return Question(model, *fed[:2], goal, (None,) * count, (repr(goal),) * count, fed.many)
+    classes = model.predicted(fed.x) if asked is None else [model.class_index(asked)] * count
     return _about_classes(model, fed, classes)
 
 
@@ -128,15 +131,16 @@ def ask_and_differentiate(
     relu: str = "plain",
 ) -> Tuple[Question, Gradient]:
     """Ask, and differentiate each row's score; one forward pass serves both where the scores are needed."""
-    target = plain_targets(target)
-    listed = isinstance(target, (list, tuple, np.ndarray)) and bool(np.ndim(target))
-    known = isinstance(target, (Objective, Mapping)) or (target is not None and model.answer != "map")
+    model, asked = model.asked(target)
+    asked = plain_targets(asked)
+    listed = isinstance(asked, (list, tuple, np.ndarray)) and bool(np.ndim(asked))
+    known = isinstance(asked, (Objective, Mapping)) or (asked is not None and model.answer != "map")
     if listed or known or model.answer == "dense":
-        question = ask(model, image, target)
+        question = ask(model, image, asked)
         return question, question.gradient(wrt=wrt, relu=relu)
     model, image = model.split(image)
     fed = model.preprocessing.feed_of(image)
-    goal = _Asked(model.head, None if target is None else model.class_index(target))
+    goal = _Asked(model.head, None if asked is None else model.class_index(asked))
     found = model.gradient(fed.x, goal, wrt=wrt, relu=relu)
     scores = found.activations[LOGITS]
     return _about_classes(model, fed, goal.classes(scores), scores=scores), found

@@ -99,8 +99,9 @@ def saliency(
         A list, a tuple or an array N,H,W,3 is a batch. Type checkers take every array for one picture: pass
         ``list(array)``. A network of other channels takes arrays H,W,C, and one whose preprocessing states a
         range takes numbers in it (see `Preprocessing`).
-    target : None, int, str, list, Objective, or mapping of str to array
-        None explains the predicted class, that of the picture without noise. A list gives one class per
+    target : None, int, str, list, {output: class}, Objective, or mapping of str to array
+        None explains the predicted class, that of the picture without noise. ``{"colour": "red"}`` is a class
+        of another output, None its predicted one. A list gives one class per
         image, or asks several of one image. A mapping has cotangents by layer, for a loss of your own: the
         sum of their products with the layers is explained. A class of a segmenter is asked about where it
         wins: its score is the mean over these places, over all places where it wins none (``flags`` say so);

@@ -119,6 +119,7 @@ def sanity_check(
         As `method` does; ValueError for a network without weights.
     """
     name, explain = _method(method)
+    model, target = model.asked(target)
     checked_count("seed", seed)
     question = ask(model, image, target)
     model = question.model  # bound to what was given beside the picture
@@ -171,14 +172,15 @@ def _noise(weights: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 
 def _with(model: Model, constants: Dict[str, NDArray[Any]]) -> Model:
     graph = replace(model.graph, constants=constants)
-    return Model(
+    other = Model(
         graph,
         preprocessing=model.preprocessing,
-        labels=model.labels,
+        labels=model.labels_by_output,
         name=f"{model.name}, forgetting",
         packed_nbytes=model.packed_nbytes,
         inputs=model.inputs,
     ).with_bound(model.bound)
+    return other.output(model.head.answer.output)
 
 
 def _similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from cnnviz.loading import zoo
-from cnnviz.model.labels import LabelsLike
+from cnnviz.model.labels import LabelsByOutput
 from cnnviz.model.model import Model
 from cnnviz.pictures.preprocessing import PreprocessingLike
 from cnnviz.reader.onnx_file import read
@@ -26,7 +26,7 @@ def load(
     source: Source = None,
     *,
     preprocessing: PreprocessingLike = None,
-    labels: LabelsLike = None,
+    labels: LabelsByOutput = None,
     size: Optional[Tuple[int, ...]] = None,
     outputs: Optional[Sequence[str]] = None,
     inputs: Optional[Mapping[str, Any]] = None,
@@ -47,17 +47,20 @@ def load(
         three channels and ``"unit"`` for any other number. Networks of other channels than colour and grey
         take pictures H,W,C; their names, and the range of pictures in units of their own (12 bits, Hounsfield
         units, reflectances), are `Preprocessing`'s `channel_order` and `range`.
-    labels : "imagenet", "cifar10", path or sequence of str, optional
+    labels : "imagenet", "cifar10", path, sequence of str, or mapping of str to these, optional
         The names of the classes. Without it they come from the file's metadata, else from the number of
         classes: 1000 are ImageNet's, 1001 the same after a background class. A network that ends in a Sigmoid
-        of one score takes the names of its negative and its positive class, or that of the latter alone.
+        of one score takes the names of its negative and its positive class, or that of the latter alone. A
+        network with several outputs takes those of the first one, or a mapping by output:
+        ``labels={"species": [...], "colour": [...]}``.
     size : (int, int), optional
         The height and width of the network's pictures, at least 1, where the file leaves them open. Without
         it they are 224, or another usual size that fits where 224 does not, with a warning. For signals it is
         ``(length,)``, for volumes ``(depth, height, width)``.
     outputs : sequence of str, optional
         Values or nodes of the file to take for the network's outputs, in place of its own; the first has the
-        scores. The graph behind them is not read: a detector loads without its tail of NonMaxSuppression.
+        scores, and `Model.output` asks the others. The graph behind them is not read: a detector loads
+        without its tail of NonMaxSuppression.
     inputs : mapping of str to "picture", "array", number or array, optional
         What the file's inputs are, where there are several. "picture" says that an input takes pictures; the
         first that is named so is explained, without any it is the first input of four axes, and others of as

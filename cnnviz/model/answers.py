@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cnnviz.graph.graph import Graph, producers
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.labels import Labels, LabelsLike, as_labels
-from cnnviz.objectives import Objective
+from cnnviz.objectives import LOGITS, Objective
 from cnnviz.objectives.regions import PlaceMean, shares_won
 from cnnviz.objectives.scores import Logit, Rows, sigmoid, softmax
 from cnnviz.one_line import shortened, times
@@ -122,16 +122,16 @@ class Answer:
             return rows
         return softmax(rows) if self.kind == "classes" else sigmoid(rows)
 
-    def objective(self, target: Union[int, Sequence[int]]) -> Objective:
-        """Return the score of a class, or of one class for each image.
+    def objective(self, target: Union[int, Sequence[int]], layer: str = LOGITS) -> Objective:
+        """Return the score of a class, or of one class for each image, read from `layer`.
 
         For a map it is the mean over the places that the class wins; where it wins none, and for values, over
         all places.
         """
         if not self.places:
-            return Logit(target)
+            return Logit(target, layer=layer)
         where = "all" if self.kind == "values" else None
-        return PlaceMean(target, where=where, axis=self.axis, exclusive=self.exclusive)
+        return PlaceMean(target, where=where, layer=layer, axis=self.axis, exclusive=self.exclusive)
 
     def everywhere(self, target: Union[int, Sequence[int]]) -> Objective:
         """Return the score of a class for pictures to be made: on a map, its mean over all places."""
@@ -182,7 +182,7 @@ class Answer:
                 f"objectives.Region({self.scores!r}, class, mask)"
             )
         if self.others:
-            says += f"; outputs=[{shortened(self.others[0])!r}] of cnnviz.load takes another output first"
+            says += f"; output({shortened(self.others[0])!r}) of the model asks another output"
         if axis is None:
             says += ", several rows for each picture"
             return f"{says}; take an earlier layer for the target, as {{layer: cotangent}} or an objective"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.model.answers import Answer
-from cnnviz.model.labels import Labels, folded
+from cnnviz.model.labels import Labels, LabelsByOutput, folded
 from cnnviz.objectives import Objective
 from cnnviz.objectives.regions import PlaceMean, places_or_all, places_won
 
@@ -84,3 +84,19 @@ class Head:
             return 0
         named = [i for i, label in enumerate(self.labels) if folded(label) == "background"]
         return named[0] if named else None
+
+
+def heads_of(answers: Sequence[Answer], labels: LabelsByOutput) -> Dict[str, Head]:
+    """Return the heads by output, in the order of the outputs.
+
+    Raises
+    ------
+    ValueError
+        When `labels` names an output that does not exist, or has another number of names than classes.
+    """
+    outputs = [answer.output for answer in answers]
+    given = labels if isinstance(labels, Mapping) else {outputs[0]: labels}
+    for name in given:
+        if name not in outputs:
+            raise ValueError(f"labels: {name!r} is not an output, they are {', '.join(map(repr, outputs))}")
+    return {answer.output: Head(answer, answer.labels(given.get(answer.output))) for answer in answers}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from cnnviz.graph.graph import Graph, Names, Node, producers
 from cnnviz.graph.schema import SCHEMAS, complete
@@ -17,20 +17,20 @@ Shape = Tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
 
-def answer_of(graph: Graph, shapes: LayerList, size: Tuple[int, ...]) -> Answer:
-    """Find the kind of answer that a graph gives.
+def answer_of(graph: Graph, output: str, shapes: LayerList, size: Tuple[int, ...]) -> Answer:
+    """Find the kind of answer that an output of a graph gives.
 
     Parameters
     ----------
     graph : Graph
+    output : str
     shapes : LayerList
         The shape of each layer for one picture.
     size : tuple of int
         The height and width of the picture.
     """
-    output = graph.outputs[0].name
     scores = pre_softmax(graph, output)
-    last = probability_node(graph, output) or _of_another_output(graph, scores)
+    last = probability_node(graph, output) or _of_another_output(graph, output, scores)
     kind = None if last is None else SCHEMAS[last.op].traits.probability
     shape = shapes.get(scores, ())
     source = with_batch_axis(graph, shapes, scores)
@@ -41,8 +41,8 @@ def answer_of(graph: Graph, shapes: LayerList, size: Tuple[int, ...]) -> Answer:
         return Answer("binary" if kind == "multilabel" else "value", output, scores, 1)
     if count > 1:
         return Answer("labels" if kind == "multilabel" else "classes", output, scores, count)
-    others = tuple(tensor.name for tensor in graph.outputs[1:])
-    found = _map(graph, shapes, size, scores, last)
+    others = tuple(tensor.name for tensor in graph.outputs if tensor.name != output)
+    found = _map(output, graph, shapes, size, scores, last)
     if found is None:
         return Answer("dense", output, source, 0, others)
     scores, axis = found
@@ -53,8 +53,19 @@ def answer_of(graph: Graph, shapes: LayerList, size: Tuple[int, ...]) -> Answer:
     )
 
 
+def answers_of(graph: Graph, shapes: LayerList, size: Tuple[int, ...]) -> Tuple[Graph, List[Answer]]:
+    """Find the answer of each output; a single score behind a Sigmoid becomes two in the graph returned."""
+    found = []
+    for output in dict.fromkeys(tensor.name for tensor in graph.outputs):
+        answer = answer_of(graph, output, shapes, size)
+        if answer.single:
+            graph, answer = with_both_scores(graph, answer, shapes)
+        found.append(answer)
+    return graph, found
+
+
 def _map(
-    graph: Graph, shapes: LayerList, size: Tuple[int, ...], scores: str, last: Optional[Node]
+    output: str, graph: Graph, shapes: LayerList, size: Tuple[int, ...], scores: str, last: Optional[Node]
 ) -> Optional[Tuple[str, int]]:
     """The layer that has scores at each place of the picture, and the axis of its classes; None without one.
 
@@ -62,7 +73,7 @@ def _map(
     with the same numbers, if its classes are those that the softmax runs over.
     """
     classes = _classes_of_softmax(shapes, last)
-    if classes is None and len(shapes.get(graph.outputs[0].name, ())) != 4:
+    if classes is None and len(shapes.get(output, ())) != 4:
         return None
     made_by = producers(graph)
     name = scores
@@ -102,9 +113,9 @@ def _class_axis(shape: Shape, axes: Sequence[Axis], size: Tuple[int, ...]) -> Op
     return None
 
 
-def _of_another_output(graph: Graph, scores: str) -> Optional[Node]:
+def _of_another_output(graph: Graph, output: str, scores: str) -> Optional[Node]:
     """The node that makes probabilities, another output of the network, of the scores."""
-    nodes = (probability_node(graph, tensor.name) for tensor in graph.outputs[1:])
+    nodes = (probability_node(graph, tensor.name) for tensor in graph.outputs if tensor.name != output)
     return next((node for node in nodes if node is not None and node.inputs[0] == scores), None)
 
 

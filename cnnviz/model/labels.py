@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Union, overload
+from typing import Iterator, List, Mapping, Optional, Sequence, Union, overload
 
 from cnnviz.one_line import shortened
 
@@ -14,6 +14,8 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 _IMAGENET_FILE = Path(__file__).with_name("imagenet.txt")
 
 LabelsLike = Union[None, str, "os.PathLike[str]", Sequence[str]]
+#: The labels of the first output, or those of several outputs by name.
+LabelsByOutput = Union[LabelsLike, Mapping[str, LabelsLike]]
 
 
 class Labels(Sequence[str]):

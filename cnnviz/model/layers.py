@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
 from functools import cached_property
@@ -68,6 +69,12 @@ class LayerList(Mapping[str, Shape]):
         """For each layer with more than one place, where they lie."""
         found = {name: places_in(self.axes[name]) for name in self._shapes if name in self.axes}
         return {name: places for name, places in found.items() if places is not None}
+
+    def named(self, special: Mapping[str, str]) -> LayerList:
+        """Return the same layers with other special names."""
+        other = copy.copy(self)
+        other._special = dict(special)
+        return other
 
     def resolve(self, name: str) -> str:
         """Return the value that a name stands for: itself, unless it is an alias or the name of a node.

@@ -14,17 +14,17 @@ from cnnviz.graph.simplify import simplify
 from cnnviz.lowering.lower import Lowered
 from cnnviz.model.answering import Answering
 from cnnviz.model.gradients import Gradient, batch_first, gradient_request
-from cnnviz.model.heads import Head
+from cnnviz.model.heads import heads_of
 from cnnviz.model.inputs import InputLike, Inputs, check_goals
-from cnnviz.model.kinds import answer_of, with_both_scores
-from cnnviz.model.labels import LabelsLike
+from cnnviz.model.kinds import answers_of
+from cnnviz.model.labels import LabelsByOutput, LabelsLike
 from cnnviz.model.layers import LayerList
 from cnnviz.model.metadata import labels_in
 from cnnviz.model.passes import run_backward, run_forward
 from cnnviz.model.plan_pool import PACKED_NBYTES, PlanPool, Request, usual_packed_nbytes
 from cnnviz.model.sizes import Size, fed
 from cnnviz.model.summary import described
-from cnnviz.objectives import INPUT, LOGITS, ObjectiveLike
+from cnnviz.objectives import INPUT, ObjectiveLike
 from cnnviz.one_line import shortened
 from cnnviz.pictures.image import ImagesLike, Listed
 from cnnviz.pictures.preprocessing import PreprocessingLike
@@ -85,7 +85,7 @@ class Model(Answering):
         graph: Graph,
         *,
         preprocessing: PreprocessingLike = None,
-        labels: LabelsLike = None,
+        labels: LabelsByOutput = None,
         size: Optional[Size] = None,
         inputs: Optional[Mapping[str, str]] = None,
         name: str = "network",
@@ -104,22 +104,17 @@ class Model(Answering):
 
         self.preprocessing, usual = fed(self.graph, image, preprocessing, size, lower, name)
         self.layers = LayerList(self.graph, usual, {INPUT: self.input_name}, name)
-        usual_size = self.preprocessing.size or ()
-        answer = answer_of(self.graph, self.layers, usual_size)
-        if answer.single:
-            self.graph, answer = with_both_scores(self.graph, answer, self.layers)
+        self.graph, answers = answers_of(self.graph, self.layers, self.preprocessing.size or ())
+        if any(answer.paired for answer in answers):
             self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
-            usual = lower(usual_size)
-        self.answer, self.logits_name = answer.kind, answer.scores
-        special = {INPUT: self.input_name, LOGITS: self.logits_name}
-        self.layers = LayerList(self.graph, usual, special, name)
+            usual = lower(self.preprocessing.size or ())
+            self.layers = LayerList(self.graph, usual, {INPUT: self.input_name}, name)
+        self._heads = heads_of(answers, labels_in(graph.metadata) if labels is None else labels)
+        self._ask(next(iter(self._heads)))
         if packed_nbytes is None:
             self._pool.packed_limit = usual_packed_nbytes(self.layers.macs())
         self.packed_nbytes = self._pool.packed_limit
         self._inputs = Inputs(self.graph, kinds)
-        self.classes = answer.classes
-        self.labels = answer.labels(labels_in(graph.metadata) if labels is None else labels)
-        self.head = Head(answer, self.labels)
 
     def __repr__(self) -> str:
         answer = self.head.answer.described()
@@ -129,11 +124,12 @@ class Model(Answering):
         return _rebuilt, (
             plain_mappings(self.graph),
             self.preprocessing,
-            self.labels,
+            self.labels_by_output,
             self.name,
             self.packed_nbytes,
             self.inputs,
             self.bound,
+            self.asked_output,
         )
 
     def preprocess(self, image: ImagesLike) -> Array:
@@ -165,7 +161,7 @@ class Model(Answering):
         Returns
         -------
         ndarray, or dict of str to ndarray
-            The file's first output; with `layers`, those layers by name.
+            The output that is asked, the file's first one by default; with `layers`, those layers by name.
 
         Raises
         ------
@@ -177,7 +173,7 @@ class Model(Answering):
         feeds = self._inputs.feeds(x, self.preprocessing.channels)
         if isinstance(layers, str):
             raise TypeError(f"layers must be a list of names: pass [{layers!r}]")
-        output = self.graph.outputs[0].name
+        output = self.head.answer.output
         values = {name: self.layers.resolve(name) for name in (layers if layers is not None else [output])}
         request = Request(feeds.x.shape, keep=tuple(dict.fromkeys(values.values())))
         read = run_forward(self._pool, feeds, request)
@@ -200,8 +196,9 @@ class Model(Answering):
         x : ndarray of float32, shape (N, C, H, W)
             As `preprocess` returns it.
         target : int, str, sequence of them, mapping of str to array, or Objective
-            A class by index or label (its pre-softmax score), one class for each image, a cotangent array for
-            each layer (a vector-Jacobian product), or an objective of `cnnviz.objectives`.
+            A class by index or label (its pre-softmax score), one class for each image, ``{"colour": "red"}``
+            for a class of another output, a cotangent array for each layer (a vector-Jacobian product), or an
+            objective of `cnnviz.objectives`.
         wrt : str or sequence of str
             ``"input"``, layers, or other inputs by name.
         relu : {"plain", "guided", "deconv", "redirected"}
@@ -314,11 +311,13 @@ class Model(Answering):
 def _rebuilt(
     graph: Graph,
     preprocessing: PreprocessingLike,
-    labels: LabelsLike,
+    labels: Mapping[str, LabelsLike],
     name: str,
     packed_nbytes: int,
     kinds: Mapping[str, str],
     bound: Mapping[str, Array],
+    output: Optional[str],
 ) -> Model:
     options: Dict[str, Any] = {"name": name, "packed_nbytes": packed_nbytes, "inputs": kinds}
-    return Model(graph, preprocessing=preprocessing, labels=labels, **options).with_bound(bound)
+    model = Model(graph, preprocessing=preprocessing, labels=labels, **options).with_bound(bound)
+    return model if output is None else model.output(output)

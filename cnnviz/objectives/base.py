@@ -17,11 +17,13 @@ ValueAndCotangents = Tuple["NDArray[np.float64]", Dict[str, Array]]
 
 #: ClassLike is a class, by its index or its label.
 ClassLike = Union[int, "np.integer[Any]", str]
+#: OutputClass is a class of an output by name, such as {"colour": "red"}.
+OutputClass = Mapping[str, ClassLike]
 #: ClassesLike is one class for each image of a batch, or several for one image.
-ClassesLike = Union[Listed[ClassLike], "NDArray[np.integer[Any]]"]
-#: ObjectiveLike is what `Model.gradient` takes as target: a class, one class for each image, cotangents by
-#: layer, or an objective.
-ObjectiveLike = Union[ClassLike, ClassesLike, Mapping[str, Array], "Objective"]
+ClassesLike = Union[Listed[Union[ClassLike, OutputClass]], "NDArray[np.integer[Any]]"]
+#: ObjectiveLike is what `Model.gradient` takes as target: a class, one class for each image, a class of an
+#: output by name, cotangents by layer, or an objective.
+ObjectiveLike = Union[ClassLike, ClassesLike, OutputClass, Mapping[str, Array], "Objective"]
 
 LOGITS = "logits"
 INPUT = "input"

@@ -20,20 +20,23 @@ class ClassScore(Objective):
     ----------
     target : int or sequence of int
         A class index for the whole batch, or one for each image.
+    layer : str
+        The layer with the scores, by default those of the network's first output.
     """
 
-    layers = (LOGITS,)
-
-    def __init__(self, target: Union[int, Sequence[int]]) -> None:
+    def __init__(self, target: Union[int, Sequence[int]], *, layer: str = LOGITS) -> None:
         indices = np.asarray(target)
         if indices.dtype.kind not in "iu" or indices.ndim > 1 or indices.size == 0:
             raise TypeError(f"target must be a class index or a flat list of class indices, not {target!r}")
         self.target: NDArray[np.int64] = indices.astype(np.int64)
+        self.layer = layer
+        self.layers = (layer,)
         self._least, self._most = int(self.target.min()), int(self.target.max())
 
     @property
     def name(self) -> str:
-        return f"{type(self).__name__}({self.target.tolist()})"
+        layer = "" if self.layer == LOGITS else f", {self.layer}"
+        return f"{type(self).__name__}({self.target.tolist()}{layer})"
 
     def check_batch(self, batch: int) -> None:
         if self.target.ndim == 1 and len(self.target) != batch:
@@ -43,14 +46,16 @@ class ClassScore(Objective):
             )
 
     def take(self: Self, start: int, stop: int) -> Self:
-        return self if self.target.ndim == 0 else type(self)(self.target[start:stop].tolist())
+        return (
+            self if self.target.ndim == 0 else type(self)(self.target[start:stop].tolist(), layer=self.layer)
+        )
 
     def evaluate(self, activations: Activations) -> ValueAndCotangents:
-        logits = activations[LOGITS]
+        logits = activations[self.layer]
         rows = logits.reshape(len(logits), -1).astype(np.float64)
         columns = self._columns(*rows.shape)
         value, drows = self.score(rows, columns)
-        return value, {LOGITS: drows.astype(np.float32).reshape(logits.shape)}
+        return value, {self.layer: drows.astype(np.float32).reshape(logits.shape)}
 
     def score(self, rows: Rows, columns: NDArray[np.int64]) -> Tuple[NDArray[np.float64], Rows]:
         """Return the value of each row and its gradient; `columns` holds the class of each row."""

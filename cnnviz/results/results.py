@@ -75,6 +75,8 @@ class Attribution:
         all places.
     settings : dict
         The arguments that made the map, for `cnnviz.replay`; empty when they do not fit into a file.
+    output : str or None
+        The output of the network that has the class; None for its first output, and for an objective.
     """
 
     values: Array
@@ -87,11 +89,13 @@ class Attribution:
     layer: Optional[str] = None
     flags: Tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    output: Optional[str] = None
 
     def __repr__(self) -> str:
         place = [f"layer {shortened(self.layer)!r}"] if self.layer else []
         label = shortened(self.label)
         target = label if self.target is None else f"{label!r} ({self.target})"
+        target += "" if self.output is None else f" of {shortened(self.output)!r}"
         facts = [
             f"score {self.score:.4g}",
             f"map {times(self.map.shape)}",

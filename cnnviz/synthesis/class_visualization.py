@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cnnviz.checks import checked_count, checked_number
 from cnnviz.model.model import Model
 from cnnviz.objectives import L2, LOGITS, Objective
+from cnnviz.objectives.base import OutputClass
 from cnnviz.optimize.loop import Problem
 from cnnviz.optimize.parametrize import Fourier, NetworkInput, Parametrization, Pixels
 from cnnviz.optimize.run import Stage, Trace, Watch
@@ -58,7 +59,7 @@ DEGREES = tuple(float(d) for d in range(-10, 11)) + 5 * (0.0,)
 
 def class_visualization(
     model: Model,
-    target: Union[Classes, Objective],
+    target: Union[Classes, OutputClass, Objective],
     *,
     preset: str = "default",
     steps: Optional[int] = None,
@@ -81,7 +82,7 @@ def class_visualization(
     Parameters
     ----------
     model : Model
-    target : int, str, a list of them, or Objective
+    target : int, str, {output: class}, a list of them, or Objective
         A list makes a picture of each class, in one batch, the same picture as alone. The score of a
         segmenter's class is its mean over all places, and its probability the share of the places that it
         wins. An objective of
@@ -129,6 +130,7 @@ def class_visualization(
     >>> both = Channel("fire5/concat", 12) + Channel("fire5/concat", 40)
     >>> cnnviz.class_visualization(model, both, steps=512)  # doctest: +SKIP
     """
+    model, wanted = model.asked(target)
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
     given = {
@@ -142,12 +144,14 @@ def class_visualization(
     numbers = chosen(given, PRESETS[preset])
     settings: Dict[str, Any] = {"preset": preset}
     if not isinstance(target, Objective):
-        settings["target"] = list(classes_of(model, target)[0])
+        settings["target"] = list(classes_of(model, wanted)[0])
     settings.update({name: checked_count(name, numbers[name]) for name in ("steps", "jitter", "blur_every")})
     settings.update(
         {name: checked_number(name, numbers[name], 0) for name in ("learning_rate", "l2", "blur")}
     )
     settings["seed"] = checked_count("seed", seed)
+    if model.asked_output is not None:
+        settings["output"] = model.asked_output
     watch = Watch(progress, callback, checked_count("keep_every", keep_every))
     if isinstance(target, Objective):
         return synthesize(_recipe(model, settings, _of_objective(target)), watch)
@@ -180,6 +184,7 @@ class _Climb:
 
 def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:
     """Build the run that settings describe."""
+    model = model.output(settings["output"]) if "output" in settings else model
     return _recipe(model, settings, _of_classes(model, settings["target"]))
 
 

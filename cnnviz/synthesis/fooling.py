@@ -8,7 +8,7 @@ gradient ascent of the course cs231n; or from noise, by the gradient ascent of N
 from __future__ import annotations
 
 import warnings
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cnnviz.checks import checked_count, checked_number
 from cnnviz.model.model import Model
 from cnnviz.objectives import LOGITS, Margin, Objective, Probability
-from cnnviz.objectives.base import Activations, Array
+from cnnviz.objectives.base import Activations, Array, OutputClass
 from cnnviz.objectives.regions import PlaceLead
 from cnnviz.objectives.scores import at_columns, lead
 from cnnviz.optimize.loop import Problem, Step
@@ -61,7 +61,7 @@ WAKE = 50
 def fooling_image(
     model: Model,
     image: Optional[ImagesLike],
-    target: Optional[Classes] = None,
+    target: Union[Classes, OutputClass, None] = None,
     *,
     preset: str = "margin",
     confidence: Optional[float] = None,
@@ -85,7 +85,7 @@ def fooling_image(
     model : Model
     image : path, PIL image, array H,W,3, a batch of them, or None
         None starts from noise, for pictures that mean nothing to a person.
-    target : int, str, or a list for a batch
+    target : int, str, {output: class}, or a list for a batch
         The class to reach. None (only with a picture) leaves the predicted class for any other. A segmenter
         is fooled when the class covers more places than any other does; the share of the places that it
         covers, 0 to 1, takes the part of its probability and, for `margin`, of its score.
@@ -136,22 +136,24 @@ def fooling_image(
     UserWarning
         When a picture does not fool the network after all steps.
     """
+    model, wanted = model.asked(target)
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
     given = {"steps": steps, "learning_rate": learning_rate, "confidence": confidence, "decay": decay}
     defaults = {**PRESETS[preset], **({"confidence": NOISE_CONFIDENCE} if image is None else {})}
     numbers = chosen(given, defaults)
-    if image is None and target is None:
+    if image is None and wanted is None:
         raise ValueError("target is None: from noise there is no class to leave, name one to reach")
     settings = {
         "preset": preset,
-        "target": None if target is None else list(classes_of(model, target)[0]),
+        "target": None if wanted is None else list(classes_of(model, wanted)[0]),
         "steps": checked_count("steps", numbers["steps"]),
         "learning_rate": checked_number("learning_rate", numbers["learning_rate"], 0),
         "confidence": checked_number("confidence", numbers["confidence"], 0, 1),
         "decay": checked_number("decay", numbers["decay"], 0, 1),
         "margin": 0.0 if margin is None else checked_number("margin", margin, 0),
         "seed": checked_count("seed", seed),
+        **({} if model.asked_output is None else {"output": model.asked_output}),
     }
     model, image = (model, None) if image is None else model.split(image)
     sources = {} if image is None else {"image": pictures_of(model, image)[0]}
@@ -164,6 +166,7 @@ def fooling_image(
 
 def recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Bytes]) -> Recipe:
     """Build the run that settings and sources describe."""
+    model = model.output(settings["output"]) if "output" in settings else model
     goal = _Goal(model, settings, sources.get("image"))
     preset, rate = settings["preset"], settings["learning_rate"]
     problem = Problem(
