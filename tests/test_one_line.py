@@ -142,7 +142,7 @@ def test_a_list_of_results_has_a_line_for_each(model: cnnviz.Model) -> None:
 
 
 def test_layers_are_listed_by_print(model: cnnviz.Model) -> None:
-    assert str(model.layers).splitlines()[0] == "conv1  1x8x32x32"
+    assert str(model.layers).splitlines()[0] == "conv1  1x8x32x32  maps"
     assert len(str(model.layers).splitlines()) == len(model.layers)
 
 

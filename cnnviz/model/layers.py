@@ -6,12 +6,13 @@ import copy
 import difflib
 import math
 from functools import cached_property
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from cnnviz.graph.graph import Graph
 from cnnviz.lowering.lower import Lowered
 from cnnviz.model.axes import Places, places_in
 from cnnviz.model.axis_rules import Axes, axes_of
+from cnnviz.model.layer_kinds import QUESTIONS, kind_of, kinds_of_scores
 from cnnviz.one_line import shortened, times
 
 Shape = Tuple[int, ...]
@@ -39,6 +40,8 @@ class LayerList(Mapping[str, Shape]):
         self._values = frozenset(ids)
         self._graph = graph
         self._special = dict(special)
+        self._scores: Mapping[str, str] = {}
+        self._axes_of_batch: Callable[[], Optional[Mapping[str, int]]] = lambda: None
         self._network = network
 
     def __getitem__(self, name: str) -> Shape:
@@ -51,13 +54,44 @@ class LayerList(Mapping[str, Shape]):
         return len(self._shapes)
 
     def __str__(self) -> str:
-        return "\n".join(f"{name}  {times(shape)}" for name, shape in self.items())
+        return "\n".join(f"{name}  {times(shape)}  {self.kinds[name]}" for name, shape in self.items())
 
     def __repr__(self) -> str:
         ends = (
             f": {shortened(next(iter(self)))} to {shortened(next(reversed(list(self))))}" if len(self) else ""
         )
         return f"<LayerList of {shortened(self._network)!r}: {len(self)} layers{ends}>"
+
+    @cached_property
+    def kinds(self) -> Mapping[str, str]:
+        """For each layer the kind of questions that can be asked of it.
+
+        "maps": N,C,H,W with rows and columns of the picture, a layer for Grad-CAM and style transfer.
+        "places": places of the picture in another order, such as tokens N,T,C, a layer for Grad-CAM. "scores"
+        and "map of scores": those of an output, whose classes are targets. "numbers": any other layer, for
+        targets such as `objectives.Score`. "rows": several rows for each picture, such as windows or anchors
+        without a batch axis: the layer can be read, but no target can be put on it. `ask` says it in a line.
+        """
+        axes = self._axes_of_batch()
+        found = {}
+        for name, shape in self.items():
+            axis = 0 if shape[:1] == (1,) else lone_axis(shape) if axes is None else axes.get(name)
+            found[name] = kind_of(name, shape, self.places.get(name), self._scores, axis)
+        return found
+
+    def ask(self, name: str) -> str:
+        """Say what can be asked of a layer: its shape, its kind and its questions in one line.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `resolve`.
+        """
+        value = self.resolve(name)
+        if value not in self._shapes:
+            return f"{value}: the network's input"
+        kind = self.kinds[value]
+        return f"{value}: {times(self._shapes[value])}, {kind}: {QUESTIONS[kind]}"
 
     @cached_property
     def axes(self) -> Mapping[str, Axes]:
@@ -74,6 +108,23 @@ class LayerList(Mapping[str, Shape]):
         """Return the same layers with other special names."""
         other = copy.copy(self)
         other._special = dict(special)
+        return other
+
+    def judged(
+        self, answers: Mapping[str, str], axes: Callable[[], Optional[Mapping[str, int]]]
+    ) -> LayerList:
+        """Return the same layers with what their `kinds` depend on.
+
+        Parameters
+        ----------
+        answers : mapping of str to str
+            The kind of answer that each layer with the scores of an output gives.
+        axes : callable
+            Returns the axis of the batch of the layers that have one, None where it cannot be followed.
+        """
+        other = copy.copy(self)
+        other._scores = kinds_of_scores(answers)
+        other._axes_of_batch = axes
         return other
 
     def resolve(self, name: str) -> str:
@@ -110,16 +161,23 @@ class LayerList(Mapping[str, Shape]):
     def summary(self, packed_nbytes: Mapping[str, int]) -> List[str]:
         """Describe the network in the lines of a table.
 
-        Its columns are layer, operator, shape, number of weights, and bytes of packed weights, which
+        Its columns are layer, operator, shape, kind, number of weights, and bytes of packed weights, which
         `packed_nbytes` has by constant.
         """
         constants = self._graph.constants
-        rows = [("layer", "operator", "shape", "weights", "packed")]
+        rows = [("layer", "operator", "shape", "kind", "weights", "packed")]
         for node in self._graph.nodes:
             weights = sum(constants[name].size for name in node.inputs if name in constants)
             packed = sum(packed_nbytes.get(name, 0) for name in node.inputs)
             rows += [
-                (name, node.op, times(self._shapes[name]), f"{weights:,}" if weights else "", _bytes(packed))
+                (
+                    name,
+                    node.op,
+                    times(self._shapes[name]),
+                    self.kinds[name],
+                    f"{weights:,}" if weights else "",
+                    _bytes(packed),
+                )
                 for name in node.outputs
                 if name in self._shapes
             ]
@@ -144,6 +202,12 @@ class LayerList(Mapping[str, Shape]):
         if close:
             return f"did you mean {', '.join(map(repr, close))}?"
         return "print(model.layers) lists them"
+
+
+def lone_axis(extents: Tuple[int, ...]) -> Optional[int]:
+    """Return the axis of extent 1 that serves for the batch of one picture, None without one."""
+    ones = [axis for axis, extent in enumerate(extents) if extent == 1]
+    return ones[0] if len(ones) == 1 or ones[:1] == [0] else None
 
 
 def _bytes(nbytes: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, overload
 
 import numpy as np
@@ -109,6 +110,9 @@ class Model(Answering):
             self._pool = PlanPool(self.graph, _IDLE_NBYTES, given)
             usual = lower(self.preprocessing.size or ())
             self.layers = LayerList(self.graph, usual, {INPUT: self.input_name}, name)
+        picture = (1, image.channels, *(self.preprocessing.size or ()))
+        scores = {answer.scores: answer.kind for answer in answers}
+        self.layers = self.layers.judged(scores, partial(self._pool.batch_axes, picture))
         self._heads = heads_of(answers, labels_in(graph.metadata) if labels is None else labels)
         self._ask(next(iter(self._heads)))
         if packed_nbytes is None:

@@ -14,6 +14,7 @@ from cnnviz.graph.entry import input_shapes
 from cnnviz.graph.graph import Graph, Tensor, prune
 from cnnviz.lowering.lower import Lowered, MixedBatchError, lower
 from cnnviz.lowering.weights import Weights
+from cnnviz.model.layers import lone_axis
 
 # The default limits on the memory of packed weights; docs/decisions/packed-weights.md has the cost of less.
 # A network of _BUSY_MACS multiply-adds uses each weight so often that packing gains next to nothing.
@@ -93,8 +94,18 @@ class PlanPool:
         reason, axes = self._batch(request)
         if reason is None:
             return axes.get(value)
-        ones = [axis for axis, extent in enumerate(extents) if extent == 1]
-        return ones[0] if len(ones) == 1 or ones[:1] == [0] else None
+        return lone_axis(extents)
+
+    def batch_axes(self, shape: Tuple[int, ...]) -> Optional[Mapping[str, int]]:
+        """Return the axis of the images of all values that have one, None where the network mixes them.
+
+        `shape` is that of the input for one image.
+        """
+        graph = self._graph.replace(outputs=())
+        try:
+            return lower(graph, input_shapes(graph, (2, *shape[1:])), self._weights, apart=True).axes
+        except MixedBatchError:
+            return None
 
     def _batch(self, request: Request) -> Tuple[Optional[str], Mapping[str, int]]:
         """The reason why no plan takes several images, and else the axis of the images of the values."""
