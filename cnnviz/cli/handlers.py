@@ -5,15 +5,27 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict
 
 from cnnviz.cli.output import say
+from cnnviz.cli.targets import labels_of, target_of
+
+# The kinds of answers that `Model.predict` gives.
+_PREDICTED = ("classes", "labels", "binary", "value")
 
 
 def _load(arguments: argparse.Namespace) -> Any:
     import cnnviz
 
-    return cnnviz.load(arguments.model, preprocessing=arguments.preprocessing, labels=arguments.labels)
+    # The size of `cnnviz style` is that of its result.
+    options = {"size": arguments.network_size} if "network_size" in arguments else {}
+    return cnnviz.load(
+        arguments.model,
+        preprocessing=arguments.preprocessing,
+        labels=labels_of(arguments.labels),
+        outputs=arguments.outputs,
+        **options,
+    )
 
 
 def _output(arguments: argparse.Namespace, name: str, kind: Any) -> str:
@@ -33,7 +45,7 @@ def attribute(arguments: argparse.Namespace) -> None:
     model = _load(arguments)
     method: Callable[..., Any] = getattr(cnnviz, arguments.method.replace("-", "_"))
     options = {name: getattr(arguments, name) for name in ("layer", "relu") if name in arguments}
-    result = method(model, arguments.image, _target(arguments.target), **options)
+    result = method(model, arguments.image, target_of(model, arguments.target), **options)
     result.save(output)
     layer = f" at {result.layer}" if result.layer else ""
     flags = f" ({', '.join(result.flags)})" if result.flags else ""
@@ -74,7 +86,7 @@ def fool(arguments: argparse.Namespace) -> None:
         result = cnnviz.fooling_image(
             model,
             arguments.image,
-            _target(arguments.target),
+            target_of(model, arguments.target),
             confidence=arguments.confidence,
             **_run_options(arguments, output),
         )
@@ -91,13 +103,17 @@ def class_(arguments: argparse.Namespace) -> None:
     from cnnviz.pictures.batch import listed
 
     output = _output(arguments, f"{arguments.targets[0].replace(' ', '_')}-class.png", cnnviz.Synthesis)
+    model = _load(arguments)
+    targets = [target_of(model, target) for target in arguments.targets]
+    # An objective is asked alone: it is no class, and has no probability.
     result = cnnviz.class_visualization(
-        _load(arguments),
-        [_class_of(target) for target in arguments.targets],
-        **_run_options(arguments, output),
+        model, targets[0] if len(targets) == 1 else targets, **_run_options(arguments, output)
     )
-    pairs = zip(listed(result.report["label"]), listed(result.report["probability"]))
-    found = ", ".join(f"{label!r} {share:.1%}" for label, share in pairs)
+    labels = listed(result.report["label"])
+    shares = listed(result.report["probability"]) if "probability" in result.report else [None] * len(labels)
+    found = ", ".join(
+        repr(label) if share is None else f"{label!r} {share:.1%}" for label, share in zip(labels, shares)
+    )
     _finish(result, output, "done", f": {found}")
 
 
@@ -150,7 +166,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def info(arguments: argparse.Namespace) -> None:
-    """Describe the network, or classify a picture."""
+    """Describe the network, or classify a picture by each output that answers for a whole picture."""
     import cnnviz
 
     model = _load(arguments)
@@ -158,10 +174,13 @@ def info(arguments: argparse.Namespace) -> None:
         say(model.summary())
         cnnviz.show_config()
         return
-    for prediction in model.predict(arguments.image):
-        share = prediction.probability
-        found = f"{prediction.score:g}" if share is None else f"{share:7.2%}"
-        say(f"{found}  {prediction.label} ({prediction.index})")
+    answering = [name for name in model.outputs if model.output(name).answer in _PREDICTED]
+    for name in answering or model.outputs[:1]:
+        of = f"{name}: " if len(answering) > 1 else ""
+        for prediction in model.predict(arguments.image, output=name):
+            share = prediction.probability
+            found = f"{prediction.score:g}" if share is None else f"{share:7.2%}"
+            say(f"{of}{found}  {prediction.label} ({prediction.index})")
 
 
 def models(arguments: argparse.Namespace) -> None:
@@ -170,11 +189,3 @@ def models(arguments: argparse.Namespace) -> None:
 
     for name, entry in zoo().items():
         say(f"{name:<14} {entry.nbytes / 1e6:6.1f} MB  {entry.preprocessing:<9} {entry.licence}")
-
-
-def _target(text: Optional[str]) -> Union[int, str, None]:
-    return None if text is None else _class_of(text)
-
-
-def _class_of(text: str) -> Union[int, str]:
-    return int(text) if text.isdigit() else text

@@ -9,8 +9,10 @@ from typing import Any, List, NoReturn
 from cnnviz._version import __version__
 from cnnviz.cli import handlers
 from cnnviz.cli.output import fail
+from cnnviz.cli.targets import names_of, size_of
 
 _DEFAULT = "(default: %(default)s)"  # argparse fills in the option's default
+_CLASS = "label, index, OUTPUT=CLASS, or LAYER[i,j] for one number of a layer"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,15 +73,26 @@ def _command(commands: Any, name: str, text: str, example: str) -> argparse.Argu
     return command
 
 
-def _add_model_arguments(command: argparse.ArgumentParser) -> None:
+def _add_model_arguments(
+    command: argparse.ArgumentParser, *, size: bool = True, outputs: bool = True
+) -> None:
     add = command.add_argument
     add("--model", metavar="NET", help="ONNX file, or a name from `cnnviz models` (default: the bundled one)")
     presets = ("imagenet", "caffe", "tf", "unit")
-    normalisation = (
-        "normalisation of the network's input (default: the network's own where known, else imagenet)"
-    )
+    known = "(default: the network's own where known"
+    normalisation = f"normalisation of the network's input {known}, else imagenet)"
     add("--preprocessing", choices=presets, help=normalisation)
-    add("--labels", metavar="FILE", help="text file with the name of one class on each line")
+    file = "text file with the name of one class on each line"
+    if not outputs:
+        add("--labels", metavar="FILE", help=f"{file} {known})")
+        return
+    several = "OUTPUT=FILE for each of several outputs"
+    add("--labels", metavar="FILE", action="append", help=f"{file}; {several} {known})")
+    first = "layers to take for the network's outputs, of which the first is asked (default: the file's)"
+    add("--outputs", metavar="NAME,NAME", type=names_of, help=first)
+    if size:
+        free = "size of the pictures where the file leaves it open (default: 224, or one that fits)"
+        add("--size", metavar="HxW", dest="network_size", type=size_of, help=free)
 
 
 def _add_attribution(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -87,7 +100,7 @@ def _add_attribution(commands: Any, name: str, text: str, example: str) -> argpa
     add = command.add_argument
     add("image", metavar="IMAGE", help="picture to explain")
     _add_model_arguments(command)
-    add("--target", metavar="CLASS", help="class to explain, label or index (default: the predicted class)")
+    add("--target", metavar="CLASS", help=f"class to explain: {_CLASS} (default: the predicted class)")
     output = f"file to write: a picture, or .npz for the arrays (default: IMAGE-{name}.png)"
     add("-o", "--output", metavar="OUT", help=output)
     command.set_defaults(handler=handlers.attribute, method=name)
@@ -107,7 +120,7 @@ def _add_fool(commands: Any) -> None:
     add(
         "--target",
         metavar="CLASS",
-        help="class to reach, label or index (default: any but the predicted one)",
+        help="class to reach: label, index, or OUTPUT=CLASS (default: any but the predicted one)",
     )
     add("--preset", default="margin", help=f"recipe: margin, cs231n or nguyen {_DEFAULT}")
     add("--confidence", type=float, metavar="P", help="probability to reach, 0 to 1 (default: the preset's)")
@@ -123,7 +136,7 @@ def _add_class(commands: Any) -> None:
         "cnnviz class flamingo --model squeezenet1.1 --steps 128 -o flamingo.png",
     )
     add = command.add_argument
-    add("targets", metavar="CLASS", nargs="+", help="label or index; several give pictures side by side")
+    add("targets", metavar="CLASS", nargs="+", help=f"{_CLASS}; several classes give pictures side by side")
     _add_model_arguments(command)
     add("--preset", default="default", help=f"recipe: default, cs231n, simonyan or yosinski {_DEFAULT}")
     _add_run_arguments(command, "CLASS-class.png")
@@ -150,7 +163,7 @@ def _add_style(commands: Any) -> None:
     add = command.add_argument
     add("image", metavar="CONTENT", help="picture whose content is kept")
     add("styles", metavar="STYLE", nargs="+", help="picture whose style is taken; several are mixed")
-    _add_model_arguments(command)
+    _add_model_arguments(command, size=False)
     published = "cs231n-composition-vii, cs231n-the-scream or cs231n-starry-night"
     add("--preset", default="default", help=f"recipe: default, gatys, johnson, {published} {_DEFAULT}")
     size = "shorter side of the result (default: the preset's, at most the content's own)"
@@ -175,7 +188,7 @@ def _add_demo(commands: Any) -> None:
         "cnnviz demo --model squeezenet1.1 --image cat.jpg --output cat",
     )
     add = command.add_argument
-    _add_model_arguments(command)
+    _add_model_arguments(command, outputs=False)
     add("--image", help="picture to explain (default: a photograph that comes with matplotlib)")
     output = f"folder to write to {_DEFAULT}"
     add("-o", "--output", metavar="FOLDER", default="cnnviz-demo", help=output)
