@@ -13,6 +13,7 @@ __all__ = [
     "Part",
     "Places",
     "fresh",
+    "guessed_places",
     "picture_axes",
     "places_in",
     "reshaped",
@@ -20,6 +21,8 @@ __all__ = [
 ]
 
 CHANNELS, LOST = "channels", "lost"
+#: The most tokens before those of places: a class token, a distillation token, registers.
+MOST_EXTRA = 8
 #: The names of the axes of places, the last ones of a picture N,C,H,W, a signal N,C,L or a volume N,C,D,H,W.
 PLACES = ("depth", "rows", "columns")
 
@@ -91,11 +94,11 @@ def picture_axes(shape: Sequence[int]) -> Tuple[Axis, ...]:
 
 
 def stretched(axis: Axis, extent: int) -> Axis:
-    """Return an axis that was cut, padded or resized as a whole."""
+    """Return an axis that was cut, padded or resized; some of the places in a list of them are no places."""
     if axis.extent == extent:
         return axis
     whole = len(axis.parts) == 1 and axis.parts[0].spans and not axis.before and not axis.after
-    return fresh(axis.parts[0].of if whole else LOST, extent)
+    return fresh(axis.parts[0].of if whole else CHANNELS if axis.has_places else LOST, extent)
 
 
 def reshaped(axes: Sequence[Axis], shape: Sequence[int]) -> Tuple[Axis, ...]:
@@ -194,7 +197,8 @@ def places_in(axes: Sequence[Axis]) -> Optional[Places]:
         whole = all(len(axes[i].parts) == 1 and not axes[i].before and not axes[i].after for i in placed)
         depth, rows, columns = (part.extent for part in parts)
         return Places(rows, columns, placed[0], True, 0, depth) if whole else None
-    if names not in (["rows", "columns"], ["rows"], ["columns"]):
+    lost = any(axis.is_lost for axis in axes)
+    if names != ["rows", "columns"] and (lost or names not in (["rows"], ["columns"])):
         return None
     first, last = axes[placed[0]], axes[placed[-1]]
     extra = first.before + first.after + last.before + last.after
@@ -203,3 +207,22 @@ def places_in(axes: Sequence[Axis]) -> Optional[Places]:
     extents = {part.of: part.extent for part in parts}
     rows, columns = extents.get("rows", 1), extents.get("columns", 1)
     return Places(rows, columns, placed[0], len(placed) > 1, first.before)
+
+
+def guessed_places(axes: Sequence[Axis], sizes: Sequence[Tuple[int, int]], square: bool) -> Optional[Places]:
+    """Return the places of tokens N,T,C whose axis T was lost, None for a value of another kind.
+
+    They are those of the first of `sizes` that has as many places; else, where pictures are square, a square.
+    Up to `MOST_EXTRA` entries more are class tokens.
+    """
+    if len(axes) != 3 or axes[0].extent != 1 or not axes[1].is_lost:
+        return None
+    tokens = axes[1].extent
+    for rows, columns in sizes:
+        if rows > 1 and 0 <= tokens - rows * columns <= MOST_EXTRA:
+            return Places(rows, columns, 1, False, tokens - rows * columns)
+    for extra in range(MOST_EXTRA + 1 if square else 0):
+        side = math.isqrt(max(tokens - extra, 0))
+        if side > 1 and side * side == tokens - extra:
+            return Places(side, side, 1, False, extra)
+    return None

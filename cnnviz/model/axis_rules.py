@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+import math
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cnnviz.graph.graph import Graph, Node
 from cnnviz.graph.schema import SCHEMAS
-from cnnviz.model.axes import CHANNELS, LOST, PLACES, Axis, fresh, picture_axes, reshaped, stretched
+from cnnviz.model.axes import CHANNELS, LOST, PLACES, Axis, Part, fresh, picture_axes, reshaped, stretched
 
 __all__ = ["RULES", "Axes", "axes_of"]
 
@@ -15,12 +19,16 @@ Shape = Tuple[int, ...]
 
 
 class _Call(NamedTuple):
-    """A node: the axes of each input (None for a constant or an absent one), and the shape of an output."""
+    """A node: the axes of each input (None for a constant or an absent one), and the shape of an output.
+
+    `start` is the first entry of an output of several, and `picked` the constant indices of a Gather.
+    """
 
     node: Node
     inputs: List[Optional[Axes]]
     shape: Shape
     start: int
+    picked: Optional[NDArray[Any]]
 
     @property
     def first(self) -> Axes:
@@ -41,11 +49,12 @@ def axes_of(graph: Graph, inputs: Mapping[str, Shape], shapes: Mapping[str, Shap
         given = [known.get(name) for name in node.inputs]
         if not any(axes is not None for axes in given):
             continue
+        index = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
         start, along = 0, node.attributes.get("axis") if len(node.outputs) > 1 else None
         for name in node.outputs:
             if name in shapes:
                 shape = tuple(shapes[name])
-                known[name] = _result(_Call(node, given, shape, start))
+                known[name] = _result(_Call(node, given, shape, start, index))
                 start += 0 if along is None else shape[along]
     return known
 
@@ -107,18 +116,18 @@ def _cut(axis: Axis, start: Optional[int], extent: int) -> Axis:
 
 
 def _picture(call: _Call) -> Axes:
-    """A window over the picture: its places stay places, and axes that were lost become such again."""
+    """A window over the picture: its places stay places. In N,C,H,W, all other axes become such."""
     given = call.inputs[0]
     if given is None or len(given) != len(call.shape):
         return _lost(call)
-    return tuple(
-        stretched(before, after.extent) if after.has_places and _places_alone(before) else after
-        for before, after in zip(given, picture_axes(call.shape))
-    )
+    usual = picture_axes(call.shape)
+    return (*usual[:2], *(_windowed(call, *both) for both in zip(given[2:], usual[2:])))
 
 
-def _places_alone(axis: Axis) -> bool:
-    return bool(axis.parts) and all(part.of in PLACES for part in axis.parts)
+def _windowed(call: _Call, before: Axis, usual: Axis) -> Axis:
+    if before.parts and all(part.of in PLACES for part in before.parts):
+        return stretched(before, usual.extent)
+    return usual if len(call.shape) == 4 else fresh(LOST if before.is_lost else CHANNELS, usual.extent)
 
 
 def _permuted(call: _Call) -> Axes:
@@ -139,7 +148,8 @@ def _joined(call: _Call) -> Axes:
         whole = len(alike) == 1 and len(placed) == len(call.inputs)
         others[at] = fresh(next(iter(alike)).parts[0].of if whole else LOST, call.shape[at])
     elif len(call.inputs) > 1:
-        others[at] = fresh(CHANNELS, call.shape[at])
+        lost = any(axes[at].is_lost for axes in moving)
+        others[at] = fresh(LOST if lost else CHANNELS, call.shape[at])
     return tuple(others)
 
 
@@ -195,14 +205,38 @@ def _reduced(call: _Call) -> Axes:
 
 
 def _picked(call: _Call) -> Axes:
-    """One entry of an axis, or several in any order."""
+    """One entry of an axis, or several: in even steps they are a part of it, in a table of such steps two."""
     axes = call.inputs[0]
     if axes is None:
         return _lost(call)
     at = call.node.attributes["axis"] % len(axes)
     new = call.shape[at : len(call.shape) - (len(axes) - at - 1)]
     of = CHANNELS if axes[at].parts and not axes[at].has_places else LOST
-    return (*axes[:at], *(fresh(of, extent) for extent in new), *axes[at + 1 :])
+    picked = _steps(axes[at], call.picked, new) or tuple(fresh(of, extent) for extent in new)
+    return (*axes[:at], *picked, *axes[at + 1 :])
+
+
+def _steps(axis: Axis, index: Optional[NDArray[Any]], shape: Shape) -> Optional[Axes]:
+    """The axes of the entries `index` of an axis of places: windows side by side, as Unfold cuts them out.
+
+    A table of indices has one step along each of its axes; the larger one goes from window to window, the
+    smaller one within a window, whose places are channels where windows overlap.
+    """
+    if len(axis.parts) != 1 or not axis.parts[0].spans or index is None or index.shape != shape:
+        return None
+    if not 0 < index.ndim < 3 or min(shape) < 2:
+        return None
+    steps = [int(index.flat[index.strides[i] // index.itemsize] - index.flat[0]) for i in range(index.ndim)]
+    even = index.flat[0] + sum(step * place for step, place in zip(steps, np.indices(shape)))
+    if min(steps) < 1 or not np.array_equal(index, even):
+        return None
+    far = int(np.argmax(steps))
+    whole = steps[far] * shape[far]
+    exact = math.prod(shape) == whole and min(steps) == 1
+    inner = Part(axis.parts[0].of, whole // shape[far], 1, whole) if exact else None
+    found = [fresh(CHANNELS, extent) if inner is None else Axis((inner,)) for extent in shape]
+    found[far] = Axis((Part(axis.parts[0].of, shape[far], steps[far], whole),))
+    return tuple(found)
 
 
 RULES: Mapping[str, Callable[[_Call], Sequence[Axis]]] = {

@@ -10,7 +10,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from cnnviz.graph.graph import Graph
 from cnnviz.lowering.lower import Lowered
-from cnnviz.model.axes import Places, places_in
+from cnnviz.model.axes import Places, guessed_places, places_in
 from cnnviz.model.axis_rules import Axes, axes_of
 from cnnviz.model.layer_kinds import QUESTIONS, kind_of, kinds_of_scores
 from cnnviz.one_line import shortened, times
@@ -101,8 +101,17 @@ class LayerList(Mapping[str, Shape]):
     @cached_property
     def places(self) -> Mapping[str, Places]:
         """For each layer with more than one place, where they lie."""
-        found = {name: places_in(self.axes[name]) for name in self._shapes if name in self.axes}
-        return {name: places for name, places in found.items() if places is not None}
+        found: Dict[str, Places] = {}
+        sizes: Dict[Tuple[int, int], None] = {}
+        square = all(shape[-1] == shape[-2] for shape in self._inputs.values() if len(shape) == 4)
+        for name in self._shapes:
+            axes = self.axes.get(name, ())
+            places = places_in(axes) or guessed_places(axes, list(sizes)[::-1], square)
+            if places is not None:
+                found[name] = places
+                sizes.pop((places.rows, places.columns), None)
+                sizes[places.rows, places.columns] = None
+        return found
 
     def named(self, special: Mapping[str, str]) -> LayerList:
         """Return the same layers with other special names."""

@@ -30,21 +30,21 @@ def last_token_layer(model: Model, before: AbstractSet[str], maps: Sequence[str]
     maps : sequence of str
         The layers N,C,H,W among them, first to last.
     """
-    names = list(model.layers.places)
-    start = names.index(maps[-1]) + 1 if maps else 0
-    found = [name for name in names[start:] if name in before and lists_places(model, name)]
+    order = {name: place for place, name in enumerate(model.layers.places)}
+    lists = [name for name in order if name in before and lists_places(model, name)]
+    found = [name for name in lists if not maps or order[name] > order[maps[-1]]]
     if not found:
         return None
     width = _width_that_is_read(model, found)
-    found = [name for name in found if model.layers[name][-1] == width]
+    lists, found = ([name for name in one if model.layers[name][-1] == width] for one in (lists, found))
     if found[-1] in _turned(model, maps[-1:]):
         return None
-    if not _one_token_is_read(model, before, found):
+    if not _one_token_is_read(model, found):
         return found[-1]
     shares, values = _last_attention(model, before)
     for read in (shares & values, shares):
-        if read.intersection(found):
-            return next(name for name in reversed(found) if name in read)
+        if read.intersection(lists):
+            return next(name for name in reversed(lists) if name in read)
     return found[-1]
 
 
@@ -67,10 +67,11 @@ def _width_that_is_read(model: Model, tokens: List[str]) -> int:
     return model.layers[tokens[-1]][-1]
 
 
-def _one_token_is_read(model: Model, before: AbstractSet[str], tokens: List[str]) -> bool:
+def _one_token_is_read(model: Model, tokens: List[str]) -> bool:
+    known = ancestors(model.graph, [model.logits_name])
     for node in model.graph.nodes:
         if SCHEMAS[node.op].traits.selects and node.inputs[0] in tokens:
-            shapes = [model.layers[name] for name in node.outputs if name in before and name in model.layers]
+            shapes = [model.layers[name] for name in node.outputs if name in known and name in model.layers]
             if any(math.prod(shape) == model.layers[node.inputs[0]][-1] for shape in shapes):
                 return True
     return False

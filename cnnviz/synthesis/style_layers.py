@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, FrozenSet, List, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Sequence, Set, Tuple
 
 from cnnviz.graph.graph import Node, consumers, producers
 from cnnviz.graph.schema import SCHEMAS
@@ -14,6 +14,8 @@ from cnnviz.model.places import layers_with_places
 COARSEST = 16
 #: The smallest number of positions, rows times columns, whose Gram matrix describes a texture.
 FEWEST_POSITIONS = 16
+# The most nodes of an activation that a file writes out, such as GELU by a polynomial and Tanh.
+_LONGEST = 8
 
 
 def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
@@ -24,7 +26,7 @@ def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
     resolution, and the content layer is the last layer of the last resolution but one. Where Concat joins
     branches, the Concat is the layer, not the branches: the bottleneck of a fire module has few channels.
     A network without activations over the picture, as those that activate in N,H,W,C, gives the sums of its
-    residual blocks instead, and a network without these any layer with places, such as a patch embedding.
+    residual blocks instead, and a network without these its convolutions, such as a patch embedding.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
     stages = (
         _stages(model, _activations(model))
         or _stages(model, [node for node in model.graph.nodes if _joins_alike(model, node, moving)])
-        or _stages(model, model.graph.nodes, coarsest=math.inf)
+        or _stages(model, [node for node in model.graph.nodes if _has_weights(node)], coarsest=math.inf)
     )
     if not stages:
         raise ValueError(
@@ -59,27 +61,48 @@ def _stages(model: Model, nodes: Sequence[Node], coarsest: float = COARSEST) -> 
             continue
         if shape[2] * shape[3] >= FEWEST_POSITIONS and shape[2] * coarsest * 1.25 >= height:
             stages.setdefault(shape[2:], []).append(node)
+    ordered = sorted(stages, key=math.prod, reverse=True)
     joints = {size: [node for node in nodes if _joins(node)] for size, nodes in stages.items()}
-    return [[node.outputs[0] for node in joints[size] or nodes] for size, nodes in stages.items()]
+    return [[node.outputs[0] for node in joints[size] or stages[size]] for size in ordered]
 
 
 def _activations(model: Model) -> List[Node]:
     """The activations and joints of branches, in their order.
 
-    A value between 0 and 1 that multiplies another is a gate: the product with its own input is an activation
-    (x * sigmoid(x) is SiLU), the product with anything else is none.
+    A value between 0 and 1 that multiplies another is a gate: the product with anything but its own input is
+    no activation. The product of a value with a function of it is one: x * sigmoid(x) is SiLU, and
+    x * (1 + erf(x / sqrt(2))) is twice GELU, as files write it in several nodes.
     """
     made_by, read_by = producers(model.graph), consumers(model.graph)
+    moving = _moving(model)
     found: List[Node] = []
     for node in model.graph.nodes:
-        gates = [made_by[name] for name in node.inputs if name in made_by and _gates(made_by[name])]
-        if node.op == "Mul" and any(gate.inputs[0] in node.inputs for gate in gates):
+        if node.op == "Mul" and any(
+            _is_function_of(name, set(node.inputs), made_by, moving) for name in node.inputs
+        ):
             found.append(node)
         elif _gates(node) and any(reader.op == "Mul" for reader in read_by.get(node.outputs[0], ())):
             continue
         elif SCHEMAS[node.op].traits.ends_layer or _joins(node):
             found.append(node)
     return found
+
+
+def _is_function_of(
+    value: str, others: Set[str], made_by: Mapping[str, Node], moving: FrozenSet[str]
+) -> bool:
+    """Whether a value follows element by element, through a nonlinearity, from another one of `others`."""
+    curved = False
+    for _ in range(_LONGEST):
+        node = made_by.get(value)
+        inputs = [name for name in node.inputs if name in moving] if node is not None else []
+        if node is None or len(inputs) != 1 or SCHEMAS[node.op].traits.axes != "keeps":
+            return False
+        curved |= len(list(filter(None, node.inputs))) == 1
+        value = inputs[0]
+        if value in others:
+            return curved
+    return False
 
 
 def _moving(model: Model) -> FrozenSet[str]:
@@ -92,10 +115,14 @@ def _moving(model: Model) -> FrozenSet[str]:
 
 
 def _joins_alike(model: Model, node: Node, moving: FrozenSet[str]) -> bool:
-    """Whether a node joins branches of one shape element by element, as the sum of a residual block does."""
+    """Whether a node is the sum of branches of one shape, as in a residual block."""
     shape = model.layers.get(node.outputs[0])
     alike = [name for name in node.inputs if name in moving and model.layers.get(name) == shape]
-    return SCHEMAS[node.op].traits.axes == "keeps" and len(alike) > 1
+    return node.op == "Add" and len(alike) > 1
+
+
+def _has_weights(node: Node) -> bool:
+    return SCHEMAS[node.op].traits.weights is not None
 
 
 def _gates(node: Node) -> bool:

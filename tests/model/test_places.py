@@ -141,6 +141,40 @@ CASES: Dict[str, Tuple[List[Any], Optional[Places]]] = {
         ],
         Places(8, 12, 2, True),
     ),
+    "channels along the only axis of a convolution": (
+        [*LIST, node("Conv", "tokens combine", "y", kernel_shape=[1])],
+        None,
+    ),
+    "windows side by side": (
+        [
+            node("Gather", "maps halves", "bands", axis=2),
+            node("Gather", "bands thirds", "blocks", axis=4),
+            node("Transpose", "blocks", "turned", perm=[0, 3, 5, 1, 2, 4]),
+            node("Reshape", "turned patches", "y"),
+        ],
+        None,
+    ),
+    "windows side by side that became tokens": (
+        [
+            node("Gather", "maps halves", "bands", axis=2),
+            node("Gather", "bands thirds", "blocks", axis=4),
+            node("Transpose", "blocks", "turned", perm=[0, 3, 5, 1, 2, 4]),
+            node("Reshape", "turned patches", "pieces"),
+            node("MatMul", "pieces embed", "y"),
+        ],
+        Places(2, 2, 1, False),
+    ),
+    "rows in another order, as tokens": (
+        [
+            node("Gather", "maps shuffled", "mixed", axis=2),
+            *[
+                node("Reshape", "mixed flat", "columns"),
+                node("Transpose", "columns", "tokens", perm=[0, 2, 1]),
+                node("Concat", "class tokens", "y", axis=1),
+            ],
+        ],
+        TOKENS._replace(extra=1),
+    ),
     "branches of tokens": ([*LIST, node("Concat", "tokens tokens", "y", axis=1)], None),
 }
 CONSTANTS = {
@@ -150,6 +184,12 @@ CONSTANTS = {
     "two_heads": RNG.normal(size=(2, 2, 1, 1)),
     "single": RNG.normal(size=(1, 1, 1, 1)),
     "class": RNG.normal(size=(1, 1, 4)),
+    "combine": RNG.normal(size=(4, 24, 1)),
+    "embed": RNG.normal(size=(24, 4)),
+    "halves": np.array([[0, 2], [1, 3]]),
+    "thirds": np.array([[0, 3], [1, 4], [2, 5]]),
+    "patches": np.array([1, 4, 24]),
+    "shuffled": np.array([2, 0, 3, 1]),
     "flat": np.array([1, 4, 24]),
     "cut_up": np.array([1, 2, 2, 2, 3, 4]),
     "four_windows": np.array([4, 6, 4]),

@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def node(op: str, inputs: str, output: str, **attributes: Any) -> Any:
-    return helper.make_node(op, inputs.split(), [output], **attributes)
+    return helper.make_node(op, inputs.split(" "), [output], **attributes)
 
 
 FIRST = node("Conv", "x w", "conv", pads=[1, 1, 1, 1])
@@ -42,7 +42,8 @@ NETWORKS: Dict[str, Tuple[List[Any], str, Tuple[str, ...]]] = {
         [
             FIRST,
             node("Relu", "conv", "relu"),
-            node("Sigmoid", "relu", "spatial_gate"),
+            node("Conv", "relu square", "judged", pads=[1, 1, 1, 1]),
+            node("Sigmoid", "judged", "spatial_gate"),
             node("Mul", "conv spatial_gate", "last"),
             *POOLED,
         ],
@@ -67,6 +68,72 @@ NETWORKS: Dict[str, Tuple[List[Any], str, Tuple[str, ...]]] = {
         "last",
         ("last",),
     ),
+    "GELU of several nodes": (
+        [
+            FIRST,
+            node("Div", "conv root", "scaled"),
+            node("Erf", "scaled", "erf"),
+            node("Add", "erf one", "up"),
+            node("Mul", "conv up", "twice"),
+            node("Mul", "twice a_half", "last"),
+            *POOLED,
+        ],
+        "twice",
+        ("twice",),
+    ),
+    "a scale of each channel is no activation": (
+        [
+            FIRST,
+            node("Relu", "conv", "relu"),
+            node("Mul", "relu a_half", "scaled"),
+            node("Add", "scaled one", "moved"),
+            node("Mul", "scaled moved", "last"),
+            *POOLED,
+        ],
+        "relu",
+        ("relu",),
+    ),
+    "a pool less its input is no residual sum": (
+        [
+            FIRST,
+            node("Transpose", "conv", "turned", perm=[0, 2, 3, 1]),
+            node("Gelu", "turned", "active"),
+            node("Transpose", "active", "back", perm=[0, 3, 1, 2]),
+            node("AveragePool", "back", "mean", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+            node("Sub", "mean back", "mixed"),
+            node("Add", "back mixed", "last"),
+            node("GlobalAveragePool", "last", "all"),
+            node("Flatten", "all", "scores"),
+        ],
+        "last",
+        ("last",),
+    ),
+    "a finer branch that comes later": (
+        [
+            FIRST,
+            node("Relu", "conv", "fine"),
+            node("MaxPool", "fine", "half", kernel_shape=[2, 2], strides=[2, 2]),
+            node("Conv", "half square", "short", pads=[1, 1, 1, 1], strides=[2, 2]),
+            node("Relu", "short", "coarse"),
+            node("Conv", "half square", "long", pads=[1, 1, 1, 1]),
+            node("Relu", "long", "middle"),
+            node("Conv", "middle square", "down", pads=[1, 1, 1, 1], strides=[2, 2]),
+            node("Add", "down coarse", "last"),
+            *POOLED,
+        ],
+        "middle",
+        ("fine", "middle", "coarse"),
+    ),
+    "a picture that is resized": (
+        [
+            node("Resize", "x  sizes", "small", mode="linear"),
+            node("Conv", "small patch", "patches", strides=[2, 2], kernel_shape=[4, 4]),
+            node("Flatten", "patches", "flat"),
+            node("Tanh", "flat", "scores"),
+        ],
+        "patches",
+        ("patches",),
+    ),
     "patches and a mixer": (
         [
             node("Conv", "x patch", "patches", strides=[4, 4]),
@@ -80,6 +147,10 @@ NETWORKS: Dict[str, Tuple[List[Any], str, Tuple[str, ...]]] = {
 CONSTANTS = {
     "w": RNG.normal(size=(4, 3, 3, 3)),
     "square": RNG.normal(size=(4, 4, 3, 3)),
+    "root": np.array(2.0**0.5),
+    "one": np.array(1.0),
+    "a_half": np.array(0.5),
+    "sizes": np.array([1.0, 1.0, 0.75, 0.75]),
     "patch": RNG.normal(size=(4, 3, 4, 4)),
 }
 
