@@ -50,8 +50,10 @@ def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
 def _stages(model: Model, nodes: Sequence[Node], coarsest: float = COARSEST) -> List[List[str]]:
     """Return the layers of each resolution among candidates, finest first.
 
-    Of a resolution that has joints of branches, the joints alone.
+    Of a resolution that has joints of branches, the joints alone; of one that has layers before the picture
+    is enlarged again, as the second half of a U-Net does, these alone.
     """
+    enlarged = _enlarged(model)
     places = frozenset(layers_with_places(model))
     height = (model.preprocessing.size or (0, 0))[0]
     stages: Dict[Tuple[int, ...], List[Node]] = {}
@@ -61,9 +63,23 @@ def _stages(model: Model, nodes: Sequence[Node], coarsest: float = COARSEST) -> 
             continue
         if shape[2] * shape[3] >= FEWEST_POSITIONS and shape[2] * coarsest * 1.25 >= height:
             stages.setdefault(shape[2:], []).append(node)
+    for size, found in stages.items():
+        stages[size] = [node for node in found if node.outputs[0] not in enlarged] or found
     ordered = sorted(stages, key=math.prod, reverse=True)
     joints = {size: [node for node in nodes if _joins(node)] for size, nodes in stages.items()}
     return [[node.outputs[0] for node in joints[size] or stages[size]] for size in ordered]
+
+
+def _enlarged(model: Model) -> Set[str]:
+    """The values behind an operator that at least doubles the number of places, as padding does not."""
+    places = model.layers.places
+    found: Set[str] = set()
+    for node in model.graph.nodes:
+        before = [places[name].number for name in node.inputs if name in places]
+        after = [places[name].number for name in node.outputs if name in places]
+        if found.intersection(node.inputs) or (before and after and max(after) >= 2 * max(before)):
+            found.update(node.outputs)
+    return found
 
 
 def _activations(model: Model) -> List[Node]:

@@ -124,6 +124,23 @@ NETWORKS: Dict[str, Tuple[List[Any], str, Tuple[str, ...]]] = {
         "middle",
         ("fine", "middle", "coarse"),
     ),
+    "the half in which the picture is enlarged again": (
+        [
+            FIRST,
+            node("Relu", "conv", "fine"),
+            node("MaxPool", "fine", "half", kernel_shape=[2, 2], strides=[2, 2]),
+            node("Conv", "half square", "deep", pads=[2, 2, 2, 2]),
+            node("Relu", "deep", "coarse"),
+            node("Resize", "half  double", "risen", mode="linear"),
+            node("Concat", "fine risen", "skip", axis=1),
+            node("GlobalAveragePool", "skip", "mean"),
+            node("GlobalAveragePool", "coarse", "other"),
+            node("Concat", "mean other", "both", axis=1),
+            node("Flatten", "both", "scores"),
+        ],
+        "fine",
+        ("fine", "coarse"),
+    ),
     "a picture that is resized": (
         [
             node("Resize", "x  sizes", "small", mode="linear"),
@@ -150,6 +167,7 @@ CONSTANTS = {
     "root": np.array(2.0**0.5),
     "one": np.array(1.0),
     "a_half": np.array(0.5),
+    "double": np.array([1.0, 1.0, 2.0, 2.0]),
     "sizes": np.array([1.0, 1.0, 0.75, 0.75]),
     "patch": RNG.normal(size=(4, 3, 4, 4)),
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toy_networks import small_classifier
+from onnx import helper
+from toy_networks import onnx_bytes, small_classifier
 
 import cnnviz
 from cnnviz.testing import (
@@ -400,3 +401,39 @@ def test_a_folder_that_cannot_be_written_does_not_hide_the_failure(tmp_path):
     unwritable = kept_in(Destination(tmp_path / "file", "a test"))
     with unwritable, pytest.raises(AssertionError, match=r"(?s)energy.*could not be written"):
         assert_points_into(attribution(np.eye(4)), (0, 3, 1, 4))
+
+
+def flat_pools() -> bytes:
+    """A max pool over the picture and one over minus it, so that ties pull to both sides; two classes."""
+    pool = {"kernel_shape": [4, 4], "strides": [4, 4]}
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["highest"], **pool),
+        helper.make_node("Neg", ["x"], ["minus"]),
+        helper.make_node("MaxPool", ["minus"], ["lowest"], **pool),
+        helper.make_node("Add", ["highest", "lowest"], ["span"]),
+        helper.make_node("Flatten", ["span"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w"], ["scores"]),
+    ]
+    weights = np.random.default_rng(0).normal(size=(48, 2))
+    return onnx_bytes(nodes, {"w": weights}, input_shape=["N", 3, 16, 16], output="scores")
+
+
+def last_of_ties(x: np.ndarray) -> np.ndarray:
+    """The gradient of the first class, where a pool takes the last of several equal places, not the first."""
+    model = cnnviz.load(flat_pools(), preprocessing="unit")
+    turned = x[:, :, ::-1, ::-1]
+    weights = model.graph.constants["w"][:, 0].reshape(1, 3, 4, 4)[:, :, ::-1, ::-1]
+    cotangent = {"span": np.ascontiguousarray(weights)}
+    return model.gradient(np.ascontiguousarray(turned), cotangent).gradients["input"][:, :, ::-1, ::-1]
+
+
+def test_a_choice_among_ties_is_no_wrong_gradient():
+    model = cnnviz.load(flat_pools(), preprocessing="unit")
+    picture = np.full((16, 16, 3), 255, np.uint8)
+    picture[5:, 5:] = np.random.default_rng(1).integers(0, 256, (11, 11, 3))
+    ours = model.gradient(model.preprocess(picture), 0).gradients["input"]
+    assert np.abs(ours - last_of_ties(model.preprocess(picture))).max() > 0.1
+    assert_gradient_agrees(model, picture, 0, reference=last_of_ties, rtol=1e-5)
+    assert_gradient_agrees(model, picture, 0, step=1e-3)
+    with pytest.raises(AssertionError, match="is not the reference's"):
+        assert_gradient_agrees(model, picture, 0, reference=lambda x: 1.01 * last_of_ties(x), rtol=1e-3)
