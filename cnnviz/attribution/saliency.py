@@ -130,6 +130,12 @@ def saliency(
     ------
     TypeError, ValueError, FileNotFoundError
         For an image, a target or a reduction that does not exist or cannot be read.
+
+    Notes
+    -----
+    In areas of one colour max pools have ties, and the gradient goes to one of the tied places: the first, or
+    where rounding differs at an area's edge, another. Each choice is a valid gradient, so on pictures with
+    white or black areas maps differ between frameworks; ``smooth`` averages over the choices.
     """
     check_reduction(reduce)
     checked_count("smooth", smooth)
