@@ -10,6 +10,7 @@ import numpy as np
 from cnnviz.loading.keras_function import function_of, size_of
 from cnnviz.loading.keras_model import keras_graph
 from cnnviz.loading.keras_pictures import preprocessing_for
+from cnnviz.loading.keras_tensorflow import quiet as no_output
 from cnnviz.loading.recipes import RecipeLike, labels_of, preprocessing_of
 from cnnviz.loading.torch_export import quiet
 from cnnviz.loading.torch_inputs import example_of
@@ -199,11 +200,13 @@ def from_keras(
 
     wanted = preprocessing_of(preprocessing)
     given = None if example is None else _array_of(example)
-    function = function_of(keras, keras_model, given, output)
+    with no_output():
+        function = function_of(keras, keras_model, given, output)
     x = function.example(size_of(function, given), 1)
     if given is not None and np.issubdtype(given.dtype, np.floating):
         x = np.ascontiguousarray(np.moveaxis(given, 3, 1) if function.channels_last else given)[:1]
-    graph = keras_graph(function, x, name)
+    with no_output():
+        graph = keras_graph(function, x, name)
     feed = preprocessing_for(keras_model, graph, x, wanted, name)
     return Model(graph, preprocessing=feed, labels=labels_of(labels), name=name, packed_nbytes=packed_nbytes)
 

@@ -24,6 +24,8 @@ _OPSET = 18
 # Weights of more elements are arguments. Vectors never are: batch normalisation is folded by their numbers.
 _LARGE = 4096
 _INPUT = "input"
+# The marks of functions that TensorFlow's optimizer does not inline.
+_WHOLE = ("_XlaMustCompile", "_noinline")
 
 
 def keras_message(function: KerasFunction) -> Any:
@@ -72,6 +74,7 @@ def message_of(tf: Any, concrete: Any, bound: Mapping[str, NDArray[Any]]) -> Any
     frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
     graph_def = frozen.graph.as_graph_def(add_shapes=True)
     _hold(tf, graph_def, _captured(tf, concrete))
+    _inlined(graph_def)
     held = set(_captured(tf, concrete))
     inputs = [t.name for t in frozen.inputs if t.dtype != tf.resource and t.op.name not in held]
     outputs = [tensor.name for tensor in frozen.outputs]
@@ -88,6 +91,7 @@ def message_of(tf: Any, concrete: Any, bound: Mapping[str, NDArray[Any]]) -> Any
             except Exception:  # an optimization raises whatever its author did not think of
                 if careful:
                     raise
+    _without_erfc(onnx, message)
     arguments = [value for value in message.graph.input if value.name.partition(":")[0] not in bound]
     for value in message.graph.input:
         array = bound.get(value.name.partition(":")[0])
@@ -128,6 +132,29 @@ def _hold(tf: Any, graph_def: Any, captured: Mapping[str, Any]) -> None:
             node.op = "Const"
             node.attr["dtype"].type = tensor.dtype.as_datatype_enum
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(tensor.numpy()))
+
+
+def _inlined(graph_def: Any) -> None:
+    """Let TensorFlow inline functions that were to be compiled whole, such as grouped convolutions."""
+    nodes = [*graph_def.node, *(node for one in graph_def.library.function for node in one.node_def)]
+    for owner in (*nodes, *graph_def.library.function):
+        for mark in _WHOLE:
+            if mark in owner.attr:
+                del owner.attr[mark]
+
+
+def _without_erfc(onnx: Any, message: Any) -> None:
+    """Write the complement of the error function, which ONNX does not have, as 1 - Erf(x)."""
+    nodes: List[Any] = []
+    for node in message.graph.node:
+        if node.op_type == "Erfc":
+            error, one = f"{node.output[0]}/erf", f"{node.output[0]}/one"
+            message.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((), np.float32), one))
+            nodes.append(onnx.helper.make_node("Erf", [node.input[0]], [error], name=error))
+            node = onnx.helper.make_node("Sub", [one, error], [node.output[0]], name=node.name)
+        nodes.append(node)
+    del message.graph.node[:]
+    message.graph.node.extend(nodes)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
+from cnnviz.graph.graph import Graph
 from cnnviz.loading import zoo
+from cnnviz.loading.convert import from_keras
+from cnnviz.loading.keras_pictures import scaling_inside, unknown
+from cnnviz.loading.tensorflow_files import is_keras_file, keras_file, tensorflow_graph
 from cnnviz.model.labels import LabelsByOutput
 from cnnviz.model.model import Model
 from cnnviz.pictures.preprocessing import PreprocessingLike
@@ -40,8 +45,10 @@ def load(
         None is the network that comes with the package, which needs no download: it knows twelve shapes, and
         `cnnviz.bundled.draw` draws pictures of them. A string is a file, or a name of the zoo (``cnnviz
         models`` lists them): downloaded once, checked, kept in the user's cache folder (``CNNVIZ_CACHE``
-        moves it). With ``CNNVIZ_OFFLINE=1`` no file is downloaded.
-    preprocessing : {"imagenet", "caffe", "tf", "unit"} or Preprocessing, optional
+        moves it). With ``CNNVIZ_OFFLINE=1`` no file is downloaded. A ``.keras`` or ``.h5`` file, the folder
+        of a SavedModel and a ``.tflite`` file are converted where Keras, TensorFlow and tf2onnx are
+        installed.
+    preprocessing : {"imagenet", "caffe", "tf", "unit"}, "keras:...", or Preprocessing, optional
         The map from pictures to the network's input. Without it, a name of the zoo has the zoo's
         preprocessing; a file has the one in its metadata (`cnnviz.model.metadata`), else ``"imagenet"`` for
         three channels and ``"unit"`` for any other number. Networks of other channels than colour and grey
@@ -116,15 +123,32 @@ def load(
             )
         if not os.path.exists(path):
             raise FileNotFoundError(_not_found(path))
-        return Model(
-            read(path, outputs, fixed, trim=True),
-            preprocessing=preprocessing,
-            name=Path(path).stem,
-            **options,
-        )
+        options["name"] = Path(path).stem
+        if is_keras_file(path):
+            given = {key: options[key] for key in ("labels", "name", "packed_nbytes")}
+            example = None if size is None else (*size, 3)
+            model = keras_file(path)
+            return from_keras(model, preprocessing=preprocessing, example=example, **given)
+        graph = tensorflow_graph(path)
+        if graph is not None:
+            return _of_tensorflow(graph, preprocessing, options)
+        return Model(read(path, outputs, fixed, trim=True), preprocessing=preprocessing, **options)
     return Model(
         read(source, outputs, fixed, trim=True), preprocessing=preprocessing, name="network", **options
     )
+
+
+def _of_tensorflow(graph: Graph, preprocessing: PreprocessingLike, options: Dict[str, Any]) -> Model:
+    """A network of TensorFlow, with the pictures that its first layers expect, if they scale them."""
+    model = Model(graph, preprocessing=preprocessing, **options)
+    fed = model.preprocessing
+    if preprocessing is not None or fed.size is None or len(fed.size) != 2:
+        return model
+    found = scaling_inside(model.graph, fed.channels, fed.size)
+    if found is None:
+        warnings.warn(unknown(model.name, fed.channels), stacklevel=3)
+        return model
+    return Model(graph, preprocessing=found, **options)
 
 
 def _apart(inputs: Optional[Mapping[str, Any]]) -> Tuple[Dict[str, str], Dict[str, Any]]:

@@ -91,3 +91,22 @@ def test_a_wrong_export_is_refused(monkeypatch: pytest.MonkeyPatch, classes: int
     np.testing.assert_array_equal(converted.forward(x), Exported(right, right)(x))
     with pytest.raises(cnnviz.CnnvizError, match="differ from the original's by up to"):
         cnnviz.from_keras(Exported(right, wrong), preprocessing="unit")
+
+
+@pytest.mark.parametrize(
+    ("file", "missing", "hint"),
+    [
+        ("net.keras", "keras", "is a file of Keras, which loads it: pip install keras"),
+        ("net.h5", "keras", "is a file of Keras, which loads it: pip install keras"),
+        ("net.tflite", "tf2onnx", "is a TFLite file, which TensorFlow and tf2onnx read: pip install"),
+        ("saved_model.pb", "tensorflow", "is a SavedModel, which TensorFlow and tf2onnx read: pip install"),
+    ],
+)
+def test_files_of_other_frameworks_name_the_package_that_reads_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, missing: str, hint: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setitem(sys.modules, f"{missing}.convert", None)
+    (tmp_path / file).write_bytes(b"")
+    with pytest.raises(ImportError, match=hint):
+        cnnviz.load(tmp_path if file == "saved_model.pb" else tmp_path / file)

@@ -6,6 +6,7 @@ Everything runs on the backend that KERAS_BACKEND chooses.
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
@@ -208,3 +209,33 @@ def test_what_cannot_be_converted_says_what_to_do() -> None:
         cnnviz.from_keras("model.keras")
     with pytest.raises(ValueError, match=r"input has shape \(None, 7\): pictures are"):
         cnnviz.from_keras(keras.Sequential([keras.Input((7,)), L.Dense(2)]))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="files of TensorFlow need its backend")
+@pytest.mark.parametrize("kind", ["file.keras", "file.h5", "file.tflite", "saved"])
+def test_files_of_keras_and_tensorflow_load(tmp_path: Path, kind: str) -> None:
+    import tensorflow as tf
+
+    model, path = scored((32, 32, 3), [L.Rescaling(1 / 255)]), tmp_path / kind
+    if kind == "saved":
+        model.export(str(path), verbose=False)
+    elif kind == "file.tflite":
+        path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    else:
+        model.save(path)
+    net = cnnviz.load(path)
+    # TensorFlow's converter to TFLite folds the scaling into the first weights.
+    assert net.preprocessing.name == ("imagenet" if kind == "file.tflite" else "keras:pixels")
+    x = 255 * np.random.default_rng(1).random((3, 3, 32, 32), dtype=np.float32)
+    np.testing.assert_allclose(net.forward(x), answers(model, x), rtol=1e-3, atol=1e-5)
+
+
+def test_grouped_convolutions_and_exact_gelu_are_exported(capfd: pytest.CaptureFixture[str]) -> None:
+    """TensorFlow compiles the former whole, and writes the latter with an operator that ONNX lacks."""
+    layers = [L.Conv2D(12, 3, groups=3, padding="same"), L.Activation("gelu"), L.Flatten(), L.Dense(4)]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    capfd.readouterr()
+    net = cnnviz.from_keras(model, preprocessing="unit")
+    assert capfd.readouterr() == ("", "")
+    x = np.random.default_rng(1).random((2, 3, 8, 8), dtype=np.float32)
+    np.testing.assert_allclose(net.forward(x), answers(model, x), rtol=1e-3, atol=1e-5)
