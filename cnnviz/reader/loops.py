@@ -22,6 +22,8 @@ _INT64, _BOOL = 7, 9  # TensorProto
 class Reader(Protocol):
     """What unrolling needs of the reader of the file's graph."""
 
+    sequences: Dict[str, Tuple[str, ...]]
+
     def known(self, name: str) -> Optional[NDArray[Any]]:
         """Return the array of a value that does not depend on the picture, None for other values."""
 
@@ -42,6 +44,25 @@ class Reader(Protocol):
 
     def constant(self, hint: str, value: NDArray[Any], element_type: int) -> str:
         """Add a constant under a fresh name, which is returned."""
+
+    def inline(
+        self,
+        node: Node,
+        protos: Sequence[Any],
+        initializers: Sequence[Any],
+        results: Sequence[Any],
+        scope: Scope,
+    ) -> None:
+        """Read nodes in the place of `node`, whose outputs are their `results`."""
+
+    def raise_problems(self) -> None:
+        """Raise an error when a node before is not supported."""
+
+    def define_sequence(self, node: Node, elements: Tuple[str, ...]) -> None:
+        """Let the output of a node stand for a sequence of values."""
+
+    def hand_out(self, node: Node, name: str, output: str) -> None:
+        """Let an output of a node stand for a value or a sequence of its body."""
 
     def fresh(self, hint: str) -> str:
         """Return a name that no value has yet."""
@@ -113,7 +134,7 @@ def _finish(
     """Give the node's outputs their values: the last states, and what iterations made, stacked."""
     for name, output in zip(states, node.outputs):
         if output:
-            _add(reader, node, "Identity", (name,), (output,))
+            reader.hand_out(node, name, output)
     for parts, axis, output in zip(stacks, axes, node.outputs[len(states) :]):
         if not output:
             continue

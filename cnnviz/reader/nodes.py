@@ -22,7 +22,6 @@ from cnnviz.reader.declared import declared, declared_shapes
 from cnnviz.reader.element_types import result_types, typed
 from cnnviz.reader.former import Ranks, modernise
 from cnnviz.reader.known import KnownValues
-from cnnviz.reader.loops import LOOPS
 from cnnviz.reader.opsets import (
     OLDEST_READ,
     is_read,
@@ -36,6 +35,7 @@ from cnnviz.reader.order import in_order, node_label
 from cnnviz.reader.part import Part
 from cnnviz.reader.problems import Problem, refusal
 from cnnviz.reader.scope import Function, Scope, functions_of, opset_of, prefix_of
+from cnnviz.reader.structures import STRUCTURES
 from cnnviz.reader.tensors import TensorDecoder, text
 
 __all__ = ["GraphReader"]
@@ -46,8 +46,6 @@ __all__ = ["GraphReader"]
 MAX_INLINED_NBYTES = 1 << 24
 _NODE_NBYTES = 1024
 _MOST_CALLS = 64  # the deepest nesting of functions
-_BRANCHES = {"then_branch", "else_branch"}  # the attributes of If
-_GRAPH = 5  # AttributeProto.GRAPH
 _FLOAT32 = 1  # TensorProto.FLOAT
 
 
@@ -75,6 +73,7 @@ class GraphReader:
         self._data: Set[str] = set()  # names of the values that depend on the picture
         self._left_out: Dict[str, Node] = {}  # dropped second output -> its node
         self._problems: List[Problem] = []
+        self.sequences: Dict[str, Tuple[str, ...]] = {}  # the elements of sequences of values
         self._shapes = declared_shapes((*model.graph.value_info, *model.graph.input))
 
     def read(self) -> Graph:
@@ -86,7 +85,7 @@ class GraphReader:
         self._reserve()
         self._read_nodes(self._part.nodes, scope, frozenset(self._defined))
         outputs = self._outputs()
-        self._raise_problems()
+        self.raise_problems()
         return Graph(inputs, outputs, tuple(self._nodes), self._constants)
 
     def _refuse_operators(self, protos: Sequence[Any]) -> None:
@@ -101,7 +100,7 @@ class GraphReader:
             if not is_read(op, domain):
                 custom = "" if domain in STANDARD_DOMAINS else " (custom domain)"
                 self._refuse_operator(index, proto, label, label + custom)
-        self._raise_problems()
+        self.raise_problems()
 
     def _function_of(self, proto: Any) -> Optional[Function]:
         """The function of the file that a node calls; none of them stands for a standard operator."""
@@ -111,7 +110,7 @@ class GraphReader:
     def _refuse_operator(self, index: int, proto: Any, op: str, label: str) -> None:
         self._problems.append(Problem(label, node_label(index, proto), (op,)))
 
-    def _raise_problems(self) -> None:
+    def raise_problems(self) -> None:
         """Raise one error for all problems: each label once, with the first nodes that have it."""
         if self._problems:
             raise refusal(self._problems)
@@ -146,6 +145,8 @@ class GraphReader:
         for proto in self._part.outputs:
             name = text(proto.name, "output name")
             self._require(name, f"output {name!r}")
+            if name in self.sequences:
+                raise UnsupportedModelError(f"the output {name!r} is a sequence of tensors")
             outputs.append(declared(proto, name, "output"))
         if not outputs:
             raise ModelFormatError("the graph has no output")
@@ -179,12 +180,12 @@ class GraphReader:
             self._require(name, f"node {node.name!r} ({node.op})")
         if function is not None:
             self._call(node, function, proto, scope)
-        elif node.op == "If":
-            self._choose(node, proto, scope)
-        elif node.op in LOOPS:
-            LOOPS[node.op](self, node, dict(scope.attributes_of(proto, f"node {node.name!r}")), scope)
+        elif node.op in STRUCTURES:
+            STRUCTURES[node.op](self, node, dict(scope.attributes_of(proto, f"node {node.name!r}")), scope)
         elif node.op == "Constant":
             self._read_constant(node, proto, scope)
+        elif node.op == "Identity" and node.inputs[:1] and node.inputs[0] in self.sequences:
+            self.hand_out(node, node.inputs[0], node.outputs[0])
         else:
             self._read_operator(node, proto, scope)
 
@@ -235,29 +236,6 @@ class GraphReader:
                 moving = not self._data.isdisjoint(modern.inputs)
                 yield from typed(modern, self._types, moving, fresh)
 
-    def _choose(self, node: Node, proto: Any, scope: Scope) -> None:
-        """Read the branch that an If takes, when its condition is known."""
-        given = dict(scope.attributes_of(proto, f"node {node.name!r} (If)"))
-        if set(given) != _BRANCHES or any(one.type != _GRAPH for one in given.values()):
-            raise ModelFormatError(
-                f"node {node.name!r} (If): has attributes {sorted(given)}, not two branches"
-            )
-        if len(node.inputs) != 1 or not node.inputs[0]:
-            raise ModelFormatError(f"node {node.name!r} (If): has {len(node.inputs)} inputs, expected 1")
-        condition = self.known(node.inputs[0])
-        if condition is None:
-            self.refuse(node, f"If (its condition {self.unknown(node.inputs[0])})", ("If",))
-            return
-        if condition.size != 1:
-            raise ModelFormatError(
-                f"node {node.name!r} (If): the condition has {condition.size} elements, not 1"
-            )
-        branch = given["then_branch" if condition.item() else "else_branch"].g
-        if len(branch.input):
-            raise ModelFormatError(f"node {node.name!r} (If): a branch has inputs")
-        results = [one.name for one in branch.output]
-        self._inline(node, branch.node, branch.initializer, results, scope.branch(node.name))
-
     def known(self, name: str) -> Optional[NDArray[Any]]:
         """Return the array of a value that does not depend on the picture, None for other values."""
         return self._known.get(name)
@@ -286,6 +264,17 @@ class GraphReader:
     def fresh(self, hint: str) -> str:
         """Return a name that no value has yet."""
         return self._value_names.fresh(hint)
+
+    def define_sequence(self, node: Node, elements: Tuple[str, ...]) -> None:
+        """Let the output of a node stand for a sequence of values."""
+        self.sequences[self._define(node.outputs[0], f"node {node.name!r}")] = elements
+
+    def hand_out(self, node: Node, name: str, output: str) -> None:
+        """Let an output of a node stand for a value or a sequence of its body."""
+        if name in self.sequences:
+            self.define_sequence(node.replace(outputs=(output,)), self.sequences[name])
+        else:
+            self.add(Node("Identity", f"{node.name}/{output}", (name,), (output,)))
 
     def add(self, node: Node) -> None:
         """Append a node that stands for a part of another one; its inputs must be defined."""
@@ -316,9 +305,9 @@ class GraphReader:
         if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
             raise UnsupportedModelError(f"{label} has opset {opset}, not {OLDEST_OPSET} to {NEWEST_OPSET}")
         inner = Scope(opset, names, prefix_of(node.name), attributes, (*scope.calls, key))
-        self._inline(node, function.node, (), function.output[: len(node.outputs)], inner)
+        self.inline(node, function.node, (), function.output[: len(node.outputs)], inner)
 
-    def _inline(
+    def inline(
         self,
         node: Node,
         protos: Sequence[Any],
@@ -335,7 +324,7 @@ class GraphReader:
         self.read_body(node, protos, scope)
         for name, output in zip(results, node.outputs):
             if output:
-                self.add(Node("Identity", f"{node.name}/{output}", (scope.value(name),), (output,)))
+                self.hand_out(node, scope.value(name), output)
 
     def read_initializers(self, protos: Sequence[Any], scope: Scope) -> None:
         """Take initializers of a body in, under fresh names."""
@@ -379,6 +368,9 @@ class GraphReader:
         node = complete(bind(node, self._constants))
         refuse_training(node)
         schema = SCHEMAS[node.op]
+        listed = [name for name in node.inputs if name in self.sequences]
+        if listed:
+            raise UnsupportedModelError(f"{node.op} (of {listed[0]!r}, a sequence)", [node.op])
         data = [name for name in node.inputs if name in self._data]
         if data and schema.traits.reads == "constants":
             raise UnsupportedModelError(f"{node.op} (of a value that depends on the picture)", [node.op])

@@ -14,9 +14,9 @@ from cnnviz.graph.graph import Node
 from cnnviz.graph.schema import CONTRIB_DOMAIN, SCHEMAS, STANDARD_DOMAINS, Schema, has_schema
 from cnnviz.reader.experimental import ROWS as EXPERIMENTAL
 from cnnviz.reader.fused import ROWS as FUSED
-from cnnviz.reader.loops import LOOPS
 from cnnviz.reader.parts import Parts, Rewriting
 from cnnviz.reader.quantized import ROWS as QUANTIZED
+from cnnviz.reader.structures import STRUCTURES
 
 __all__ = [
     "OLDEST_READ",
@@ -38,7 +38,7 @@ RENAMED = {"CastLike": "Cast", "Scatter": "ScatterElements", "Upsample": "Resize
 REWRITTEN: Dict[str, Rewriting] = {**EXPERIMENTAL, **FUSED, **QUANTIZED}
 #: Operators that have the name of another one of ONNX, and their domains; their names in REWRITTEN.
 _NAMESAKES = {("Attention", CONTRIB_DOMAIN): "FusedAttention"}
-STRUCTURAL = frozenset({"Constant", "If", *LOOPS})  #: operators of the file that no node of the graph has
+STRUCTURAL = frozenset({"Constant", *STRUCTURES})  #: operators of the file that no node of the graph has
 
 Fresh = Callable[[str], str]
 
