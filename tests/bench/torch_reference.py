@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Optional, Tuple
 
@@ -148,6 +149,11 @@ def cosine(a: Array, b: Array) -> float:
     left, right = (array.reshape(len(array), -1).astype(np.float64) for array in (a, b))
     norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     return float(((left * right).sum(1) / np.maximum(norms, 1e-300)).min())
+
+
+def angle(a: Array, b: Array) -> float:
+    """The largest angle between two gradients; like a difference of outputs, it grows with the error."""
+    return math.acos(min(cosine(a, b), 1.0))
 
 
 def relative(found: Array, expected: Array) -> float:

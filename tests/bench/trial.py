@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 from resident import peak, peak_reset, trimmed
-from torch_reference import Float64, build, cosine, images, input_gradient, output, relative
+from torch_reference import Float64, angle, build, cosine, images, input_gradient, output, relative
 
 import cnnviz
 from cnnviz.attribution.cam_layer import last_spatial_layer
@@ -100,7 +100,7 @@ def _compared(model: Any, module: Any, x: Any) -> Record:
     record["same_gradient"] = bool(np.array_equal(ours, alone))
     if record["cosine"] < COSINE:
         exactly = float64().input_gradient(x, cotangent)
-        record["angle_float64"] = _against(exactly, lambda a, b: 1 - cosine(a, b), ours, theirs)
+        record["angle_float64"] = _against(exactly, angle, ours, theirs)
     return record
 
 
