@@ -8,13 +8,13 @@ from typing import Any, Iterable, Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.graph.graph import Graph
+from cnnviz.graph.graph import Graph, Node
+from cnnviz.graph.schema import SCHEMAS
 from cnnviz.loading.keras_function import parts
 from cnnviz.model.model import Model
 from cnnviz.pictures.keras_modes import PREFIX, mode_of
 from cnnviz.pictures.preprocessing import Preprocessing, as_preprocessing, usual_order
 
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # A factor below this one, or an offset below the other, means that pixels lie between 0 and 255.
 _SMALL = 0.1
 _FAR = -10.0
@@ -77,7 +77,7 @@ def scaling_inside(graph: Graph, channels: int, size: Any) -> Optional[str]:
     """
     feed = Preprocessing(size=(size[0], size[1]), channel_order=usual_order(channels))
     model = Model(graph, preprocessing=feed, name="network")
-    node = next((node for node in model.graph.nodes if node.op in _WEIGHTED), None)
+    node = next((one for one in model.graph.nodes if _weighted(one)), None)
     if node is None or node.inputs[0] not in model.layers:
         return None
     greys = np.array([0.0, 0.5, 1.0], np.float32).reshape(3, 1, 1, 1)
@@ -91,3 +91,9 @@ def scaling_inside(graph: Graph, channels: int, size: Any) -> Optional[str]:
     if abs(a - 1) < _NONE and abs(b) < _NONE:
         return None
     return PREFIX + "pixels" if abs(a) < _SMALL or b < _FAR else "unit"
+
+
+def _weighted(node: Node) -> bool:
+    """Whether a node is a convolution or product with weights; a normalisation may be part of scaling."""
+    traits = SCHEMAS[node.op].traits
+    return traits.weights is not None and traits.axes != "keeps"

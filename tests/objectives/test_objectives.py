@@ -205,14 +205,14 @@ def test_bad_arguments_are_named(call, error, match) -> None:
 FOR_TWENTY = [
     (obj.Logit([0] * 20), "target lists 20 classes for a batch of {} images"),
     (1.0 - obj.Probability([1] * 20), "target lists 20 classes for a batch of {} images"),
-    (obj.Layer("conv") * obj.Margin([1] * 20), "target lists 20 classes for a batch of {} images"),
+    (obj.Layer("conv1") * obj.Margin([1] * 20), "target lists 20 classes for a batch of {} images"),
     (
-        obj.Content("conv", np.zeros((20, 3, 2, 2))),
-        r"target of layer 'conv' has shape \(20, 3, 2, 2\).* of {} i",
+        obj.Content("conv1", np.zeros((20, 3, 2, 2))),
+        r"target of layer 'conv1' has shape \(20, 3, 2, 2\).* of {} i",
     ),
-    (obj.Region("conv", 0, np.ones((20, 2, 2))), r"mask has shape \(20, 2, 2\) for a batch of {} images"),
+    (obj.Region("conv1", 0, np.ones((20, 2, 2))), r"mask has shape \(20, 2, 2\) for a batch of {} images"),
     (obj.Similarity(np.ones((20, 6))), "reference has 20 rows for a batch of {} images"),
-    (obj.Cotangents({"conv": np.zeros((20, 3))}), r"target\['conv'\] has shape \(20, 3\).* of {} images"),
+    (obj.Cotangents({"conv1": np.zeros((20, 3))}), r"target\['conv1'\] has shape \(20, 3\).* of {} images"),
 ]
 
 

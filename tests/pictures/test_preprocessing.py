@@ -156,7 +156,7 @@ def test_impossible_preprocessing_is_refused(members: Dict[str, Any], error: typ
 
 
 def test_unknown_presets_and_wrong_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="preprocessing must be one of imagenet, caffe, tf, unit, not 'vgg'"):
+    with pytest.raises(ValueError, match=r"preprocessing must be one of imagenet, .*, not 'vgg'"):
         as_preprocessing("vgg", 3, (8, 8))
     with pytest.raises(TypeError, match="not dict"):
         as_preprocessing({}, 3, (8, 8))  # type: ignore[arg-type]
