@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Sequence, Set, Tuple
 
-from cnnviz.graph.graph import ancestors
+from cnnviz.graph.graph import ancestors, descendants
 from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.model import Model
 from cnnviz.model.places import layers_with_places
@@ -50,7 +50,7 @@ def last_layers(model: Model) -> Tuple[str, ...]:
 
 
 def common_layer(model: Model, layers: Sequence[str]) -> str:
-    """Return the last layer with places that lies on every way from the input to given layers.
+    """Return the last layer with places that lies on every way from the picture to given layers.
 
     It is the layer itself if only one is given, and the last of them if they have no layer in common.
     """
@@ -115,9 +115,6 @@ def _ends(model: Model, layers: Sequence[str], before: Set[str]) -> Tuple[str, .
 
 
 def _avoid(model: Model, layers: Sequence[str], passed: str) -> bool:
-    """Whether a way from the input to one of the layers avoids the layer `passed`."""
-    reached = {one.name for one in model.graph.inputs}
-    for node in model.graph.nodes:
-        if reached.intersection(node.inputs):
-            reached.update(name for name in node.outputs if name != passed)
+    """Whether a way from the picture to one of the layers avoids the layer `passed`."""
+    reached = descendants(model.graph, [model.input_name], past=passed)
     return bool(reached.intersection(layers))

@@ -134,11 +134,17 @@ def ask_about_last_layer(model: Model, image: ImagesLike, target: Targets) -> Tu
 
 
 def checked_layer(model: Model, layer: object) -> str:
-    """Return `layer`, or raise ValueError when it has no places."""
+    """Return `layer`, or raise ValueError when it has no places of the picture."""
     if not isinstance(layer, str):
         raise TypeError(f"layer must be a name, a list of names or None, not {layer!r}")
+    value = model.layers.resolve(layer)
+    if value not in model.layers.of_picture:
+        raise ValueError(
+            f"layer {layer!r} does not depend on {model.input_name!r}, the picture that is explained: its "
+            "places are not those of that picture"
+        )
     if places_of(model, layer) is None:
-        shape = model.layers.get(model.layers.resolve(layer), ())
+        shape = model.layers.get(value, ())
         raise ValueError(
             f"layer {layer!r} has shape {shape}, of which no axes are the rows and columns of the picture: "
             "Grad-CAM needs a layer with more than one place, as N,C,H,W or tokens N,T,C"

@@ -18,6 +18,7 @@ __all__ = [
     "Tensor",
     "ancestors",
     "consumers",
+    "descendants",
     "producers",
     "prune",
 ]
@@ -149,6 +150,15 @@ def ancestors(graph: Graph, values: Iterable[str]) -> Set[str]:
         if wanted.intersection(node.outputs):
             wanted.update(filter(None, node.inputs))  # "" is an input that is absent
     return wanted
+
+
+def descendants(graph: Graph, values: Iterable[str], *, past: str = "") -> Set[str]:
+    """The values that depend on given ones, and these themselves; no way leads past the value `past`."""
+    found = set(values)
+    for node in graph.nodes:
+        if found.intersection(node.inputs):
+            found.update(name for name in node.outputs if name and name != past)
+    return found
 
 
 def prune(graph: Graph) -> Graph:

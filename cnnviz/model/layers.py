@@ -6,9 +6,9 @@ import copy
 import difflib
 import math
 from functools import cached_property
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Tuple
 
-from cnnviz.graph.graph import Graph
+from cnnviz.graph.graph import Graph, descendants
 from cnnviz.lowering.lower import Lowered
 from cnnviz.model.axes import Places, guessed_places, places_in
 from cnnviz.model.axis_rules import Axes, axes_of
@@ -99,12 +99,17 @@ class LayerList(Mapping[str, Shape]):
         return axes_of(self._graph, self._inputs, self._shapes)
 
     @cached_property
+    def of_picture(self) -> FrozenSet[str]:
+        """The values that depend on the picture that is explained, the network's first input."""
+        return frozenset(descendants(self._graph, [self._graph.inputs[0].name]))
+
+    @cached_property
     def places(self) -> Mapping[str, Places]:
-        """For each layer with more than one place, where they lie."""
+        """For each layer with more than one place of the picture that is explained, where they lie."""
         found: Dict[str, Places] = {}
         sizes: Dict[Tuple[int, int], None] = {}
         square = all(shape[-1] == shape[-2] for shape in self._inputs.values() if len(shape) == 4)
-        for name in self._shapes:
+        for name in (name for name in self._shapes if name in self.of_picture):
             axes = self.axes.get(name, ())
             places = places_in(axes) or guessed_places(axes, list(sizes)[::-1], square)
             if places is not None:

@@ -19,6 +19,8 @@ __all__ = ["Places", "as_maps", "layers_with_places", "lists_places", "places_of
 def places_of(model: Model, layer: str) -> Optional[Places]:
     """Return the places of a layer for a picture of the usual size, None for a layer without any.
 
+    They are those of the picture that is explained: layers of another picture alone have none.
+
     A shape of four axes says nothing: in attention the axes are pairs of places, in windows they are parts of
     rows and columns. So the axes are followed from the network's input. A layer of one place has none.
     """

@@ -33,7 +33,7 @@ def automatic(model: Model) -> Tuple[str, Tuple[str, ...]]:
     ValueError
         When the network has no layer with a height and a width.
     """
-    moving = _moving(model)
+    moving = model.layers.of_picture
     stages = (
         _stages(model, _activations(model))
         or _stages(model, [node for node in model.graph.nodes if _joins_alike(model, node, moving)])
@@ -90,7 +90,7 @@ def _activations(model: Model) -> List[Node]:
     x * (1 + erf(x / sqrt(2))) is twice GELU, as files write it in several nodes.
     """
     made_by, read_by = producers(model.graph), consumers(model.graph)
-    moving = _moving(model)
+    moving = model.layers.of_picture
     found: List[Node] = []
     for node in model.graph.nodes:
         if node.op == "Mul" and any(
@@ -119,15 +119,6 @@ def _is_function_of(
         if value in others:
             return curved
     return False
-
-
-def _moving(model: Model) -> FrozenSet[str]:
-    """The values that depend on the picture."""
-    found = {model.input_name}
-    for node in model.graph.nodes:
-        if found.intersection(node.inputs):
-            found.update(node.outputs)
-    return frozenset(found)
 
 
 def _joins_alike(model: Model, node: Node, moving: FrozenSet[str]) -> bool:

@@ -148,7 +148,25 @@ def test_two_pictures_are_both_preprocessed() -> None:
         assert one.input_name == "right"
     batch = cnnviz.grad_cam(model, [{"left": p, "right": q} for p, q in zip(PICTURES, OTHERS)], 3)
     for one, p, q in zip(batch, PICTURES, OTHERS):
-        np.testing.assert_array_equal(one.map, cnnviz.grad_cam(model.bind({"right": q}), p, 3).map)
+        bound = model.bind({"right": q})
+        np.testing.assert_array_equal(one.map, cnnviz.grad_cam(bound, p, 3).map)
+        x = bound.preprocess(p)
+        top, by = bound.forward(x, ["a relu"])["a relu"], bound.gradient(x, 3, wrt="a relu").gradients
+        expected = np.maximum((by["a relu"].mean((2, 3), keepdims=True) * top).sum(1)[0], 0)
+        np.testing.assert_allclose(one.map, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "guided_grad_cam"])
+def test_maps_lie_over_the_picture_that_is_explained(method: str) -> None:
+    explain, both = METHODS[method], {"left": PICTURES[0], "right": PICTURES[1]}
+    for explained, own, other in (("left", "a", "b"), ("right", "b", "a")):
+        model = cnnviz.load(siamese(), preprocessing=UNIT, inputs={explained: "picture"})
+        assert explain(model, both, 3).layer == f"{own} relu"
+        assert not any(name.startswith(other) for name in model.layers.places)
+        assert model.layers.kinds[f"{other} relu"] == "numbers"
+        explain(model, both, 3, layer=f"{own} map")
+        with pytest.raises(ValueError, match=f"'{other} relu' does not depend on '{explained}', the picture"):
+            explain(model, both, 3, layer=f"{other} relu")
 
 
 def test_the_other_picture_is_explained_when_it_is_named() -> None:
