@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from functools import partial
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Tuple
 
 from cnnviz.attribution.techniques import TECHNIQUES
 from cnnviz.model.model import Model
@@ -32,14 +32,16 @@ def replay(path: PathLike, model: Model, *, progress: Optional[bool] = None) -> 
     """Make a picture again from the settings in its PNG.
 
     With the same network and the same release on the same kind of processor it is the same picture, bit for
-    bit: the settings hold the seed, and the sources are kept as they were used.
+    bit: the settings hold the seed, and the sources are kept as they were used, with what was given or bound
+    to inputs beside the picture.
 
     Parameters
     ----------
     path : path
         A PNG that ``result.save`` wrote.
     model : Model
-        The network that made it. One of another name is taken with a warning.
+        The network that made it; what its inputs beside the picture are bound to gives way to what the file
+        keeps of them. One of another name is taken with a warning.
     progress : bool, optional
         Whether to show a progress bar; by default after a second.
 
@@ -58,7 +60,8 @@ def replay(path: PathLike, model: Model, *, progress: Optional[bool] = None) -> 
     UserWarning
         When the network has another name than the one that made the picture.
     """
-    settings, sources = files.read_settings(path)
+    settings, stored = files.read_settings(path)
+    model, sources = _as_it_was(model, stored)
     name = settings.get("model")
     if name != model.name:
         warnings.warn(f"{name!r} made this picture, and {model.name!r} makes it again", stacklevel=2)
@@ -99,7 +102,7 @@ def resume(result: Synthesis, model: Model, n: int) -> Synthesis:
     result : Synthesis
         In memory, or read by `load_result`: a file does not hold the network.
     model : Model
-        The network that made it.
+        The network that made it, bound as for `replay`.
     n : int
         The number of further steps.
 
@@ -120,7 +123,8 @@ def resume(result: Synthesis, model: Model, n: int) -> Synthesis:
             "this result cannot be resumed from a file: its target was an objective, which is code and is "
             "not stored; call resume(n) on the result itself"
         )
-    return take_up(_recipe(model, run.settings, run.sources), run.memory, n)
+    model, pictures = _as_it_was(model, run.sources)
+    return take_up(_recipe(model, run.settings, pictures), run.memory, n)
 
 
 def _continued(result: Synthesis, n: int, model: Optional[Model]) -> Synthesis:
@@ -135,6 +139,19 @@ def _continued(result: Synthesis, n: int, model: Optional[Model]) -> Synthesis:
         stacklevel=3,
     )
     return resume(result, model, n)
+
+
+def _as_it_was(model: Model, sources: Mapping[str, Any]) -> Tuple[Model, Mapping[str, Any]]:
+    """Return the model bound to what a file keeps of other inputs, and the pictures alone."""
+    pictures, inputs = files.parted(sources)
+    others = [name for name in model.inputs if name != model.input_name]
+    for name in inputs:
+        if name not in others:
+            raise ValueError(
+                f"the result was made with numbers for the input {name!r}, and {model.name} has "
+                f"{', '.join(map(repr, others)) or 'none'} beside the picture"
+            )
+    return model.with_bound({**model.bound, **inputs}), pictures
 
 
 def _recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> Recipe:

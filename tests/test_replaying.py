@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 
 import numpy as np
+import onnx
 import PIL.Image
 import pytest
 from PIL.PngImagePlugin import PngInfo
@@ -67,6 +68,60 @@ def test_settings_with_former_names_are_made_again(model: cnnviz.Model, tmp_path
         again = cnnviz.replay(tmp_path / "old.png", model)
     np.testing.assert_array_equal(again.map, result.map)  # type: ignore[union-attr]
     assert again.settings == result.settings
+
+
+def with_gain() -> cnnviz.Model:
+    """A classifier whose first maps are multiplied by a number that is given beside the picture."""
+    file = onnx.load_from_string(small_classifier(softmax=True))
+    gain = onnx.helper.make_tensor_value_info("gain", onnx.TensorProto.FLOAT, ["N", 1, 1, 1])
+    file.graph.input.append(gain)
+    first = file.graph.node[0]
+    name = first.output[0]
+    first.output[0] = "before gain"
+    file.graph.node.insert(1, onnx.helper.make_node("Mul", ["before gain", "gain"], [name]))
+    return cnnviz.load(file, preprocessing="unit")
+
+
+def test_what_is_given_beside_the_picture_is_made_again_too(tmp_path: Path) -> None:
+    model = with_gain()
+    given = [{"image": PICTURE, "gain": gain} for gain in (0.5, 2.0)]
+    for row, result in enumerate([*cnnviz.grad_cam(model, given, 3), cnnviz.grad_cam(model, given[0], 3)]):
+        result.save(tmp_path / "x.png")
+        for other in (model, model.bind({"gain": 5.0})):
+            again = cnnviz.replay(tmp_path / "x.png", other)
+            assert isinstance(again, cnnviz.Attribution)
+            assert again.score == result.score == cnnviz.grad_cam(model, given[row % 2], 3).score
+            np.testing.assert_array_equal(again.map, result.map)
+        result.save(tmp_path / "x.npz")
+        stored = cnnviz.load_result(tmp_path / "x.npz")
+        assert isinstance(stored, cnnviz.Attribution)
+        np.testing.assert_array_equal(stored.inputs["gain"].ravel(), [given[row % 2]["gain"]])
+    with pytest.raises(ValueError, match=r"numbers for the input 'gain', and .* has none beside the picture"):
+        cnnviz.replay(tmp_path / "x.png", cnnviz.load(small_classifier(softmax=True)))
+
+
+def test_runs_of_bound_models_are_made_again_and_continued(tmp_path: Path) -> None:
+    model = with_gain()
+    bound = model.bind({"gain": 2.0})
+    drawn = cnnviz.class_visualization(bound, [1, 2], steps=3, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options: Dict[str, Any] = {"steps": 3, "confidence": 1.0, "progress": False}
+        fooled = cnnviz.fooling_image(model, {"image": PICTURE, "gain": 2.0}, **options)
+    styled = cnnviz.style_transfer(bound, PICTURE, PICTURE, size=32, steps=2, progress=False)
+    for made in (drawn, fooled, styled):
+        made.save(tmp_path / "x.png")
+        made.save(tmp_path / "x.npz")
+        further = made.resume(2)
+        for other in (model, model.bind({"gain": 5.0})):
+            again = cnnviz.replay(tmp_path / "x.png", other)
+            np.testing.assert_array_equal(again.image, made.image)
+            stored = cnnviz.load_result(tmp_path / "x.npz")
+            assert isinstance(stored, cnnviz.Synthesis)
+            for result in (made, stored):
+                resumed = cnnviz.resume(result, other, 2)
+                np.testing.assert_array_equal(resumed.image, further.image)
+                np.testing.assert_equal(resumed.report, further.report)
 
 
 def test_another_network_is_warned_about(model: cnnviz.Model, tmp_path: Path) -> None:

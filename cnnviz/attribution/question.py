@@ -84,6 +84,7 @@ class Question(NamedTuple):
                 flags=(*(self.flags[i] if self.flags else ()), *(() if maps[i].any() else (ALL_ZERO,))),
                 settings=self._settings(i, method, arguments),
                 output=self.model.asked_output if self.targets[i] is not None else None,
+                inputs=self.model.bound_row(i),
             )
             for i in range(len(maps))
         ]

@@ -66,6 +66,10 @@ class Bindable:
         """Return the model with the rows of bound inputs repeated for several copies of a batch."""
         return self._with(self._inputs.repeated(copies)) if self._inputs.bound else self
 
+    def bound_row(self, row: int) -> Dict[str, Array]:
+        """Return what other inputs are bound to for one picture of a batch."""
+        return self._inputs.row(row)
+
     def _with(self: Self, inputs: Inputs) -> Self:
         bound = object.__new__(type(self))  # copy.copy would pickle the model, and make its plans anew
         bound.__dict__.update(self.__dict__, _inputs=inputs)

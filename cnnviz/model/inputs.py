@@ -88,6 +88,15 @@ class Inputs:
         copied = {name: np.concatenate([bound[name]] * copies) for name in rows if len(bound[name]) > 1}
         return replace(self, bound={**self.bound, **copied})
 
+    def row(self, row: int) -> Dict[str, Array]:
+        """Return what is bound for one image: one row of what has a row for each, and the rest as it is."""
+        found = dict(self.bound)
+        for tensor in self.graph.inputs[1:]:
+            if tensor.name in found and has_batch(self.graph, tensor):
+                array = _as_row(found[tensor.name], tensor)
+                found[tensor.name] = array[row : row + 1] if array.ndim and len(array) > 1 else array
+        return found
+
     def split(self, image: Any, preprocessing: Preprocessing) -> Tuple[Inputs, Any]:
         """Bind what a mapping, or a list of mappings, holds beside the picture; return the picture alone."""
         if isinstance(image, Mapping):
@@ -185,7 +194,7 @@ def _floats(value: Any, name: str) -> Array:
     array = as_array(value, name)
     if array.dtype.kind not in "fiub" or array.size == 0:
         raise TypeError(f"input {name!r} must be numbers, not {value!r:.80}")
-    array = single(array)
+    array = single(array).reshape(array.shape)  # one number stays one
     if not all_finite(array):
         raise ValueError(f"input {name!r} holds NaN or infinity")
     return array

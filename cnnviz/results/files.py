@@ -23,6 +23,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 #: Keywords of the PNG text chunks that carry the settings (JSON) and the sources (a base64 npz archive).
 SETTINGS = "cnnviz"
 SOURCES = "cnnviz:sources"
+#: What the names of sources begin with that are no pictures, but the numbers of an input beside the picture.
+BESIDE = "inputs/"
 #: The time that each frame of an animation is shown, and the last frame's, in milliseconds.
 FRAME_MS, LAST_MS = 80, 1200
 
@@ -101,6 +103,18 @@ def texts(settings: Mapping[str, Any], sources: Mapping[str, NDArray[Any]]) -> D
         np.savez_compressed(buffer, **dict(sources))  # type: ignore[arg-type]
         chunks[SOURCES] = base64.b64encode(buffer.getvalue()).decode("ascii")
     return chunks
+
+
+def beside(inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return the numbers of inputs beside the picture as sources."""
+    return {f"{BESIDE}{name}": array for name, array in inputs.items()}
+
+
+def parted(sources: Mapping[str, NDArray[Any]]) -> Tuple[Arrays, Arrays]:
+    """Return the pictures among sources, and the numbers of inputs beside the picture: undoes `beside`."""
+    pictures = {name: array for name, array in sources.items() if not name.startswith(BESIDE)}
+    inputs = {name[len(BESIDE) :]: array for name, array in sources.items() if name not in pictures}
+    return pictures, inputs
 
 
 def read_settings(path: PathLike) -> Tuple[Dict[str, Any], Arrays]:

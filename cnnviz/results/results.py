@@ -77,6 +77,9 @@ class Attribution:
         The arguments that made the map, for `cnnviz.replay`; empty when they do not fit into a file.
     output : str or None
         The output of the network that has the class; None for its first output, and for an objective.
+    inputs : dict of str to ndarray
+        What was given or bound to inputs beside the picture, as the network was fed, without other pictures'
+        rows; empty for a network of one input.
     """
 
     values: Array
@@ -90,6 +93,7 @@ class Attribution:
     flags: Tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     output: Optional[str] = None
+    inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         place = [f"layer {shortened(self.layer)!r}"] if self.layer else []
@@ -123,7 +127,8 @@ class Attribution:
         if suffix == ".npz":
             _save_arrays(path, self, {}, options)
             return
-        metadata = files.texts(self.settings, {"image": self.image}) if suffix == ".png" else {}
+        sources = {"image": self.image, **files.beside(self.inputs)}
+        metadata = files.texts(self.settings, sources) if suffix == ".png" else {}
         plot.save(self, path, metadata=metadata, **options)
 
     def _repr_png_(self) -> bytes:
@@ -138,8 +143,9 @@ class Run:
     ----------
     settings : dict
         Every argument of the technique, the seed included; empty when they do not fit into a file.
-    sources : dict of str to ndarray of uint8
-        The pictures that the run started from, as they were used: with `settings`, the whole recipe.
+    sources : dict of str to ndarray
+        The pictures that the run started from, uint8, as they were used, and as ``"inputs/age"`` the float32
+        numbers that an input beside the picture, here "age", was bound to: with `settings`, the whole recipe.
     memory : dict of str to ndarray
         The checkpoint, as arrays for a file: `cnnviz.resume` goes on from it.
     continuation : callable (n, model) -> Synthesis, or None
@@ -154,7 +160,8 @@ class Run:
     def __repr__(self) -> str:
         nbytes = sum(array.nbytes for array in self.memory.values())
         seed = f"seed {self.settings['seed']}" if "seed" in self.settings else "settings not stored"
-        return f"<Run: {seed}, {len(self.sources)} source pictures, checkpoint of {nbytes / 1e6:.2f} MB>"
+        pictures = len(files.parted(self.sources)[0])
+        return f"<Run: {seed}, {pictures} source pictures, checkpoint of {nbytes / 1e6:.2f} MB>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -336,7 +343,7 @@ def load_result(path: PathLike) -> Result:
 
 
 #: The members of a result that are written as groups of arrays, "history/value" for one.
-_GROUPS = ("history", "sources", "memory")
+_GROUPS = ("history", "sources", "memory", "inputs")
 
 
 def _stored_run(run: Run) -> Dict[str, Any]:
@@ -363,13 +370,16 @@ def _save_arrays(
 
 
 def _attribution(facts: Dict[str, Any], arrays: Dict[str, Any]) -> Attribution:
-    return Attribution(**{**facts, "flags": tuple(facts["flags"])}, **arrays)
+    inputs = _taken("inputs", arrays)
+    return Attribution(**{**facts, "flags": tuple(facts["flags"])}, **arrays, inputs=inputs)
 
 
 def _synthesis(facts: Dict[str, Any], arrays: Dict[str, Any]) -> Synthesis:
-    groups: Dict[str, Any] = {}
-    for group in _GROUPS:
-        names: Set[str] = {name for name in arrays if name.startswith(f"{group}/")}
-        groups[group] = {name[len(group) + 1 :]: arrays.pop(name) for name in list(arrays) if name in names}
-    run = Run(facts.pop("settings"), groups["sources"], groups["memory"])
-    return Synthesis(history=groups["history"], run=run, **facts, **arrays)
+    history, sources, memory = (_taken(group, arrays) for group in ("history", "sources", "memory"))
+    return Synthesis(history=history, run=Run(facts.pop("settings"), sources, memory), **facts, **arrays)
+
+
+def _taken(group: str, arrays: Dict[str, Any]) -> Dict[str, Any]:
+    """Take a group of arrays out of those of a file."""
+    names: Set[str] = {name for name in arrays if name.startswith(f"{group}/")}
+    return {name[len(group) + 1 :]: arrays.pop(name) for name in list(arrays) if name in names}

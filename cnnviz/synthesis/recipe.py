@@ -1,7 +1,8 @@
 """Recipes, of which every synthesis technique makes one: a recipe runs, and its trace becomes a `Synthesis`.
 
-A recipe follows from settings (numbers and names that fit into JSON) and sources (pictures in 8 bits) alone:
-from both and the model, `cnnviz.replay` makes the same picture again.
+A recipe follows from settings (numbers and names that fit into JSON) and sources (pictures in 8 bits, and the
+numbers that the model's inputs beside the picture are bound to) alone: from both and the model,
+`cnnviz.replay` makes the same picture again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from cnnviz.pictures.arrays import plain_targets
 from cnnviz.pictures.batch import squeezed
 from cnnviz.pictures.feed import to_pictures
 from cnnviz.pictures.image import ImagesLike, as_float
+from cnnviz.results.files import beside
 from cnnviz.results.results import Run, Synthesis
 
 Bytes = NDArray[np.uint8]
@@ -128,7 +130,7 @@ def _synthesis(recipe: Recipe, watch: Watch, trace: Trace) -> Synthesis:
         report=finished.report,
         run=Run(
             settings=_stored(recipe, trace),
-            sources=recipe.sources,
+            sources={**recipe.sources, **beside(recipe.model.bound)},
             memory={**pack(trace), "keep_every": np.array(watch.keep_every)},
             continuation=partial(_continue, recipe, watch, trace),
         ),
