@@ -23,7 +23,6 @@ __all__ = ["ROWS"]
 Array = NDArray[Any]
 
 _MASK, _PAST, _LENGTHS = 3, 4, 6  # positions of inputs of Attention
-_LEAST = -float(np.finfo(np.float32).max)
 
 
 class _Bias(NamedTuple):
@@ -117,7 +116,7 @@ def _bias_of(low: Lowering, node: Node, mask: str, allowed: Optional[Array], key
     if mask and mask not in low.known:
         return _moving_bias(low, node, mask, closed, keys)
     if mask:
-        numbers = low.known[mask]
+        numbers = low.known[mask].astype(np.float32, copy=False)
         missing = keys - (numbers.shape[-1] if numbers.ndim else keys)
         if missing > 0:
             numbers = np.pad(numbers, [(0, 0)] * (numbers.ndim - 1) + [(0, missing)], constant_values=-np.inf)
@@ -139,7 +138,7 @@ def _moving_bias(low: Lowering, node: Node, mask: str, closed: Optional[Array], 
     shape = plan.shape(added)
     if not shape:
         raise ValueError("the mask is one number")
-    if shape[-1] < keys and (shape[-1] > 1 or closed is None):
+    if shape[-1] < keys:
         zeros = [0] * len(shape)
         after = [*zeros[1:], keys - shape[-1]]
         added = plan.pad(added, before=zeros, after=after, value=-math.inf, name=name)
@@ -147,7 +146,7 @@ def _moving_bias(low: Lowering, node: Node, mask: str, closed: Optional[Array], 
         added = plan.add(added, low.array(closed, f"{name}/bias"), name=name)
     last = len(plan.shape(added)) - 1
     top = plan.reduce_max(added, axes=(last,), keepdims=True, name=name)
-    opened = plan.greater(top, low.number(_LEAST), name=name)
+    opened = plan.greater(top, low.number(-math.inf), name=name)
     return _Bias(added, plan.masked(added, opened, name=name), opened)
 
 

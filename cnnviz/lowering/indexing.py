@@ -68,6 +68,8 @@ def _known(low: Lowering, node: Node, position: int) -> Indices:
         raise UnsupportedModelError(
             f"node {node.name!r} ({node.op}): its indices depend on the picture", [node.op]
         )
+    if low.known[name].dtype.kind not in "iu":
+        raise ValueError(f"input {position}, {name!r}, holds {low.known[name].dtype}, expected integers")
     return low.known[name]
 
 

@@ -201,8 +201,11 @@ def _append(low: Lowering, node: Node) -> None:
             f"node {node.name!r}: {node.op} is only supported on values that are known in advance",
             [node.op],
         )
-    ids = _ROWS[node.op](low, node)
-    for name, value in zip(node.outputs, ids if isinstance(ids, tuple) else (ids,)):
+    made = _ROWS[node.op](low, node)
+    ids = made if isinstance(made, tuple) else (made,)
+    if len(node.outputs) > len(ids):
+        raise ValueError(f"{node.op} has {len(node.outputs)} outputs, at most {len(ids)} are possible")
+    for name, value in zip(node.outputs, ids):
         size = math.prod(low.plan.shape(value))
         if size > MAX_VALUE_ELEMENTS:
             raise ValueError(

@@ -114,14 +114,16 @@ def _pad(low: Lowering, node: Node) -> int:
 
 
 def _wrapped(low: Lowering, node: Node, x: int, before: Sequence[int], after: Sequence[int]) -> int:
-    """Padding with the elements of the other end, as often as they are needed."""
+    """Padding with the elements of the other end, as often as needed; negative padding crops first."""
     for axis, (n, first, last) in enumerate(zip(low.plan.shape(x), before, after)):
         if first == last == 0:
             continue
-        if n + first + last < 1:
+        kept = np.arange(max(-first, 0), max(n + min(last, 0), 0))
+        if not kept.size:
             raise ValueError(f"pads {first} and {last} leave nothing of {n} elements along axis {axis}")
         low.spend(abs(first) + abs(last), node)
-        x = taken(low, node, x, axis, np.arange(-first, n + last) % n)
+        places = np.arange(-max(first, 0), kept.size + max(last, 0)) % kept.size
+        x = taken(low, node, x, axis, kept[places])
     return x
 
 

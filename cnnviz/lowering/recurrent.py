@@ -100,7 +100,9 @@ def _one_state(low: Lowering, node: Node, name: str, direction: int) -> Optional
     if name in low.known:
         if not np.any(low.known[name]):
             return None
-        return low.derived(name, f"direction {direction}", lambda array: array.take(direction, axis))
+        return low.derived(
+            name, f"direction {direction} of axis {axis}", lambda array: array.take(direction, axis)
+        )
     value = part(low, low.id(name), axis, direction, 1, node.name)
     shape = low.plan.shape(value)
     return low.plan.reshape(value, shape=(*shape[:axis], *shape[axis + 1 :]), name=node.name)

@@ -62,7 +62,10 @@ def _affine_grid(low: Lowering, node: Node) -> int:
 
 
 def _coordinates(n: int, align_corners: bool) -> NDArray[np.float32]:
-    """The coordinates of n elements from -1 to 1: of their centres, between the outermost or the edges."""
+    """The coordinates of n elements from -1 to 1: of their centres, between the outermost or the edges.
+
+    A single element lies in the middle, as in PyTorch; ONNX Runtime lays it at -1.
+    """
     if align_corners:
         return np.linspace(-1, 1, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32)
     return ((2 * np.arange(n) + 1) / n - 1).astype(np.float32)

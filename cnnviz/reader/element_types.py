@@ -75,8 +75,9 @@ def _with_added_mask(node: Node, fresh: Callable[[str], str]) -> List[Node]:
 
 def _with_type(node: Node, types: Types) -> Node:
     """The node with the element type of an input as an attribute, where one decides about the result."""
-    if node.op == "CastLike" and len(node.inputs) != 2:
-        raise ModelFormatError(f"node {node.name!r} (CastLike): has {len(node.inputs)} inputs, expected 2")
+    if node.op == "CastLike" and (len(node.inputs) != 2 or not all(node.inputs)):
+        given = sum(1 for name in node.inputs if name)
+        raise ModelFormatError(f"node {node.name!r} (CastLike): has {given} inputs, expected 2")
     position = _READ_FOR_ITS_TYPE.get(node.op)
     if position is None or position >= len(node.inputs) or not node.inputs[position]:
         return node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from cnnviz.errors import ModelFormatError, UnsupportedModelError
 from cnnviz.graph.graph import Node
@@ -21,12 +21,13 @@ _ACTIVATIONS: Dict[str, Tuple[str, ...]] = {
 }
 
 
-def _activated(parts: Parts, y: str, activation: str, numbers: Tuple[float, ...]) -> List[Node]:
-    """All nodes; the last one is the activation."""
+def _activated(parts: Parts, y: str, activation: str, numbers: Sequence[Optional[float]]) -> List[Node]:
+    """All nodes; the last one is the activation, whose numbers that are None have their defaults."""
     if activation not in _ACTIVATIONS:
         name = parts.node.op
         raise UnsupportedModelError(f"{name} (with the activation {activation!r})", [name])
-    return parts.finish(activation, (y,), **dict(zip(_ACTIVATIONS[activation], numbers)))
+    given = {name: one for name, one in zip(_ACTIVATIONS[activation], numbers) if one is not None}
+    return parts.finish(activation, (y,), **given)
 
 
 def _fused_conv(parts: Parts) -> List[Node]:
@@ -49,7 +50,7 @@ def _fused_gemm(parts: Parts) -> List[Node]:
     activation = a.pop("activation", "")
     given = [a.pop(f"activation_{name}", None) for name in ("alpha", "beta", "gamma")]
     y = parts.add("Gemm", "gemm", parts.node.inputs, **a)
-    return _activated(parts, y, activation, tuple(one for one in given if one is not None))
+    return _activated(parts, y, activation, given)
 
 
 def _fused_matmul(parts: Parts) -> List[Node]:

@@ -163,6 +163,8 @@ def _read_loop(reader: Reader, node: Node, given: Dict[str, Any], scope: Scope) 
             return
         if value is not None and value.size != 1:
             raise ModelFormatError(f"node {node.name!r} (Loop): its {what} has {value.size} elements, not 1")
+        if value is not None and value.dtype.kind not in "iub":
+            raise ModelFormatError(f"node {node.name!r} (Loop): its {what} is {value.dtype}, no integer")
     most = None if limits[0] is None else int(limits[0].item())
     goes_on = limits[1] is None or bool(limits[1].item())
     body = _body(reader, node, given, scope)

@@ -65,6 +65,7 @@ BAD: List[Tuple[str, List[Tuple[int, ...]], Dict[str, Any], List[str]]] = [
     ("roi_align", [X, (2, 4), (3,)], REGIONS, ["index has shape 3", "2 regions"]),
     ("roi_align", [X, (2, 4), (2,)], {**REGIONS, "bins": (0, 2)}, ["0 x 2 bins"]),
     ("roi_align", [X, (2, 4), (2,)], {**REGIONS, "samples": -1}, ["samples is -1"]),
+    ("roi_align", [X, (2, 4), (2,)], {**REGIONS, "samples": 257}, ["samples is 257", "0..256"]),
     ("roi_align", [X, (2, 4), (2,)], {**REGIONS, "scale": float("nan")}, ["scale is nan"]),
     ("linear", [(2, 3, 4), (5, 4)], {}, ["x has 3 dimensions"]),
     ("linear", [(2, 3), (5, 4)], {}, ["x has rows of 3", "w has rows of 4"]),

@@ -21,10 +21,12 @@ from attention_rows import (
     known,
 )
 from attention_twin import Arrays, attention, closed
-from graphs import differentiated, prepared
+from graphs import differentiated, prepared, run
 from onnx import TensorProto, helper, numpy_helper
 
 from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
+from cnnviz.graph.graph import Graph, Node, Tensor
+from cnnviz.graph.schema import complete
 from cnnviz.graph.simplify import simplify
 from cnnviz.reader.onnx_file import read
 
@@ -214,3 +216,24 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
         model.graph.node[0].output[1:3] = ["", ""]
     with pytest.raises(error, match=message):
         prepared(simplify(read(model)))
+
+
+LEAST = np.finfo(np.float32).min
+MASKS: Dict[str, Tuple[np.ndarray, Dict[str, Any]]] = {
+    "the least number closes no row": (np.float32([[LEAST] * KEYS] + [[0] * KEYS] * (TOKENS - 1)), {}),
+    "one column under a causal mask": (np.arange(TOKENS, dtype=np.float32)[:, None], {"is_causal": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_mask_is_the_same_fed_or_known(name: str) -> None:
+    mask, attributes = MASKS[name]
+    shape = (1, HEADS, TOKENS, EXTENT)
+    q, k = fed(*shape), fed(1, HEADS, KEYS, EXTENT)
+    attend = Node("Attention", "attend", ("q", "k", "k", "m"), ("y",), {})
+    attend = complete(attend.replace(attributes=attributes))
+    inputs = (Tensor("q", shape), Tensor("k", k.shape))
+    moving = Graph((*inputs, Tensor("m", mask.shape)), (Tensor("y", None),), (attend,), {})
+    (found,) = run(moving, q, k, mask)
+    (expected,) = run(Graph(inputs, (Tensor("y", None),), (attend,), {"m": mask}), q, k)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

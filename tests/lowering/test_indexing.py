@@ -63,7 +63,7 @@ ROWS: Dict[str, Tuple[str, Dict[str, np.ndarray], Dict[str, Any], Numbers]] = {
         "Pad",
         {"p": np.array([0, 0, 1, 7, 0, 2, -2, 9])},
         {"mode": "wrap"},
-        lambda x: np.pad(np.pad(x, ((0, 0), (0, 2), (1, 0), (7, 9)), "wrap")[:, :, :-2], 0),
+        lambda x: np.pad(x[:, :, :-2], ((0, 0), (0, 2), (1, 0), (7, 9)), "wrap"),
     ),
     "scatter": ("ScatterND", {"i": np.array([[0, 2], [-1, 0], [0, 1]]), "u": UPDATES}, {}, scattered),
     "upper": ("Trilu", {}, {}, np.triu),

@@ -284,3 +284,11 @@ def test_another_input_as_long_as_the_batch_is_no_batch(rows: int) -> None:
     x, table = np.arange(12.0).reshape(3, 4), np.arange(4.0 * rows).reshape(rows, 4)
     (found,) = run(Graph(inputs, (Tensor("y", None),), nodes, {}), x, table)
     np.testing.assert_array_equal(found, x + table.sum(axis=0))
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "DynamicQuantizeLinear"])
+def test_outputs_that_an_operator_does_not_have_are_refused(op: str) -> None:
+    more = {"kernel_shape": [2, 2]} if op == "MaxPool" else {}
+    nodes = [helper.make_node(op, ["x"], ["a", "b", "c", "y"], name="the node", **more)]
+    with pytest.raises(ModelFormatError, match=r"the node.* has 4 outputs, at most [23] are possible"):
+        run(small(nodes, shape=(1, 3, 4, 4)), np.zeros((1, 3, 4, 4)))

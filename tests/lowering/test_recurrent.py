@@ -7,11 +7,13 @@ from typing import Any, Dict, Mapping, NamedTuple, Tuple, Type
 
 import numpy as np
 import pytest
-from graphs import differentiated, prepared
+from graphs import differentiated, prepared, run
 from onnx import TensorProto, helper, numpy_helper
 from recurrent_twin import GATES, layer
 
 from cnnviz.errors import CnnvizError, ModelFormatError, UnsupportedModelError
+from cnnviz.graph.graph import Graph, Node, Tensor
+from cnnviz.graph.schema import complete
 from cnnviz.graph.simplify import simplify
 from cnnviz.reader.onnx_file import read
 
@@ -275,3 +277,19 @@ def test_outputs_may_be_left_out(kept: str) -> None:
     plan.forward([case.arrays()["X"]])
     expected = layer("LSTM", case.arrays(), {})[at]
     np.testing.assert_allclose(plan.read(value), expected, rtol=1e-4, atol=2e-6)
+
+
+def test_layers_of_both_layouts_may_share_a_state() -> None:
+    rng = np.random.default_rng(9)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in [(2, 6, 4), (2, 6, 6), (2, 2, 6)]]
+    columns, state = np.float32(rng.normal(size=(3, 2, 4))), weights[2]
+    inputs = ("x", "w", "r", "", "", "h")
+    first = complete(Node("RNN", "first", inputs, ("y",), {"direction": "bidirectional"}))
+    second = Node("RNN", "second", ("t", *inputs[1:]), ("z",), {"direction": "bidirectional", "layout": 1})
+    turned = Node("Transpose", "turned", ("x",), ("t",), {"perm": (1, 0, 2)})
+    constants = dict(zip("wrh", [*weights[:2], state]))
+    outputs = (Tensor("y", None), Tensor("z", None))
+    graph = Graph((Tensor("x", (3, 2, 4)),), outputs, (first, turned, complete(second)), constants)
+    _, together = run(graph, columns)
+    alone = graph.replace(nodes=graph.nodes[1:], outputs=outputs[1:])
+    np.testing.assert_array_equal(together, run(alone, columns)[0])

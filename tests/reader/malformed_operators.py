@@ -53,6 +53,8 @@ RARE: Dict[str, Row] = {
     "a place beyond the axis": (lambda: net(node("GatherElements", "x", "i", axis=1), initializers=[places(0, 3)]), F, "out of range for 3"),
     "places of another rank": (lambda: net(node("GatherElements", "x", "i"), initializers=[ints("i", 0, 1)]), F, "indices of shape (2,) do not fit"),
     "updates of another shape": (lambda: net(node("ScatterElements", *"xiw", axis=1), initializers=[places(0, 1), tensor("w", (1, 1, 1, 1))]), F, "updates have shape (1, 1, 1, 1), expected (1, 2, 1, 1)"),
+    "places between elements": (lambda: net(node("GatherElements", "x", "i"), initializers=[tensor("i", (1, 2, 1, 1))]), F, "holds float32, expected integers"),
+    "a type of nothing": (lambda: net(node("CastLike", "x", "")), F, "has 1 inputs, expected 2"),
     "places that move": (lambda: net(node("GatherElements", "x", "x")), U, "indices depend on the picture"),
     "a shift to nowhere": (lambda: net(node("BitShift", "z", "z", output="s", direction="UP"), node("Mul", "x", "s"), initializers=[byte("z")]), F, "direction is 'UP'"),
     "means of one axis twice": (lambda: net(node("MeanVarianceNormalization", "x", axes=[1, 1])), F, "name one axis twice"),

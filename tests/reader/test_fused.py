@@ -59,6 +59,12 @@ ROWS: Dict[str, Tuple[str, List[Any], Dict[str, Any], Array]] = {
         {"activation": "HardSigmoid", "activation_alpha": 0.1, "activation_beta": 0.4},
         np.clip(0.1 * FLAT @ ROWS_OF + 0.4, 0, 1),
     ),
+    "hard sigmoid, alpha left out": (
+        "FusedGemm",
+        [ROWS_OF],
+        {"activation": "HardSigmoid", "activation_beta": 0.4},
+        np.clip(0.2 * FLAT @ ROWS_OF + 0.4, 0, 1),
+    ),
     "matrices": ("FusedMatMul", [W], {"alpha": 0.25}, 0.25 * X @ W),
     "right turned": ("FusedMatMul", [WT], {"transB": 1}, X @ turned(WT)),
     "left turned": ("FusedMatMul", [OTHER[:, :3]], {"transA": 1, "alpha": 2.0}, 2 * turned(X) @ OTHER[:, :3]),

@@ -22,6 +22,7 @@ from test_inlining import (
     tensors,
 )
 
+from cnnviz.errors import ModelFormatError
 from cnnviz.graph.simplify import simplify
 from cnnviz.reader.onnx_file import read
 
@@ -291,3 +292,9 @@ def test_sequences_of_another_length_are_refused() -> None:
     )
     with pytest.raises(ValueError, match=r"x/0.*Split"):
         run(graph, np.zeros((1, 2, 5, 4), np.float32))
+
+
+@pytest.mark.parametrize("count", [np.inf, np.nan, 2.5])
+def test_a_count_that_is_no_integer_is_refused(count: float) -> None:
+    with pytest.raises(ModelFormatError, match=r"\(Loop\): its number of iterations is float32"):
+        read(model([loop(HALVING, "n", "", "x")], {"n": np.float32(count)}, ["y"]))

@@ -10,6 +10,9 @@
 #include "kernels/portable/roi_align.h"
 #include "plan/op.h"
 
+/* Of a bin along an axis. Networks take 1 to 4; their square is work that no size of a file bounds. */
+#define MOST_SAMPLES 256
+
 static cnv_status check_regions(const cnv_node *node, cnv_error *err)
 {
     const cnv_shape *regions = node->x_shape[1], *index = node->x_shape[2];
@@ -33,9 +36,9 @@ static cnv_status roi_align_infer(const cnv_node *node, cnv_shape *y, cnv_error 
                           (long long)p->bins[1]);
         goto done;
     }
-    if (p->samples < 0 || p->samples > INT16_MAX || !isfinite(p->scale)) {
+    if (p->samples < 0 || p->samples > MOST_SAMPLES || !isfinite(p->scale)) {
         status = cnv_fail(err, CNV_INVALID, "samples is %lld and scale is %g, expected 0..%d and a number",
-                          (long long)p->samples, (double)p->scale, INT16_MAX);
+                          (long long)p->samples, (double)p->scale, MOST_SAMPLES);
         goto done;
     }
     *y = (cnv_shape){4, {node->x_shape[1]->dim[0], node->x_shape[0]->dim[1], p->bins[0], p->bins[1]}};
