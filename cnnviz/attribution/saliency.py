@@ -106,7 +106,8 @@ def saliency(
         sum of their products with the layers is explained. A class of a segmenter is asked about where it
         wins: its score is the mean over these places, over all places where it wins none (``flags`` say so);
         None is the class that covers most places, a "background" left out where others win. A part of the
-        map is asked about by ``objectives.Region("logits", class, mask)``.
+        map is asked about by ``objectives.Region("logits", class, mask)``, with ``axis=3`` for scores
+        N,H,W,C.
     reduce : {"max_abs", "sum_abs", "mean_abs", "l2", "sum"}
         How channels are joined; ``"sum"`` keeps the sign.
     times_input : bool

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cnnviz.attribution.techniques import TECHNIQUES as NAMED
 from cnnviz.bundled import CLASSES, Drawn, draw
 from cnnviz.model.model import Model
-from cnnviz.one_line import shortened
+from cnnviz.one_line import shortened, times
 from cnnviz.results.results import Attribution
 
 Map = NDArray[np.float32]
@@ -108,12 +108,16 @@ def evaluate(
     Raises
     ------
     ValueError
-        When the method is unknown, the model lacks a class of the pictures, or a map has a wrong shape.
+        When the network takes signals or volumes, the method is unknown, the model lacks a class of the
+        pictures, or a map has a wrong shape.
 
     Examples
     --------
     >>> print(cnnviz.evaluate(cnnviz.load(), "grad_cam", objects=2))  # doctest: +SKIP
     """
+    if model.preprocessing.axes != 2:
+        size = times(model.preprocessing.size or ())
+        raise ValueError(f"evaluate is for networks of pictures: the input of {model.name} has size {size}")
     maps_of = _method(method)
     drawn = data if data is not None else draw(n, seed, size=_size(model), objects=objects)
     if len(drawn) == 0:

@@ -179,7 +179,7 @@ class Answer:
             classes = f"a class, 0 to {self.count - 1}" if self.kind == "map" else "0"
             return (
                 f"{says}, {self.described()}; take for the target {classes}, or a part of the map by "
-                f"objectives.Region({self.scores!r}, class, mask)"
+                f"objectives.Region({self.scores!r}, class, mask{', axis=3' * (self.axis == 3)})"
             )
         if self.others:
             says += f"; output({shortened(self.others[0])!r}) of the model asks another output"

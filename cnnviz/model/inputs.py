@@ -78,6 +78,10 @@ class Inputs:
 
     def bind(self, values: Mapping[str, Any], preprocessing: Preprocessing) -> Inputs:
         """Bind other inputs to numbers, or to pictures where they take pictures."""
+        if not isinstance(values, Mapping):
+            raise TypeError(
+                f"inputs must be a mapping, such as {{'age': 40.0}}, not of type {type(values).__name__}"
+            )
         made = {name: self._bindable(name, value, preprocessing) for name, value in values.items()}
         return replace(self, bound={**self.bound, **made})
 
@@ -228,7 +232,7 @@ def _shaped(array: Array, shape: Tuple[int, ...], tensor: Tensor, rows: bool) ->
 
 def checked_input(x: Any, channels: int, axes: int) -> Array:
     """Return `x` as the C-contiguous float32 N,C,H,W (of `axes` axes) that plans read, or raise an error."""
-    array = np.asarray(x)
+    array = as_array(x, "x")
     if array.dtype.kind != "f":
         raise TypeError(
             f"x has dtype {array.dtype}: it must be float32; model.preprocess makes it from pictures"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.one_line import LINE, shortened
+from cnnviz.pictures.arrays import as_array
 from cnnviz.pictures.image import Listed
 
 Array = NDArray[np.float32]
@@ -269,10 +270,14 @@ def _number(value: float) -> float:
     return number
 
 
-def _as_cotangent(layer: str, array: Array) -> Array:
-    given = np.asarray(array)
+def _as_cotangent(layer: str, array: Any) -> Array:
+    given = as_array(array, f"target[{layer!r}]")
     if given.dtype.kind != "f" or given.ndim == 0:
-        raise TypeError(f"target[{layer!r}] must be a float array shaped like the layer, not {array!r:.80}")
+        text = f"target[{layer!r}] must be a float array shaped like the layer, not {array!r:.80}"
+        if isinstance(array, (list, tuple)) and all(isinstance(one, (str, int, np.integer)) for one in array):
+            each = ", ".join(f"{{{layer!r}: {one!r}}}" for one in array[:3])
+            text += f"; several classes of an output are [{each}{', ...' * (len(array) > 3)}]"
+        raise TypeError(text)
     if not np.isfinite(given).all():
         raise ValueError(f"target[{layer!r}] holds NaN or infinity")
     return np.ascontiguousarray(given, dtype=np.float32)

@@ -43,10 +43,18 @@ def in_colour(picture: NDArray[Any], channels: Optional[Sequence[int]] = None) -
         if picture.shape[2] == 3:
             return picture
         return np.repeat(picture.mean(axis=2, keepdims=True, dtype=np.float32), 3, axis=2)
-    chosen, count = list(channels), picture.shape[2]
-    if len(chosen) not in (1, 3) or any(not 0 <= index < count for index in chosen):
-        raise ValueError(f"channels must be one or three indices from 0 to {count - 1}, not {channels!r}")
+    count = picture.shape[2]
+    chosen = list(channels) if isinstance(channels, (Sequence, np.ndarray)) else []
+    if len(chosen) not in (1, 3) or not all(_is_index(index, count) for index in chosen):
+        raise ValueError(
+            f"channels must be one or three indices from 0 to {count - 1} in a list, not {channels!r}"
+        )
     return np.repeat(picture[..., chosen], 3 // len(chosen), axis=2)
+
+
+def _is_index(index: Any, count: int) -> bool:
+    whole = isinstance(index, (int, np.integer)) and not isinstance(index, bool)
+    return whole and 0 <= index < count
 
 
 def listed(facts: Union[Fact, List[Fact]]) -> List[Fact]:

@@ -55,7 +55,7 @@ class Preprocessed:
         #: The input, float32.
         self.x: Array = single(array)
         if not all_finite(self.x):
-            bad = array.size - int(np.isfinite(array).sum())
+            bad = array.size - int(np.isfinite(self.x).sum())  # some are too large for float32
             raise ValueError(f"x holds NaN or infinity: {bad} of {array.size} values")
 
     def __repr__(self) -> str:

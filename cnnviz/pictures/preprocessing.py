@@ -46,9 +46,28 @@ def _check_channels(order: object) -> None:
 
 
 def _check_range(given: object) -> None:
-    numbers = np.asarray(given, np.float64) if isinstance(given, tuple) else np.empty(0)
+    numbers = _numbers(given) if isinstance(given, tuple) else np.empty(0)
     if numbers.shape != (2,) or not np.isfinite(numbers).all() or numbers[0] >= numbers[1]:
-        raise ValueError(f"range must be two numbers, the lower one first, such as (0, 4095), not {given!r}")
+        raise ValueError(
+            f"range must be two numbers, the lower one first, in a tuple such as (0, 4095), not {given!r}"
+        )
+
+
+def _check_size(given: object) -> None:
+    if given is not None and not (
+        isinstance(given, (tuple, list))
+        and len(given) in (1, 2, 3)
+        and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in given)
+    ):
+        raise ValueError(f"size must be positive integers, such as (height, width), not {given!r}")
+
+
+def _numbers(given: object) -> NDArray[np.float64]:
+    """The numbers of an argument; none of them where it holds anything else."""
+    try:
+        return np.asarray(given if np.asarray(given).dtype.kind in "fiu" else (), np.float64)
+    except (TypeError, ValueError):
+        return np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -99,15 +118,16 @@ class Preprocessing:
             raise ValueError(f"resample must be one of {', '.join(_FILTERS)}, not {self.resample!r}")
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop must be above 0 and at most 1, not {self.crop}")
-        if self.size is not None and (len(self.size) not in (1, 2, 3) or min(self.size) < 1):
-            raise ValueError(f"size must be two positive integers, height and width, not {self.size}")
+        _check_size(self.size)
         for name in ("mean", "std"):
-            numbers = np.atleast_1d(getattr(self, name))
+            numbers = np.atleast_1d(_numbers(getattr(self, name)))
             if numbers.shape not in ((1,), (self.channels,)) or not np.isfinite(numbers).all():
                 raise ValueError(
                     f"{name} must be one number or {self.channels}, one for each channel of "
-                    f"{shortlist(self.channel_names)}, not {getattr(self, name)}"
+                    f"{shortlist(self.channel_names)}, not {getattr(self, name)!r}"
                 )
+        if _numbers(self.scale).shape != ():
+            raise ValueError(f"scale must be a number, not {self.scale!r}")
         if self.scale <= 0 or np.min(self.std) <= 0:
             raise ValueError(f"scale and std must be positive, not {self.scale} and {self.std}")
         if self.range is not None:

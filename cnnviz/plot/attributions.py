@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.pictures.batch import in_colour
-from cnnviz.plot.maps import ALL, MOST, limit_of, overlay, saliency
+from cnnviz.plot.maps import ALL, MOST, OVERLAY_OPTIONS, limit_of, overlay, saliency
 from cnnviz.plot.shown import ShownMap
 from cnnviz.plot.spatial import flattened, signal
 
@@ -42,17 +42,31 @@ def attribution(result: ShownMap, *, ax: Optional[Axes] = None, **options: Any) 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    TypeError
+        For an option of `overlay` alone, such as ``channels=``, with a map that is drawn without its picture.
+    ValueError
+        For channels or a slice that the picture does not have.
     """
     method = result.method.replace("_", "-")
     options.setdefault("title", f"{method}: {result.label}, score\N{NO-BREAK SPACE}{result.score:.3g}")
     options.setdefault("units", _units(result))
     if result.map.ndim == 1:
         return signal(result.image, result.map, ax=ax, **options)
-    if result.map.ndim == 3:
+    volume = result.map.ndim == 3
+    if volume:
         result = flattened(result, options.pop("slice", None))
     if is_overlay(result):
         picture = in_colour(result.image, options.pop("channels", None))
-        return overlay(picture, result.map, ax=ax, **options)
+        axes = overlay(picture, result.map, ax=ax, **options)
+        if volume:  # slices side by side must not run into one another
+            axes.images[-1].set_interpolation("nearest")
+        return axes
+    over = [name for name in OVERLAY_OPTIONS if name in options]
+    if over:
+        raise TypeError(f"{over[0]} is for maps over their picture: that of {method} is drawn alone")
     return saliency(result.map, ax=ax, **options)
 
 

@@ -19,7 +19,7 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.pictures.batch import batch_of
+from cnnviz.pictures.batch import batch_of, in_colour
 from cnnviz.pictures.image import as_float
 from cnnviz.plot.maps import draw_picture, own_axes, size_of_one, size_of_panels, wrapped
 from cnnviz.plot.panels import caption, columns_of, grid, mosaic, new_figure, size_of_grid, slenderness
@@ -143,7 +143,7 @@ def pictures(result: ShownPicture, *, figure: Optional[Figure] = None) -> Figure
     -------
     Figure
     """
-    made = list(batch_of(result.image))
+    made = [in_colour(one) for one in batch_of(result.image)]
     names = result.report.get("label", result.report.get("target_label"))
     shares = result.report.get("probability", result.report.get("target_confidence"))
     titles = [""] * len(made)

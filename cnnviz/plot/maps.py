@@ -118,7 +118,7 @@ def overlay(
         Opacity where the map is largest, from 0 to 1.
     channels : sequence of int, optional
         The channels of an array H,W,C to draw, one or three; without it, all of them, where they are not
-        three, as their mean.
+        three, as their mean, but H,W,4 as red, green, blue and opacity.
 
     Returns
     -------
@@ -158,8 +158,15 @@ def draw_picture(ax: Axes, pixels: Array, title: str) -> None:
 
 
 def shown_pixels(image: ImageLike, channels: Optional[Sequence[int]] = None) -> Array:
-    """Return a picture as H,W,3 from 0 to 1; an array of other channels must be on that scale already."""
-    if isinstance(image, np.ndarray) and image.ndim == 3 and (channels or image.shape[2] not in (1, 3, 4)):
+    """Return a picture as H,W,3 from 0 to 1; an array of other channels must be on that scale already.
+
+    An array H,W,4 is red, green, blue and opacity unless `channels` are chosen.
+    """
+    if (
+        isinstance(image, np.ndarray)
+        and image.ndim == 3
+        and (channels is not None or image.shape[2] not in (1, 3, 4))
+    ):
         image = in_colour(image, channels)
     return as_float(read_image(image))
 

@@ -34,6 +34,7 @@ def grid(
     Parameters
     ----------
     results : sequence of Attribution, Synthesis or pictures
+        A bare array H,W,4 is red, green, blue and opacity; four channels of a result are shown as their mean.
     columns : int, optional
         Number of columns; by default at most five, so that rows are filled evenly.
     titles : sequence of str, optional

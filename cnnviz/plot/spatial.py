@@ -114,23 +114,39 @@ def flattened(result: ShownMap, chosen: Optional[Tuple[int, int]] = None) -> Sho
     ValueError
         When there is no such slice.
     """
-    size = result.map.shape
-    cuts = [(axis, extent // 2) for axis, extent in enumerate(size)] if chosen is None else [chosen]
-    for axis, index in cuts:
-        if axis not in (0, 1, 2) or not 0 <= index < size[axis]:
-            raise ValueError(f"slice must be an axis of {size} and an index along it, not {chosen!r}")
+    cuts = None if chosen is None else [_checked_cut(chosen, result.map.shape)]
     low, high = float(result.image.min()), float(result.image.max())
     shown = (result.image - low) / (high - low or 1.0)
-    shown_map = _beside(result.map, cuts, 0.0)
-    picture = _beside(shown, cuts, 1.0)
+    shown_map = slices_of(result.map, 0.0, cuts)
+    picture = slices_of(shown, 1.0, cuts)
     over = result.values.ndim == result.map.ndim  # drawn over the picture
     values = shown_map if over else shown_map[np.newaxis]
     facts = (result.method, result.label, result.score, result.settings)
     return _Flat(values, shown_map, picture, *facts)
 
 
-def _beside(volume: NDArray[Any], cuts: Sequence[Tuple[int, int]], blank: float) -> Array:
-    """Join slices of different sizes in one row, each with a gap behind it but the last."""
+def _checked_cut(chosen: Any, size: Sequence[int]) -> Tuple[int, int]:
+    numbers = tuple(chosen) if isinstance(chosen, (tuple, list, np.ndarray)) else ()
+    whole = all(isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in numbers)
+    if (
+        len(numbers) != 2
+        or not whole
+        or numbers[0] not in (0, 1, 2)
+        or not 0 <= numbers[1] < size[numbers[0]]
+    ):
+        raise ValueError(
+            f"slice must be (axis, index), an axis of {tuple(size)} and an index along it, not {chosen!r}"
+        )
+    return int(numbers[0]), int(numbers[1])
+
+
+def slices_of(volume: NDArray[Any], blank: float, cuts: Optional[Sequence[Tuple[int, int]]] = None) -> Array:
+    """Join slices of a volume D,H,W or D,H,W,C in one row, each with a gap behind it but the last.
+
+    By default they are the middle slices of its three axes.
+    """
+    if cuts is None:
+        cuts = [(axis, extent // 2) for axis, extent in enumerate(volume.shape[:3])]
     slices = [np.take(volume, index, axis=axis) for axis, index in cuts]
     height = max(len(one) for one in slices)
     padded: List[NDArray[Any]] = []

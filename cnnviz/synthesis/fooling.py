@@ -77,7 +77,9 @@ def fooling_image(
     """Change a picture, as little as gradient ascent needs, until the network calls it `target`.
 
     The picture that comes out is exact in 8 bits: the run goes on until the *rounded* picture fools the
-    network, so the file that ``result.save("x.png")`` writes fools it too (a JPEG changes pixels).
+    network, so the file that ``result.save("x.png")`` writes fools it too (a JPEG changes pixels). Where the
+    preprocessing states a range, bytes are read as numbers in it: save ``"x.npz"``, and pass
+    ``model.preprocessing.in_units(cnnviz.load_result("x.npz").image)``.
     Every number about pixels is in units of the displayed range, 0 to 1: 8/255 is eight levels.
 
     Parameters

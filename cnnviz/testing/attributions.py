@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cnnviz.results.results import Attribution, load_result
 
-from .evidence import Panel, failure, largest
+from .evidence import Panel, failure, flat_image, flat_map, largest
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -48,9 +48,15 @@ def assert_points_into(
     AssertionError
         With the numbers, and a picture of the region and the map; also for a map that holds NaN.
     ValueError
-        When the region does not fit the map, lies partly outside of it, or is empty.
+        When the region does not fit the map, lies partly outside of it, or is empty; and for the map of a
+        signal or a volume.
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    if attribution.map.ndim != 2:
+        shape = attribution.map.shape
+        raise ValueError(
+            f"assert_points_into is for networks of pictures: the map has shape {shape}, not H,W"
+        )
     inside = as_mask(region, attribution.map.shape)
     _refuse_non_finite(attribution, "points-into")
     energy = np.maximum(attribution.map.astype(np.float64), 0)
@@ -91,7 +97,7 @@ def _refuse_non_finite(attribution: Attribution, assertion: str) -> None:
     bad = ~np.isfinite(attribution.map)
     if bad.any():
         text = f"{_title(attribution)} holds NaN or infinity in {bad.sum()} of its {bad.size} pixels"
-        raise failure(assertion, text, [Panel("where it is not finite", bad.astype(np.float32))])
+        raise failure(assertion, text, [Panel("where it is not finite", flat_map(bad.astype(np.float32)))])
 
 
 def assert_unchanged(
@@ -146,7 +152,10 @@ def assert_unchanged(
 
 def _compare(before: Attribution, now: Attribution, path: Path, least: float, most: float) -> None:
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
-    panels = [Panel(f"stored: {_title(before)}", before.map), Panel(f"now: {_title(now)}", now.map)]
+    panels = [
+        Panel(f"stored: {_title(before)}", flat_map(before.map)),
+        Panel(f"now: {_title(now)}", flat_map(now.map)),
+    ]
     head = f"{_title(now)} is not what {path} holds"
     if before.map.shape != now.map.shape:
         text = f"{head}\n  the stored map is {before.map.shape}, the new one {now.map.shape}"
@@ -167,8 +176,8 @@ def _compare(before: Attribution, now: Attribution, path: Path, least: float, mo
             wrong.append("the picture that it explains differs from the stored one, too")
         wrong.append("if the change is meant, store it anew: update=True, or pytest --cnnviz-update")
         panels = [panel._replace(limit=largest(before.map, now.map)) for panel in panels]
-        panels.append(Panel(f"now - stored, relative L2 {drift:.3g}", difference))
-        panels.append(Panel("picture of the new one", now.image))
+        panels.append(Panel(f"now - stored, relative L2 {drift:.3g}", flat_map(difference)))
+        panels.append(Panel("picture of the new one", flat_image(now.image)))
         raise failure("unchanged", "\n  ".join([head, *wrong]), panels)
 
 

@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.pictures.batch import in_colour
+from cnnviz.plot.spatial import slices_of
+
 from .destination import current_destination, file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# The width over the height from which on a panel, such as that of a signal, is stretched to be seen.
+_LONG = 4
+
+
 class Panel(NamedTuple):
-    """One picture of a row: an image H,W,3, a map H,W, or one number for each label to draw as bars.
+    """One picture of a row: an image H,W,C, a map H,W, or one number for each label to draw as bars.
+
+    Signals and volumes are flat before they are drawn: see `flat_map` and `flat_image`.
 
     `region` is outlined on the picture; `limit` ends the colour scale of a map.
     """
@@ -65,12 +74,18 @@ def _path(assertion: str) -> Path:
 def _picture(ax: Axes, panel: Panel) -> None:
     values = panel.values
     if values.ndim == 3:
-        ax.imshow(values)
+        ax.imshow(in_colour(values).clip(0, 1))
     else:
         signed = bool((values < 0).any())
         limit = panel.limit or largest(values) or 1.0
         colours = "PuOr" if signed else "magma"
-        drawn = ax.imshow(values, cmap=colours, vmin=-limit if signed else 0, vmax=limit)
+        drawn = ax.imshow(
+            values,
+            cmap=colours,
+            vmin=-limit if signed else 0,
+            vmax=limit,
+            aspect="auto" if values.shape[1] > _LONG * len(values) else "equal",
+        )
         ax.figure.colorbar(drawn, ax=ax, shrink=0.8)
     if panel.region is not None:
         for colour, width in (("black", 2.5), ("cyan", 1.2)):
@@ -84,6 +99,21 @@ def _bars(ax: Axes, panel: Panel) -> None:
     ax.barh(positions, values, color=["#7b3294" if value >= 0 else "#e66101" for value in values])
     ax.set_yticks(positions, panel.labels, fontsize=7)
     ax.axvline(0, color="black", linewidth=0.5)
+
+
+def flat_map(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a map in two dimensions: a signal's as one row, of a volume's its middle slices."""
+    if values.ndim == 3:
+        return slices_of(values, 0.0)
+    return values[np.newaxis] if values.ndim == 1 else values
+
+
+def flat_image(image: NDArray[Any]) -> NDArray[Any]:
+    """Return a picture as it is, of a signal L,C a row for each channel, of a volume its middle slices."""
+    if image.ndim == 4:
+        low, high = float(image.min()), float(image.max())
+        return slices_of((image - low) / (high - low or 1.0), 1.0)
+    return image.T if image.ndim == 2 else image
 
 
 def largest(*arrays: NDArray[Any]) -> float:

@@ -11,6 +11,7 @@ from cnnviz.model.model import Model
 from cnnviz.objectives.base import ClassLike
 from cnnviz.objectives.scores import lead
 from cnnviz.pictures.image import ImageLike, ImagesLike, as_float
+from cnnviz.pictures.preprocessed import Fed, Preprocessed
 
 from .evidence import Panel, failure, ranked
 
@@ -69,7 +70,8 @@ def assert_prediction(
     Parameters
     ----------
     model : Model
-    image : path, PIL image or array H,W,3
+    image : path, PIL image, array H,W,3, `Preprocessed`, or a mapping for a network of several inputs
+        Changes are made to the picture of a preprocessed input.
     label : str or int
         The class that must have the highest score; of a segmenter, the one that covers most places, by the
         shares of the places as scores.
@@ -89,10 +91,15 @@ def assert_prediction(
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     model.need_classes()
     wanted = model.class_index(label)
-    picture = as_float(model.preprocessing.read_one(image))
+    alone: Any
+    model, alone = model.split(image)
+    fed = model.preprocessing.feed_of(alone) if isinstance(alone, Preprocessed) else None
+    picture = as_float(model.preprocessing.read_one(alone)) if fed is None else _only(fed)
     named: Dict[str, Change] = {"as it is": lambda unchanged: unchanged, **_chosen(changes)}
     pictures = [np.ascontiguousarray(change(picture), dtype=np.float32) for change in named.values()]
     shown = [model.preprocess(model.preprocessing.in_units(one)) for one in pictures]
+    if fed is not None:
+        shown[0] = fed.x  # as it is
     scores = np.concatenate([model.scores(x) for x in shown])
     scores = model.head.answer.rows(scores)
     margins, _ = lead(scores, np.full(len(scores), wanted))
@@ -107,6 +114,13 @@ def assert_prediction(
         raise failure(
             "prediction", "\n  ".join([head, *lines]), _panels(model, pictures, named, scores, wrong, wanted)
         )
+
+
+def _only(fed: Fed) -> Picture:
+    """The picture of an input that is preprocessed already, and is not a batch of several."""
+    if len(fed.x) > 1:
+        raise ValueError(f"image has {len(fed.x)} pictures, but one is asked about")
+    return fed.pictures[0]
 
 
 def _answer(model: Model, name: str, scores: NDArray[np.float64], wanted: int, margin: float) -> str:
@@ -186,9 +200,15 @@ def assert_models_agree(
         When the scores do not have the same shape.
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    given = images
+    model, images = model.split(given)
     x = model.preprocess(images)
     ours = np.asarray(model.forward(x), np.float64).reshape(len(x), -1)
-    theirs = reference.forward(reference.preprocess(images)) if isinstance(reference, Model) else reference(x)
+    if isinstance(reference, Model):
+        reference, images = reference.split(given)
+        theirs: Any = reference.forward(reference.preprocess(images))
+    else:
+        theirs = reference(x)
     theirs = np.asarray(theirs, np.float64).reshape(len(x), -1)
     if ours.shape != theirs.shape:
         raise ValueError(f"the model's scores are {ours.shape}, the reference's {theirs.shape}")

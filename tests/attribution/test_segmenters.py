@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -278,3 +279,12 @@ def test_results_are_kept_and_made_again(tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.values, found.values)
         assert again.flags == found.flags
         assert f"{target}, score" in found.plot().get_title().replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("channels first", "mask)"), ("channels last", "mask, axis=3)")]
+)
+def test_the_advice_for_a_part_of_the_map_has_the_answers_axis(name: str, advice: str) -> None:
+    model = NETWORKS[name]
+    with pytest.raises(ValueError, match=re.escape(f"Region({model.logits_name!r}, class, {advice}")):
+        model.predict(PICTURES[0])

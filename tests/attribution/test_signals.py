@@ -176,9 +176,11 @@ def test_slices_of_a_volume() -> None:
     assert not drawn[6:, 12:].any()
     one = np.asarray(result.plot(slice=(1, 2)).images[0].get_array())
     np.testing.assert_array_equal(one, result.map[:, 2])
-    for wrong in ((3, 0), (0, 6), (0, -1)):
-        with pytest.raises(ValueError, match=r"slice must be an axis of \(6, 8, 10\) and an index along it"):
+    for wrong in ((3, 0), (0, 6), (0, -1), 5, (0,), (0, 1.5), (True, 0), "01"):
+        with pytest.raises(ValueError, match=r"slice must be \(axis, index\), an axis of \(6, 8, 10\) and"):
             result.plot(slice=wrong)
+    over = cnnviz.grad_cam(loaded("volume"), CASES["volume"][4], 2).plot()
+    assert over.images[-1].get_interpolation() == "nearest"
 
 
 def test_models_say_what_they_take() -> None:
@@ -307,3 +309,9 @@ def test_what_the_file_says_about_other_axes() -> None:
         ValueError, match=r"\(any, 3\): pictures are N,C,H,W, signals N,C,L, volumes N,C,D,H,W"
     ):
         cnnviz.load(data)
+
+
+@pytest.mark.parametrize("name", ["three leads", "volume"])
+def test_only_pictures_are_evaluated(name: str) -> None:
+    with pytest.raises(ValueError, match=r"evaluate is for networks of pictures: .* has size "):
+        cnnviz.evaluate(loaded(name), "saliency", progress=False)

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import cnnviz
 from cnnviz import Preprocessed
+from cnnviz.testing import assert_models_agree, assert_prediction
 
 RNG = np.random.default_rng(0)
 UNIT = cnnviz.Preprocessing()
@@ -204,6 +205,12 @@ def test_every_other_call_takes_them_too() -> None:
         model.predict(given)[0],
         model.bind({"age": 7.5}).predict(PICTURES[1])[0],
     ]
+    label = bound.predict(PICTURES[0])[0].index
+    assert_prediction(model, given, label, changes=["darker"])
+    with pytest.raises(AssertionError, match="fails on 1 of 1"):
+        assert_prediction(model, given, 1 - min(label, 1))
+    assert_models_agree(model, model, given)
+    assert_models_agree(bound, model.bind({"age": 40.0}), PICTURES[0])
     np.testing.assert_array_equal(model.preprocess(given), model.preprocess(PICTURES[0]))
     np.testing.assert_array_equal(
         model.activations(given, "bent")["bent"], bound.activations(PICTURES[0], "bent")["bent"]
@@ -420,6 +427,8 @@ def test_other_bindings_are_refused() -> None:
     model = cnnviz.load(with_age(), preprocessing=UNIT)
     with pytest.raises(ValueError, match="'x' is no input beside the picture; there are 'age'"):
         model.bind({"x": PICTURES[0]})
+    with pytest.raises(TypeError, match=r"inputs must be a mapping, .*, not of type int"):
+        model.bind(3)  # type: ignore[arg-type]
     alone = cnnviz.load(with_age(), preprocessing=UNIT, inputs={"age": 1.0})
     with pytest.raises(ValueError, match="there are none"):
         alone.bind({"age": 2.0})

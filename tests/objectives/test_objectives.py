@@ -174,6 +174,8 @@ REFUSED = [
     (lambda: obj.Gram("conv", np.eye(3), normalization="x"), ValueError, "normalization"),
     (lambda: obj.TotalVariation(3), ValueError, "power is 3"),
     (lambda: obj.Cotangents({}), ValueError, "empty"),
+    (lambda: obj.Cotangents({"hue": [0, 1]}), TypeError, r"are \[\{'hue': 0\}, \{'hue': 1\}\]"),
+    (lambda: obj.Cotangents({"conv": object()}), TypeError, r"target\['conv'\]"),
     (lambda: obj.Sum([]), ValueError, "at least one term"),
     (lambda: obj.Channel("conv", 1.5), TypeError, "channel must be an integer, not 1.5"),
     (lambda: obj.Neuron("conv", 1, 2, 1.0), TypeError, "column must be an integer, not 1.0"),

@@ -173,6 +173,6 @@ def test_channels_are_shown_as_chosen() -> None:
     np.testing.assert_array_equal(in_colour(scene, [3]), np.repeat(scene[..., 3:4], 3, axis=2))
     np.testing.assert_allclose(in_colour(scene)[..., 0], scene.mean(axis=2), rtol=1e-6)
     np.testing.assert_array_equal(in_colour(scene[..., :3]), scene[..., :3])
-    for wrong in ((0, 1), (0, 1, 5), (-1,)):
-        with pytest.raises(ValueError, match="one or three indices from 0 to 4"):
-            in_colour(scene, wrong)
+    for wrong in ((0, 1), (0, 1, 5), (-1,), ("red",), 0, (1.5,), (True,), ()):
+        with pytest.raises(ValueError, match="channels must be one or three indices from 0 to 4"):
+            in_colour(scene, wrong)  # type: ignore[arg-type]

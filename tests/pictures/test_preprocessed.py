@@ -130,6 +130,7 @@ REFUSED: Tuple[Tuple[str, Callable[[], Any], type, str], ...] = (
     ("one axis", lambda: Preprocessed(np.zeros(3)), ValueError, r"\(3,\): it must be C,H,W or N,C,H,W"),
     ("no image", lambda: Preprocessed(np.zeros((0, 3, 8, 8))), ValueError, "none of them 0"),
     ("NaN", lambda: Preprocessed(np.full((3, 2, 2), np.nan)), ValueError, "NaN or infinity: 12 of 12"),
+    ("large", lambda: Preprocessed(np.full((3, 4, 4), 1e300)), ValueError, "NaN or infinity: 48 of 48"),
     ("no array", lambda: Preprocessed("x.png"), TypeError, "dtype <U5"),
 )
 
@@ -202,6 +203,13 @@ def test_tensors_of_pytorch(model: cnnviz.Model) -> None:
     for given in (x, x.double(), inputs):
         found = cnnviz.grad_cam(model, Preprocessed(given), targets)
         np.testing.assert_array_equal(found[1].map, expected[1].map)
+    np.testing.assert_array_equal(model.forward(x), model.forward(x.detach().numpy()))
+    ours, theirs = np.ones((1, 4), np.float32), torch.ones((1, 4), requires_grad=True)
+    ours, theirs = ours[:, : model.classes], theirs[:, : model.classes]
+    np.testing.assert_array_equal(
+        model.gradient(x, {"logits": theirs}).gradients["input"],
+        model.gradient(x.detach().numpy(), {"logits": ours}).gradients["input"],
+    )
     half = cnnviz.grad_cam(model, Preprocessed(x.bfloat16()), targets)
     np.testing.assert_allclose(half[1].map, expected[1].map, atol=0.05 * expected[1].map.max())
     with pytest.raises(ValueError, match=r"cnnviz\.Preprocessed\(inputs\)"):

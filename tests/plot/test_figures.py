@@ -307,3 +307,11 @@ def test_an_empty_grid_and_a_wrong_number_of_titles_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=match):
         plot.grid(results, titles=titles)
+
+
+def test_four_channels_of_a_result_are_no_opacity() -> None:
+    images = RNG.random((2, 6, 8, 4), dtype=np.float32)
+    made = replace(CLASSES, image=images)
+    for ax, image in zip(plot.pictures(made, figure=Figure()).axes, images):
+        shown = np.asarray(ax.images[0].get_array())
+        np.testing.assert_allclose(shown, np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2), rtol=1e-6)

@@ -181,3 +181,10 @@ def test_invalid_maps_and_scales_are_refused(options: Dict[str, Any], message: s
 def test_opacity_is_a_share() -> None:
     with pytest.raises(ValueError, match="opacity"):
         drawn(plot.overlay, PICTURE, MAP, opacity=2)
+
+
+@pytest.mark.parametrize("option", [{"channels": [0]}, {"opacity": 0.5}], ids=str)
+def test_options_of_overlays_are_named_where_a_map_is_drawn_alone(option: Dict[str, Any]) -> None:
+    alone = Attribution(MAP[np.newaxis], MAP, PICTURE[:6, :8] / np.float32(255), "saliency", 1, "cat", 1.0)
+    with pytest.raises(TypeError, match=f"{next(iter(option))} is for maps over their picture"):
+        plot.attribution(alone, ax=Figure().add_subplot(), **option)

@@ -329,3 +329,14 @@ def test_the_class_of_the_picture_itself_is_no_target(model: cnnviz.Model) -> No
     for image, target, message in rows:
         with pytest.raises(ValueError, match=message):
             fool(model, image, target)
+
+
+def test_with_a_range_the_numbers_that_are_stored_fool(tmp_path: Path) -> None:
+    units = cnnviz.Preprocessing(range=(0, 4095), mean=2000.0, std=1000.0)
+    model = cnnviz.load(small_classifier(softmax=True), preprocessing=units)
+    given = RNG.integers(0, 4096, (32, 32, 3))
+    target = model.predict(given, top=2)[1].index
+    fool(model, given, target).save(tmp_path / "x.npz")
+    again = cnnviz.load_result(tmp_path / "x.npz")
+    assert again.report["fools"]
+    assert model.predict(model.preprocessing.in_units(again.image))[0].index == target

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from onnx import helper
@@ -437,3 +439,38 @@ def test_a_choice_among_ties_is_no_wrong_gradient():
     assert_gradient_agrees(model, picture, 0, step=1e-3)
     with pytest.raises(AssertionError, match="is not the reference's"):
         assert_gradient_agrees(model, picture, 0, reference=lambda x: 1.01 * last_of_ties(x), rtol=1e-3)
+
+
+def of_shape(*size):
+    values = np.random.default_rng(0).random(size).astype(np.float32)
+    image = np.stack([values, values, values, values], axis=-1)
+    return cnnviz.Attribution(values, values, image, "saliency", 1, "cat", 1.0)
+
+
+@pytest.mark.parametrize("size", [(64,), (4, 6, 8), (6, 8)], ids=str)
+def test_signals_volumes_and_four_channels_are_drawn_when_they_drift(size, tmp_path):
+    path, given, kept = tmp_path / "map.npz", of_shape(*size), Destination(tmp_path, "t")
+    assert_unchanged(given, path, update=True)
+    assert_unchanged(given, path)
+    with pytest.raises(AssertionError, match=r"relative L2 1,[\s\S]*picture: .*png"), kept_in(kept):
+        assert_unchanged(dataclasses.replace(given, map=2 * given.map), path)
+    given.map.flat[0] = np.nan
+    with pytest.raises(AssertionError, match=r"holds NaN[\s\S]*picture: .*png"), kept_in(kept):
+        assert_unchanged(given, path)
+
+
+@pytest.mark.parametrize("size", [(64,), (4, 6, 8)], ids=str)
+def test_only_pictures_are_pointed_into(size):
+    with pytest.raises(ValueError, match=r"assert_points_into is for networks of pictures: the map"):
+        assert_points_into(of_shape(*size), np.ones(size, bool))
+
+
+def test_preprocessed_inputs_are_asserted_about(model):
+    x = model.preprocess(star())
+    for given in (cnnviz.Preprocessed(x), cnnviz.Preprocessed(x[0])):
+        assert_prediction(model, given, "star", changes=["darker"])
+        assert_models_agree(model, cnnviz.load(), given)
+        with pytest.raises(AssertionError, match="fails on 2 of 2 pictures"):
+            assert_prediction(model, given, "heart", changes=["darker"])
+    with pytest.raises(ValueError, match="image has 2 pictures"):
+        assert_prediction(model, cnnviz.Preprocessed(np.concatenate([x, x])), "star")
