@@ -45,6 +45,11 @@ EXCLUDED = {
 }
 if helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16).name != "bfloat16":
     EXCLUDED[r"BFLOAT16"] = "this version of onnx hands bfloat16 out as integers"
+if tuple(map(int, onnx.__version__.split(".")[:2])) < (1, 18):
+    EXCLUDED[r"test_qlinearmatmul_[23]D_int8_"] = "data of this version wrap around where numbers saturate"
+    EXCLUDED[r"test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True"] = (
+        "its data divide by padding cut off"
+    )
 
 Case = Callable[[unittest.TestCase], None]
 
