@@ -199,7 +199,7 @@ class Preprocessing:
             )
         pictures = self.inverse(x)
         if not self.displayed:
-            return Fed(x, pictures, many, bool(np.array_equal(self.normalise(pictures), x)))
+            return Fed(x, pictures, many, self._makes(pictures, x))
         low, high = float(pictures.min()), float(pictures.max())
         if low < -_UNLIKE or high > 1 + _UNLIKE:
             warnings.warn(
@@ -210,7 +210,11 @@ class Preprocessing:
                 stacklevel=4,
             )
         pictures = pictures.clip(0, 1)
-        return Fed(x, pictures, many, bool(np.array_equal(self.normalise(pictures), x)))
+        return Fed(x, pictures, many, self._makes(pictures, x))
+
+    def _makes(self, pictures: Array, x: Array) -> bool:
+        """Whether pictures, read again, make the input x: those of another size would be resized."""
+        return pictures.shape[1:-1] == self.size and bool(np.array_equal(self.normalise(pictures), x))
 
     def in_units(self, pictures: Array) -> Array:
         """Return pictures on the displayed scale, such as those of results, in units of the range."""

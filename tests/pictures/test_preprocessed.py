@@ -111,6 +111,9 @@ def test_a_result_says_whether_it_can_be_made_again(model: cnnviz.Model, tmp_pat
     cnnviz.saliency(exact, Preprocessed(x[0]), 1).save(tmp_path / "exact.png")
     again = cnnviz.replay(tmp_path / "exact.png", exact)
     np.testing.assert_array_equal(again.map, cnnviz.saliency(exact, PICTURES[0], 1).map)
+    larger = cnnviz.saliency(exact, Preprocessed(np.full((3, 48, 40), -0.5, np.float32)), 1)
+    assert larger.map.shape == (48, 40)
+    assert larger.settings == {}  # read again, its picture would be resized
     with pytest.warns(
         UserWarning, match=r"not what the model's preprocessing makes .*span -\d.*load the model"
     ):
