@@ -142,7 +142,10 @@ def _continued(result: Synthesis, n: int, model: Optional[Model]) -> Synthesis:
 
 
 def _as_it_was(model: Model, sources: Mapping[str, Any]) -> Tuple[Model, Mapping[str, Any]]:
-    """Return the model bound to what a file keeps of other inputs, and the pictures alone."""
+    """Return the model bound to what a file keeps of other inputs, and the pictures alone.
+
+    The model is asked about its first output, which settings that name no output are about.
+    """
     pictures, inputs = files.parted(sources)
     others = [name for name in model.inputs if name != model.input_name]
     for name in inputs:
@@ -151,7 +154,7 @@ def _as_it_was(model: Model, sources: Mapping[str, Any]) -> Tuple[Model, Mapping
                 f"the result was made with numbers for the input {name!r}, and {model.name} has "
                 f"{', '.join(map(repr, others)) or 'none'} beside the picture"
             )
-    return model.with_bound({**model.bound, **inputs}), pictures
+    return model.output(model.outputs[0]).with_bound({**model.bound, **inputs}), pictures
 
 
 def _recipe(model: Model, settings: Mapping[str, Any], sources: Mapping[str, Any]) -> Recipe:

@@ -181,6 +181,20 @@ def test_results_are_kept_and_made_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(resumed.image, drawn.resume(2).image)
 
 
+def test_results_of_the_first_output_are_made_again_on_another(tmp_path: Path) -> None:
+    found = cnnviz.saliency(MODEL, PICTURES[0], 1)
+    drawn = cnnviz.class_visualization(MODEL, 1, steps=2, progress=False)
+    found.save(tmp_path / "a.png")
+    drawn.save(tmp_path / "b.png")
+    other = MODEL.output("colour")
+    again = cnnviz.replay(tmp_path / "a.png", other)
+    assert isinstance(again, cnnviz.Attribution)
+    assert (again.label, again.score, again.output) == ("wren", found.score, None)
+    np.testing.assert_array_equal(again.values, found.values)
+    np.testing.assert_array_equal(cnnviz.replay(tmp_path / "b.png", other).image, drawn.image)
+    np.testing.assert_array_equal(cnnviz.resume(drawn, other, 2).image, drawn.resume(2).image)
+
+
 def test_models_that_ask_an_output_are_pickled_and_checked() -> None:
     asked = MODEL.output("young")
     again = pickle.loads(pickle.dumps(asked))
