@@ -21,6 +21,7 @@ from cnnviz.graph.schema import SCHEMAS
 from cnnviz.model.model import Model
 from cnnviz.one_line import shortened, span
 from cnnviz.pictures.image import ImageLike
+from cnnviz.pictures.preprocessed import Preprocessed
 from cnnviz.results.results import Attribution
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ def sanity_check(
     image : path, PIL image, or array H,W,3
     method : str or callable
         ``"saliency"``, ``"smooth_grad"``, ``"grad_cam"``, ``"guided_backprop"``, ``"guided_grad_cam"``, or
-        any function that takes a model, an image and a target and returns an `Attribution`.
+        any function that takes a model, an image and a target and returns an `Attribution`. It is given the
+        image as `Preprocessed`, the network's input as it is.
     target : int, str, or None
         None explains the class predicted by the trained network.
     seed : int
@@ -126,16 +128,16 @@ def sanity_check(
     if question.many:
         raise ValueError("sanity_check takes one image and one target")
     chosen = question.targets[0] if question.targets[0] is not None else target
-    picture = model.preprocessing.in_units(question.pictures[0])
+    given = Preprocessed(question.x[0])
     nodes = _weighted(model.graph)
     if not nodes:
         raise ValueError(f"{model.name} has no weights to replace")
     rng = np.random.default_rng(seed)
-    maps = [explain(model, picture, chosen, **options).map]
+    maps = [explain(model, given, chosen, **options).map]
     constants = dict(model.graph.constants)
     for _, names in nodes:
         constants.update({name: _noise(constants[name], rng) for name in names})
-        maps.append(explain(_with(model, constants), picture, chosen, **options).map)
+        maps.append(explain(_with(model, constants), given, chosen, **options).map)
     return SanityCheck(
         tuple(layer for layer, _ in nodes),
         np.array([_similarity(maps[0], other) for other in maps]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Callable
 
 import numpy as np
@@ -57,6 +58,22 @@ def test_a_technique_may_be_named(model: Any, name: str) -> None:
     assert check.method == name
     expected = cnnviz.sanity_check(model, PICTURE, TECHNIQUES[name], target=3)
     np.testing.assert_array_equal(check.similarity, expected.similarity)
+
+
+@pytest.mark.parametrize(
+    ("own", "shape"),
+    [({}, (3, 48, 40)), ({"range": (-1000, 400), "mean": -300.0, "std": 400.0}, (3, 32, 32))],
+    ids=["another size", "a range"],
+)
+def test_an_input_is_checked_as_it_is(own: Any, shape: Any) -> None:
+    """Neither resized nor cut off at the ends of what pictures hold, and without a warning of its own."""
+    model = cnnviz.load(small_classifier(), preprocessing=cnnviz.Preprocessing(**own))
+    low, high = (float(end.ravel()[0]) for end in model.preprocessing.bounds())
+    x = np.random.default_rng(1).uniform(low - 0.04, high + 0.04, shape).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check = cnnviz.sanity_check(model, cnnviz.Preprocessed(x), "grad_cam", target=3)
+    np.testing.assert_array_equal(check.maps[0], cnnviz.grad_cam(model, cnnviz.Preprocessed(x), 3).map)
 
 
 def test_the_curve_is_drawn(model: Any) -> None:
