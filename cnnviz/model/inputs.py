@@ -82,7 +82,7 @@ class Inputs:
             raise TypeError(
                 f"inputs must be a mapping, such as {{'age': 40.0}}, not of type {type(values).__name__}"
             )
-        made = {name: self._bindable(name, value, preprocessing) for name, value in values.items()}
+        made = {name: _kept(self._bindable(name, value, preprocessing)) for name, value in values.items()}
         return replace(self, bound={**self.bound, **made})
 
     def repeated(self, copies: int) -> Inputs:
@@ -111,7 +111,8 @@ class Inputs:
                 raise ValueError("image must list mappings with the same inputs, or pictures")
             key, others = self._keys(image[0])
             values = {
-                name: self._listed(name, [one[name] for one in image], preprocessing) for name in others
+                name: _kept(self._listed(name, [one[name] for one in image], preprocessing))
+                for name in others
             }
             return replace(self, bound={**self.bound, **values}), [one[key] for one in image]
         return self, image
@@ -192,6 +193,13 @@ class Inputs:
 
 def _quoted(names: Any) -> str:
     return ", ".join(map(repr, names))
+
+
+def _kept(array: Array) -> Array:
+    """A copy that nobody changes, also where the numbers are those of the caller's own array."""
+    copied = array.copy()
+    copied.setflags(write=False)
+    return copied
 
 
 def _floats(value: Any, name: str) -> Array:

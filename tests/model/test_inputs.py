@@ -423,6 +423,23 @@ def test_what_is_given_with_a_picture_is_checked(given: Any, error: type, messag
             ask(model, given)
 
 
+def test_what_is_bound_stays_when_the_caller_changes_the_array() -> None:
+    model, age = cnnviz.load(with_age(), preprocessing=UNIT), np.array([[40.0]], np.float32)
+    given = [model.bind({"age": age}), model.split({"x": PICTURES[0], "age": age})[0]]
+    given.append(model.split([{"x": PICTURES[0], "age": age}])[0])
+    scores = [one.predict(PICTURES[0]) for one in given]
+    age[:] = 9
+    for one, expected in zip(given, scores):
+        assert one.predict(PICTURES[0]) == expected
+        with pytest.raises(ValueError, match="read-only"):
+            one.bound["age"][:] = 9
+    other = model.preprocess(PICTURES[1])
+    pair = cnnviz.load(siamese(), preprocessing=UNIT).bind({"right": Preprocessed(other)})
+    before = pair.predict(PICTURES[0])
+    other[:] = 0
+    assert pair.predict(PICTURES[0]) == before
+
+
 def test_other_bindings_are_refused() -> None:
     model = cnnviz.load(with_age(), preprocessing=UNIT)
     with pytest.raises(ValueError, match="'x' is no input beside the picture; there are 'age'"):
