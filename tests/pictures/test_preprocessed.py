@@ -207,8 +207,8 @@ def test_tensors_of_pytorch(model: cnnviz.Model) -> None:
         found = cnnviz.grad_cam(model, Preprocessed(given), targets)
         np.testing.assert_array_equal(found[1].map, expected[1].map)
     np.testing.assert_array_equal(model.forward(x), model.forward(x.detach().numpy()))
-    ours, theirs = np.ones((1, 4), np.float32), torch.ones((1, 4), requires_grad=True)
-    ours, theirs = ours[:, : model.classes], theirs[:, : model.classes]
+    shape = (1, model.classes)
+    ours, theirs = np.ones(shape, np.float32), torch.ones(shape, requires_grad=True)
     np.testing.assert_array_equal(
         model.gradient(x, {"logits": theirs}).gradients["input"],
         model.gradient(x.detach().numpy(), {"logits": ours}).gradients["input"],
