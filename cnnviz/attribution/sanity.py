@@ -100,8 +100,9 @@ def sanity_check(
     image : path, PIL image, or array H,W,3
     method : str or callable
         ``"saliency"``, ``"smooth_grad"``, ``"grad_cam"``, ``"guided_backprop"``, ``"guided_grad_cam"``, or
-        any function that takes a model, an image and a target and returns an `Attribution`. It is given the
-        image as `Preprocessed`, the network's input as it is.
+        any function that takes a model, an image and a target and returns an `Attribution`. It is given
+        the picture as the network sees it, H,W,3 from 0 to 1; where that is not all of the input (`image` is
+        `Preprocessed`, or pictures have a range), the input as `Preprocessed`.
     target : int, str, or None
         None explains the class predicted by the trained network.
     seed : int
@@ -128,7 +129,8 @@ def sanity_check(
     if question.many:
         raise ValueError("sanity_check takes one image and one target")
     chosen = question.targets[0] if question.targets[0] is not None else target
-    given = Preprocessed(question.x[0])
+    plain = question.exact and model.preprocessing.range is None
+    given = question.pictures[0] if plain else Preprocessed(question.x[0])
     nodes = _weighted(model.graph)
     if not nodes:
         raise ValueError(f"{model.name} has no weights to replace")
