@@ -7,17 +7,15 @@ are arguments of the traced function; they become constants of the ONNX graph wh
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import os
 import sys
-import warnings
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.loading.keras_function import KerasFunction
+from cnnviz.loading.silence import silenced
 
 # The newest opset that tf2onnx writes.
 _OPSET = 18
@@ -163,21 +161,8 @@ def quiet() -> Iterator[None]:
 
     TensorFlow's optimizer writes past sys.stderr.
     """
-    loggers = [logging.getLogger(name) for name in ("tensorflow", "tf2onnx", "absl", "jax")]
-    levels = [logger.level for logger in loggers]
-    streams = contextlib.ExitStack()
-    with warnings.catch_warnings(), streams:
-        streams.enter_context(_unwritten(2))
-        streams.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        streams.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.CRITICAL + 1)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels):
-                logger.setLevel(level)
+    with _unwritten(2), silenced("tensorflow", "tf2onnx", "absl", "jax"):
+        yield
 
 
 @contextlib.contextmanager

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import logging
-import warnings
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple
 
 from cnnviz.loading.adaptive_pool import adaptive_pooling
 from cnnviz.loading.rms_norm import rms_norm
+from cnnviz.loading.silence import silenced
 from cnnviz.loading.torch_inputs import Example
 from cnnviz.loading.torch_module import INNER
 
@@ -111,18 +110,10 @@ def quiet(torch: Any) -> Iterator[None]:
 
     Their messages concern their own insides; the fused kernel of nn.MultiheadAttention has no ONNX form.
     """
-    loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
     print_graph = getattr(torch._C, "_jit_onnx_log", None)  # it writes past sys.stdout
     fused = torch.backends.mha.get_fastpath_enabled()
-    streams = contextlib.ExitStack()
-    with warnings.catch_warnings(), streams:
-        streams.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        streams.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        warnings.simplefilter("ignore")
+    with silenced("torch", "onnxscript", "onnx_ir"):
         try:
-            for logger in loggers:
-                logger.setLevel(logging.CRITICAL + 1)
             if print_graph is not None:
                 torch._C._jit_onnx_log = lambda *lines: None
             torch.backends.mha.set_fastpath_enabled(False)
@@ -131,5 +122,3 @@ def quiet(torch: Any) -> Iterator[None]:
             torch.backends.mha.set_fastpath_enabled(fused)
             if print_graph is not None:
                 torch._C._jit_onnx_log = print_graph
-            for logger, level in zip(loggers, levels):
-                logger.setLevel(level)
