@@ -72,7 +72,6 @@ def guided_backprop(
         For an image, a target or an option that does not exist or cannot be read.
     """
     _check(relu, reduce)
-    model, target = model.asked(target)
     question, found = ask_and_differentiate(model, image, target, relu=relu)
     dx = found.gradients["input"]
     arguments = {"relu": relu, "reduce": reduce}

@@ -118,7 +118,8 @@ def ask(model: Model, image: ImagesLike, target: Targets) -> Question:
     count = len(fed.x)
     if isinstance(asked, (Objective, Mapping)):
         goal = as_objective(asked)
-        return Question(model, *fed[:2], goal, (None,) * count, (repr(goal),) * count, fed.many)
+        labels = (repr(goal),) * count
+        return Question(model, *fed[:2], goal, (None,) * count, labels, fed.many, exact=fed.exact)
     classes = model.predicted(fed.x) if asked is None else [model.class_index(asked)] * count
     return _about_classes(model, fed, classes)
 

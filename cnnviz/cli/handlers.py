@@ -10,9 +10,6 @@ from typing import Any, Callable, Dict
 from cnnviz.cli.output import say
 from cnnviz.cli.targets import labels_of, target_of
 
-# The kinds of answers that `Model.predict` gives.
-_PREDICTED = ("classes", "labels", "binary", "value")
-
 
 def _load(arguments: argparse.Namespace) -> Any:
     import cnnviz
@@ -174,7 +171,7 @@ def info(arguments: argparse.Namespace) -> None:
         say(model.summary())
         cnnviz.show_config()
         return
-    answering = [name for name in model.outputs if model.output(name).answer in _PREDICTED]
+    answering = [name for name in model.outputs if model.output(name).head.answer.predicts]
     for name in answering or model.outputs[:1]:
         of = f"{name}: " if len(answering) > 1 else ""
         for prediction in model.predict(arguments.image, output=name):

@@ -76,6 +76,8 @@ class Answering(Bindable):
         >>> cnnviz.grad_cam(model, "robin.jpg", {"colour": "red"})  # doctest: +SKIP
         """
         found = name if name in self._heads else self._output_named(name)
+        if found == self.head.answer.output:
+            return self
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._ask(found)
@@ -160,7 +162,7 @@ class Answering(Bindable):
             raise TypeError(f"top must be an integer, not {top!r}")
         if top < 1:
             raise ValueError(f"top must be at least 1, not {top}")
-        if self.answer in ("map", "values", "dense"):
+        if not self.head.answer.predicts:
             raise ValueError(self._refusal())
         model, image = self.split(image)
         fed = self.preprocessing.feed_of(image)

@@ -92,6 +92,11 @@ class Answer:
         return self.kind in ("map", "values")
 
     @property
+    def predicts(self) -> bool:
+        """Whether `Model.predict` answers: the scores are those of the whole picture."""
+        return not self.places and self.kind != "dense"
+
+    @property
     def single(self) -> bool:
         """Whether two classes are to be made of a single score."""
         return self.count == 1 and self.kind in ("binary", "map")

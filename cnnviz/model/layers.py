@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Tuple
 
@@ -16,6 +17,37 @@ from cnnviz.model.layer_kinds import QUESTIONS, kind_of, kinds_of_scores
 from cnnviz.one_line import shortened, times
 
 Shape = Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """What follows from the axes of the picture, found when asked for, once for all copies of a list."""
+
+    _graph: Graph
+    _inputs: Mapping[str, Shape]
+    _shapes: Mapping[str, Shape]
+
+    @cached_property
+    def axes(self) -> Mapping[str, Axes]:
+        return axes_of(self._graph, self._inputs, self._shapes)
+
+    @cached_property
+    def of_picture(self) -> FrozenSet[str]:
+        return frozenset(descendants(self._graph, [self._graph.inputs[0].name]))
+
+    @cached_property
+    def places(self) -> Mapping[str, Places]:
+        found: Dict[str, Places] = {}
+        sizes: Dict[Tuple[int, int], None] = {}
+        square = all(shape[-1] == shape[-2] for shape in self._inputs.values() if len(shape) == 4)
+        for name in (name for name in self._shapes if name in self.of_picture):
+            axes = self.axes.get(name, ())
+            places = places_in(axes) or guessed_places(axes, list(sizes)[::-1], square)
+            if places is not None:
+                found[name] = places
+                sizes.pop((places.rows, places.columns), None)
+                sizes[places.rows, places.columns] = None
+        return found
 
 
 class LayerList(Mapping[str, Shape]):
@@ -39,6 +71,7 @@ class LayerList(Mapping[str, Shape]):
         self._inputs = {one.name: tuple(lowered.plan.shape(ids[one.name])) for one in graph.inputs}
         self._values = frozenset(ids)
         self._graph = graph
+        self._followed = _Followed(graph, self._inputs, self._shapes)
         self._special = dict(special)
         self._scores: Mapping[str, str] = {}
         self._axes_of_batch: Callable[[], Optional[Mapping[str, int]]] = lambda: None
@@ -93,30 +126,20 @@ class LayerList(Mapping[str, Shape]):
         kind = self.kinds[value]
         return f"{value}: {times(self._shapes[value])}, {kind}: {QUESTIONS[kind]}"
 
-    @cached_property
+    @property
     def axes(self) -> Mapping[str, Axes]:
         """For each layer that depends on the network's input, and for inputs, what its axes are."""
-        return axes_of(self._graph, self._inputs, self._shapes)
+        return self._followed.axes
 
-    @cached_property
+    @property
     def of_picture(self) -> FrozenSet[str]:
         """The values that depend on the picture that is explained, the network's first input."""
-        return frozenset(descendants(self._graph, [self._graph.inputs[0].name]))
+        return self._followed.of_picture
 
-    @cached_property
+    @property
     def places(self) -> Mapping[str, Places]:
         """For each layer with more than one place of the picture that is explained, where they lie."""
-        found: Dict[str, Places] = {}
-        sizes: Dict[Tuple[int, int], None] = {}
-        square = all(shape[-1] == shape[-2] for shape in self._inputs.values() if len(shape) == 4)
-        for name in (name for name in self._shapes if name in self.of_picture):
-            axes = self.axes.get(name, ())
-            places = places_in(axes) or guessed_places(axes, list(sizes)[::-1], square)
-            if places is not None:
-                found[name] = places
-                sizes.pop((places.rows, places.columns), None)
-                sizes[places.rows, places.columns] = None
-        return found
+        return self._followed.places
 
     def named(self, special: Mapping[str, str]) -> LayerList:
         """Return the same layers with other special names."""

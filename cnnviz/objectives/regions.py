@@ -82,8 +82,8 @@ class Region(Objective):
     def _weights(self, scores: Array) -> NDArray[np.float64]:
         """The share of each place in the mean: N,H,W, the sum 1, or 0 where the class wins nowhere."""
         if self.mask is None:
-            best = scores.argmax(axis=1) if scores.shape[1] > 1 else np.where(scores[:, 0] > 0, 0, -1)
-            part = (best == self.cls).astype(np.float64)
+            classes = np.full(len(scores), self.cls)
+            part = places_won(scores, classes, scores.shape[1] > 1).astype(np.float64)
         elif self.mask.shape[-2:] != scores.shape[2:]:
             raise ValueError(
                 f"mask is {times(self.mask.shape[-2:])}, but the map of layer {self.layer!r} is "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -145,7 +144,7 @@ class Preprocessing:
             return tuple(self.channel_order)
         if isinstance(self.channel_order, tuple):
             return self.channel_order
-        return tuple(f"channel {i}" for i in builtins.range(self.channel_order))
+        return tuple(f"channel {i}" for i in range(self.channel_order))
 
     @property
     def kind(self) -> PictureKind:

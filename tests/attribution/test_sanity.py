@@ -72,8 +72,13 @@ def test_an_input_is_checked_as_it_is(own: Any, shape: Any) -> None:
     x = np.random.default_rng(1).uniform(low - 0.04, high + 0.04, shape).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check = cnnviz.sanity_check(model, cnnviz.Preprocessed(x), "grad_cam", target=3)
-    np.testing.assert_array_equal(check.maps[0], cnnviz.grad_cam(model, cnnviz.Preprocessed(x), 3).map)
+        checks = [
+            cnnviz.sanity_check(model, cnnviz.Preprocessed(x), "grad_cam", target=target)
+            for target in (3, cnnviz.objectives.Logit(3))
+        ]
+    expected = cnnviz.grad_cam(model, cnnviz.Preprocessed(x), 3).map
+    for check in checks:
+        np.testing.assert_array_equal(check.maps[0], expected)
 
 
 def test_the_curve_is_drawn(model: Any) -> None:
