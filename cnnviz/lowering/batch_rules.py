@@ -336,10 +336,8 @@ _ROWS = (
 
 #: The rule of each operator of the core.
 RULES: Dict[str, Rule] = {
-    **dict.fromkeys(_RECTIFIERS, _rows),
     **{op: _elementwise for op in dir(_core.Plan) if getattr(getattr(_core.Plan, op), "elementwise", False)},
-    "leaky_relu": _each,
-    "prelu": _broadcast,
+    **dict.fromkeys(_RECTIFIERS, _rows),
     **dict.fromkeys(_ROWS, _rows),
     **dict.fromkeys(_REDUCTIONS, _reduce),
     "concat": _concat,

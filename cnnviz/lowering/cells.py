@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.graph.graph import Node
+from cnnviz.lowering.indexing import part
 from cnnviz.lowering.state import Lowering
 
 __all__ = ["CELLS", "Cell", "State", "piece"]
@@ -222,14 +223,7 @@ class Cell:
 
     def _gate(self, rows: int, start: int, blocks: int = 1) -> int:
         """Blocks of H columns of N,gates*H."""
-        n = self.plan.shape(rows)[0]
-        return self.plan.slice(
-            rows,
-            start=(0, start * self.hidden),
-            shape=(n, blocks * self.hidden),
-            step=(1, 1),
-            name=self.name,
-        )
+        return part(self.low, rows, 1, start * self.hidden, blocks * self.hidden, self.name)
 
     def _plus_product(self, x: int, h: Optional[int], weights: int) -> int:
         if h is None:

@@ -44,8 +44,6 @@ def _sizes(low: Lowering, node: Node) -> _Sizes:
     x, r = low.shape(node.inputs[0]), low.shape(node.inputs[2])
     if len(x) != 3 or len(r) != 3:
         raise ValueError(f"X has shape {x} and R {r}, expected three dimensions")
-    if len(node.outputs) > 1 + CELLS[node.op].states:
-        raise ValueError(f"has {len(node.outputs)} outputs, at most {1 + CELLS[node.op].states} are possible")
     steps, batch = (x[1], x[0]) if a["layout"] else (x[0], x[1])
     found = _Sizes(steps, batch, len(_DIRECTIONS[a["direction"]]), r[2])
     if a["hidden_size"] not in (None, found.hidden):
@@ -109,14 +107,13 @@ def _one_state(low: Lowering, node: Node, name: str, direction: int) -> Optional
 
 
 def _walk(
-    low: Lowering, node: Node, cell: Cell, x: int, reverse: bool, running: Running
+    low: Lowering, node: Node, cell: Cell, x: int, reverse: bool, running: Running, zero: int
 ) -> Tuple[List[int], State]:
     """The output N,H of each time step, in order, and the last state; x: steps,batch,inputs."""
     plan, (steps, batch, inputs) = low.plan, low.plan.shape(x)
     rows = cell.projected(plan.reshape(x, shape=(steps * batch, inputs), name=node.name))
     rows = plan.reshape(rows, shape=(steps, batch, plan.shape(rows)[1]), name=node.name)
     state = _first_state(low, node, cell)
-    zero = low.array(np.zeros((batch, cell.hidden), np.float32), f"{node.name}/zero")
     outputs = [zero] * steps
     for t in reversed(range(steps)) if reverse else range(steps):
         if not running[t].any():
@@ -156,21 +153,18 @@ def _recurrent(low: Lowering, node: Node) -> Tuple[int, ...]:
     plan, sizes, batch_first = low.plan, _sizes(low, node), bool(node.attributes["layout"])
     x, running = low.id(node.inputs[0]), _running(low, node, sizes)
     x = plan.transpose(x, perm=(1, 0, 2), name=node.name) if batch_first else x
+    steps, batch, directions, hidden = sizes
+    zero = low.array(np.zeros((batch, hidden), np.float32), f"{node.name}/zero")
     sequences, states = [], []
     for direction, reverse in enumerate(_DIRECTIONS[node.attributes["direction"]]):
         cell = CELLS[node.op](low, node, direction, sizes.hidden)
-        outputs, state = _walk(low, node, cell, x, reverse, running)
+        outputs, state = _walk(low, node, cell, x, reverse, running, zero)
         sequences.append(outputs)
-        states.append([_zeros(low, node, sizes) if value is None else value for value in state])
-    steps, batch, directions, hidden = sizes
+        states.append([zero if value is None else value for value in state])
     order, last = ((0, 1, 2, 3), (0, 1, 2)) if batch_first else ((1, 2, 0, 3), (1, 0, 2))
     parts = [value for step in zip(*sequences) for value in step]
     y = _laid(low, node, parts, order, (batch, steps, directions, hidden))
     return y, *(_laid(low, node, values, last, (batch, directions, hidden)) for values in zip(*states))
-
-
-def _zeros(low: Lowering, node: Node, sizes: _Sizes) -> int:
-    return low.array(np.zeros((sizes.batch, sizes.hidden), np.float32), f"{node.name}/zero")
 
 
 ROWS: Dict[str, Callable[[Lowering, Node], Tuple[int, ...]]] = dict.fromkeys(CELLS, _recurrent)

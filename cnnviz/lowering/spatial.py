@@ -35,7 +35,7 @@ class Window(NamedTuple):
 
     def outputs(self, extents: Shape) -> Shape:
         """Return the number of windows along each axis, or raise ValueError where none fits."""
-        rooms = [n + p + q - r for n, p, q, r in zip(extents, self.before, self.after, self.reach)]
+        rooms = self._rooms(extents)
         if min(rooms) < 0:
             raise ValueError(
                 f"windows of {self.reach} elements do not fit extents of {extents} with padding "
@@ -45,8 +45,11 @@ class Window(NamedTuple):
 
     def rest(self, extents: Shape) -> Shape:
         """Return the number of elements behind the last window of each axis."""
-        rooms = [n + p + q - r for n, p, q, r in zip(extents, self.before, self.after, self.reach)]
-        return tuple(room % stride for room, stride in zip(rooms, self.stride))
+        return tuple(room % stride for room, stride in zip(self._rooms(extents), self.stride))
+
+    def _rooms(self, extents: Shape) -> Shape:
+        """The elements behind the first window of each axis, padding included."""
+        return tuple(n + p + q - r for n, p, q, r in zip(extents, self.before, self.after, self.reach))
 
     def part(self, first: int, last: Optional[int] = None) -> Window:
         """Return the window over some of the spatial axes."""

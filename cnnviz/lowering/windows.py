@@ -148,7 +148,7 @@ def _max_unpool(low: Lowering, node: Node) -> int:
     """Zeiler & Fergus 2013, section 2.1: each maximum back at its place, zeros elsewhere."""
     x, spatial = _spatial(low, node)
     index, shape, ndim = low.id(node.inputs[1]), low.plan.shape(x), len(spatial)
-    window = window_of(node, tuple(1 << 30 for _ in spatial), ())
+    window = window_of(node, spatial, ())
     inner = tuple(
         (n - 1) * s - p - q + k
         for n, s, p, q, k in zip(spatial, window.stride, window.before, window.after, window.kernel)

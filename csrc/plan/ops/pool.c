@@ -1,10 +1,15 @@
 /*
  * max_pool(x), average_pool(x)                      x: N,C,H,W  ->  N,C,OH,OW
+ * max_pool_position(x)                              the same, row * W + column of each maximum
  * global_average_pool(x), global_max_pool(x)        x: N,C,...  ->  N,C,1,...
+ *
+ * A position has no derivative: its gradient is 0.
  */
 #include "kernels/portable/pool.h"
 #include "plan/op.h"
 #include "plan/window.h"
+
+#define EXACT ((int64_t)1 << 24) /* float32 counts so far */
 
 static cnv_status pool_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
 {
@@ -26,6 +31,11 @@ done:
 static int64_t planes_of(const cnv_node *node)
 {
     return node->x_shape[0]->dim[0] * node->x_shape[0]->dim[1];
+}
+
+static int64_t plane_size(const cnv_node *node)
+{
+    return cnv_size_of_x(node) / planes_of(node);
 }
 
 static cnv_pool2d geometry(const cnv_node *node)
@@ -70,6 +80,36 @@ const cnv_op cnv_op_max_pool = {
     .kernel = {.needs = max_pool_needs, .forward = max_pool_forward, .backward = max_pool_backward},
 };
 
+static cnv_status position_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
+{
+    cnv_status status = pool_infer(node, y, err);
+    if (status == CNV_OK && plane_size(node) > EXACT)
+        status =
+            cnv_fail(err, CNV_INVALID, "planes of %lld elements have no positions, at most %lld are possible",
+                     (long long)plane_size(node), (long long)EXACT);
+    return status;
+}
+
+static void position_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    cnv_pool2d p = geometry(node);
+    cnv_max_pool_position(io->y, io->x[0], &p, run);
+}
+
+static void position_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
+{
+    (void)node;
+    (void)io;
+    (void)run;
+}
+
+const cnv_op cnv_op_max_pool_position = {
+    .name = "max_pool_position",
+    .arguments = max_pool_arguments,
+    .infer = position_infer,
+    .kernel = {.forward = position_forward, .backward = position_backward},
+};
+
 static void average_pool_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
 {
     cnv_pool2d p = geometry(node);
@@ -108,11 +148,6 @@ static cnv_status global_infer(const cnv_node *node, cnv_shape *y, cnv_error *er
                         cnv_shape_format(y).text);
     for (int i = 2; i < y->ndim; i++) y->dim[i] = 1;
     return CNV_OK;
-}
-
-static int64_t plane_size(const cnv_node *node)
-{
-    return cnv_size_of_x(node) / planes_of(node);
 }
 
 static void global_average_pool_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)

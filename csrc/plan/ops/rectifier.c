@@ -45,6 +45,7 @@ const cnv_op cnv_op_relu = {
     .name = "relu",
     .arguments = cnv_arguments_x,
     .infer = cnv_infer_same,
+    .elementwise = true,
     .kernel = {.inplace = true, .needs = one_mask, .forward = relu_forward, .backward = relu_backward},
 };
 
@@ -70,6 +71,7 @@ const cnv_op cnv_op_leaky_relu = {
     .name = "leaky_relu",
     .arguments = leaky_relu_arguments,
     .infer = cnv_infer_same,
+    .elementwise = true,
     .kernel = {.inplace = true,
                .needs = one_mask,
                .forward = leaky_relu_forward,
@@ -109,6 +111,7 @@ const cnv_op cnv_op_clip = {
     .name = "clip",
     .arguments = clip_arguments,
     .infer = clip_infer,
+    .elementwise = true,
     .kernel = {.inplace = true, .needs = two_masks, .forward = clip_forward, .backward = clip_backward},
 };
 
@@ -151,5 +154,6 @@ const cnv_op cnv_op_prelu = {
     .name = "prelu",
     .arguments = prelu_arguments,
     .infer = prelu_infer,
+    .elementwise = true,
     .kernel = {.needs = prelu_needs, .forward = prelu_forward, .backward = prelu_backward},
 };

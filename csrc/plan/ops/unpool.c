@@ -1,59 +1,14 @@
 /*
- * max_pool_position(x)                x: N,C,H,W  ->  N,C,OH,OW, row * W + column of each maximum
- * max_unpool(x, position; shape)      x: N,C,...  position: the same  ->  shape, N,C,...
- *
- * A position has no derivative: its gradient is 0.
+ * max_unpool(x, position; shape)      x: N,C,...  position: the same, of max_pool_position  ->  shape,
+ * N,C,...
  */
 #include "kernels/portable/pool.h"
 #include "plan/op.h"
-#include "plan/window.h"
-
-#define EXACT ((int64_t)1 << 24) /* float32 counts so far */
 
 static int64_t plane_of(const cnv_shape *shape)
 {
     return cnv_shape_size(shape) / shape->dim[0] / shape->dim[1];
 }
-
-static cnv_status position_infer(const cnv_node *node, cnv_shape *y, cnv_error *err)
-{
-    cnv_status status = cnv_op_max_pool.infer(node, y, err);
-    if (status != CNV_OK) return status;
-    if (plane_of(node->x_shape[0]) <= EXACT) return CNV_OK;
-    return cnv_fail(err, CNV_INVALID, "planes of %lld elements have no positions, at most %lld are possible",
-                    (long long)plane_of(node->x_shape[0]), (long long)EXACT);
-}
-
-static void position_forward(const cnv_node *node, const cnv_io *io, cnv_run *run)
-{
-    const cnv_shape *x = node->x_shape[0];
-    cnv_pool2d p = {.planes = x->dim[0] * x->dim[1], .window = cnv_pool_window(node)};
-    cnv_max_pool_position(io->y, io->x[0], &p, run);
-}
-
-static void position_backward(const cnv_node *node, const cnv_io *io, cnv_run *run)
-{
-    (void)node;
-    (void)io;
-    (void)run;
-}
-
-static const cnv_argument position_arguments[] = {
-    CNV_INPUT(x),
-    CNV_PARAM(kernel, INTEGERS, pool.window.kernel),
-    CNV_PARAM(stride, INTEGERS, pool.window.stride),
-    CNV_OPTIONAL_PARAM(pads, INTEGERS, pool.window.pad, 0),
-    CNV_OPTIONAL_PARAM(dilation, INTEGERS, pool.window.dilation, 1, 1),
-    CNV_OPTIONAL_PARAM(ceil_mode, FLAG, pool.ceil_mode, false),
-    CNV_END,
-};
-
-const cnv_op cnv_op_max_pool_position = {
-    .name = "max_pool_position",
-    .arguments = position_arguments,
-    .infer = position_infer,
-    .kernel = {.forward = position_forward, .backward = position_backward},
-};
 
 static bool same_shape(const cnv_shape *a, const cnv_shape *b)
 {
