@@ -208,8 +208,8 @@ def _built_shapes(model: Any) -> Mapping[str, Sequence[Optional[int]]]:
 def several(names: Sequence[str]) -> str:
     """Return the message for a model of several inputs."""
     return (
-        f"the model takes {len(names)} inputs ({', '.join(names)}), and cnnviz explains networks of one "
-        "image: hold the others in constants, as in keras.Model(image, model([image, other]))"
+        f"the model takes {len(names)} inputs ({', '.join(names)}), and from_keras takes models of one "
+        "picture: hold the others in constants, as in keras.Model(image, model([image, other]))"
     )
 
 

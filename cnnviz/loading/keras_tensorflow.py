@@ -1,7 +1,7 @@
 """The export of functions of TensorFlow to ONNX, by tf2onnx, with the large weights kept out of its graphs.
 
-Freezing copies every weight into a TensorFlow graph some twenty times (VGG16 needs 12 GB). So large weights
-are arguments of the traced function; they become constants of the ONNX graph when it is finished.
+Freezing copies every weight into a TensorFlow graph some twenty times. So large weights are arguments of the
+traced function; they become constants of the ONNX graph when it is finished.
 """
 
 from __future__ import annotations

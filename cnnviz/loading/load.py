@@ -124,12 +124,14 @@ def load(
         if not os.path.exists(path):
             raise FileNotFoundError(_not_found(path))
         options["name"] = Path(path).stem
-        if is_keras_file(path):
+        of_keras, graph = is_keras_file(path), tensorflow_graph(path)
+        if (of_keras or graph is not None) and (outputs is not None or inputs):
+            raise ValueError(f"outputs= and inputs= are for ONNX files, and {path} is none")
+        if of_keras:
             given = {key: options[key] for key in ("labels", "name", "packed_nbytes")}
             example = None if size is None else (*size, 3)
             model = keras_file(path)
             return from_keras(model, preprocessing=preprocessing, example=example, **given)
-        graph = tensorflow_graph(path)
         if graph is not None:
             return _of_tensorflow(graph, preprocessing, options)
         return Model(read(path, outputs, fixed, trim=True), preprocessing=preprocessing, **options)

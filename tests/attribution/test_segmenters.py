@@ -73,12 +73,6 @@ NETWORKS: Dict[str, cnnviz.Model] = {
 }
 
 
-def scores_first(model: cnnviz.Model, picture: Any) -> np.ndarray:
-    """The scores of a picture, K,H,W."""
-    scores = model.scores(model.preprocess(picture))[0]
-    return np.moveaxis(scores, -1, 0) if model.name and model.head.answer.axis == 3 else scores
-
-
 def won_by_hand(model: cnnviz.Model, picture: Any, cls: int) -> np.ndarray:
     """The places that a class wins, from the probabilities of the file's output."""
     shares = model.forward(model.preprocess(picture))[0]

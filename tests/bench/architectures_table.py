@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
@@ -10,6 +11,9 @@ Record = Dict[str, Any]
 _RIGHT = ("exact", "float64")
 _WORDS = {"float64": "exact by float64"}
 _MEGA = 1e6
+# The escapes by which programs colour what they print, and the most characters of a reason.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+MOST = 240
 # The page's beginning, with a place for the versions.
 _HEAD = Path(__file__).with_name("architectures_head.md")
 
@@ -24,7 +28,11 @@ def page(records: Sequence[Record]) -> str:
 
 
 def _versions(records: Sequence[Record]) -> str:
-    pairs = {f"{name} {version}" for record in records for name, version in record["versions"].items()}
+    pairs = {
+        f"{name} {version.split('+')[0]}"
+        for record in records
+        for name, version in record["versions"].items()
+    }
     return ", ".join(sorted(pairs))
 
 
@@ -41,7 +49,7 @@ def _summary(records: Sequence[Record]) -> List[str]:
         cells = [library, len(among), families, exact, by_float64, rest]
         lines.append(_row(cells))
     share = sum(record["result"] in _RIGHT for record in records) / max(len(records), 1)
-    return [*lines, "", f"{100 * share:.1f} % of all networks are exact."]
+    return [*lines, "", f"{100 * share:.1f} % of all networks are exact, or exact by float64."]
 
 
 def _table(records: Sequence[Record]) -> List[str]:
@@ -84,7 +92,7 @@ def _reasons(records: Sequence[Record]) -> List[str]:
     """What is said of each network that is not exact, or of which a part is not found or refused."""
     lines: List[str] = []
     for record in records:
-        said = [record["reason"]] if "reason" in record else []
+        said = [_COLOUR.sub("", record["reason"])[:MOST]] if "reason" in record else []
         if "second_reason" in record:
             layer = record["second_reason"].split("and layer ")[-1].split(", the size of")[0]
             said.append(f"at the second size: layer {layer}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, Dict
 
 import numpy as np
 import pytest
@@ -110,3 +110,11 @@ def test_files_of_other_frameworks_name_the_package_that_reads_them(
     (tmp_path / file).write_bytes(b"")
     with pytest.raises(ImportError, match=hint):
         cnnviz.load(tmp_path if file == "saved_model.pb" else tmp_path / file)
+
+
+@pytest.mark.parametrize("option", [{"outputs": ["y"]}, {"inputs": {"age": 1.0}}], ids=str)
+def test_options_of_onnx_files_are_refused_for_others(tmp_path: Path, option: Dict[str, Any]) -> None:
+    path = tmp_path / "net.h5"
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"outputs= and inputs= are for ONNX files, and .*net\.h5 is none"):
+        cnnviz.load(path, **option)
